@@ -1,0 +1,80 @@
+// What: the cases of the table, as data: what the load client does and which figure counts.
+// Flow: run.mjs walks them -> load client options -> one figure per run.
+// Thread: the benchmark's own process.
+//
+// mode      of the server: 'echo' or 'bcast'.
+// threads   of the server; with 1 the server has a core to itself and the client another, with more
+//           all share both.
+// client    options of the load client, beside port, pid and times.
+// figure    the field of the client's JSON that counts; unit and scale for the table.
+// lower     true where a smaller figure is better.
+// peers     the node:net styles that take part; 'message' only where messages come several at once.
+
+const THROUGHPUT = {
+  figure: 'msgs_per_cpu_s',
+  unit: 'kmsg per CPU second',
+  scale: 1 / 1000,
+  lower: false,
+  threads: 1,
+  mode: 'echo',
+  peers: ['node:net chunk'],
+}
+
+export const cases = [
+  {
+    ...THROUGHPUT,
+    name: 'echo_64B_64c_d1',
+    client: ['--mode', 'echo', '--size', 64, '--conns', 64, '--depth', 1],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'echo_64B_1000c_d1',
+    client: ['--mode', 'echo', '--size', 64, '--conns', 1000, '--depth', 1],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'echo_64B_64c_d16',
+    client: ['--mode', 'echo', '--size', 64, '--conns', 64, '--depth', 16],
+    peers: ['node:net chunk', 'node:net message'],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'echo_4KiB_64c_d4',
+    client: ['--mode', 'echo', '--size', 4096, '--conns', 64, '--depth', 4],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'broadcast_64B_1000c_4out',
+    unit: 'kdeliveries per CPU second',
+    mode: 'bcast',
+    client: ['--mode', 'fanout', '--size', 64, '--conns', 1000, '--depth', 4],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'broadcast_64B_5000c_4out',
+    unit: 'kdeliveries per CPU second',
+    mode: 'bcast',
+    client: ['--mode', 'fanout', '--size', 64, '--conns', 5000, '--depth', 4],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'accept_message_close',
+    unit: 'kconnections per CPU second',
+    client: ['--mode', 'connect', '--size', 64, '--conns', 64],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'idle_memory_10000c',
+    figure: 'rss_per_connection_bytes',
+    unit: 'bytes of server memory per connection',
+    scale: 1,
+    lower: true,
+    client: ['--mode', 'idle', '--size', 64, '--conns', 10_000],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'two_workers_64B_64c_d1',
+    threads: 2,
+    client: ['--mode', 'echo', '--size', 64, '--conns', 64, '--depth', 1, '--threads', 2],
+  },
+]

@@ -1,0 +1,45 @@
+// What: the command line of the benchmark.
+// Flow: process.argv -> parseOptions -> run.mjs.
+// Thread: the benchmark's own process.
+
+import { parseArgs } from 'node:util'
+
+export const usage = `usage: node bench/run.mjs [options]
+  --seconds S    2    measured seconds of each run
+  --rounds N     5    rounds; in each, every contestant runs once, in turn
+  --case REGEX        only the cases whose name matches
+  --only REGEX        only the contestants whose name matches
+  --quick             1 second, 2 rounds: a look, not a result
+  --list              show cases and contestants, run nothing
+  --help`
+
+/** Returns the options, or throws an error whose message says which option and what is allowed. */
+export function parseOptions(argv) {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      seconds: { type: 'string' },
+      rounds: { type: 'string' },
+      case: { type: 'string', default: '' },
+      only: { type: 'string', default: '' },
+      quick: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  return {
+    seconds: numberIn('--seconds', values.seconds ?? (values.quick ? '1' : '2'), 0.1, 600),
+    rounds: Math.floor(numberIn('--rounds', values.rounds ?? (values.quick ? '2' : '5'), 1, 1000)),
+    case: new RegExp(values.case),
+    only: new RegExp(values.only),
+    quick: values.quick,
+    list: values.list,
+    help: values.help,
+  }
+}
+
+function numberIn(name, text, least, most) {
+  const value = Number(text)
+  if (value >= least && value <= most) return value
+  throw new RangeError(`${name} ${text}: must be a number from ${least} to ${most}`)
+}

@@ -1,0 +1,137 @@
+// What: one run: a fresh server on a fresh port, one load client, and the end of both.
+// Flow: start server -> wait until it accepts -> load client -> its JSON line -> stop the server.
+// Thread: the benchmark's own process. Ends only the processes it has started, by their id.
+
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { coresFor, pinned } from './cores.mjs'
+
+const START_TIMEOUT_MS = 10_000
+const START_POLL_MS = 50
+/** After the server accepts: workers that are still starting get this long. */
+const SETTLE_MS = 200
+const STOP_TIMEOUT_MS = 3_000
+/** A run may take its own times and this: connecting, draining, a slow machine. */
+const CLIENT_GRACE_MS = 30_000
+
+const alive = new Set()
+
+/** For an interrupted benchmark: nothing that we started stays behind. */
+export function killStartedProcesses() {
+  for (const child of alive) child.kill('SIGKILL')
+}
+
+function start(command, options) {
+  const child = spawn(command[0], command.slice(1), options)
+  child.ended = new Promise((resolve) => {
+    const end = (code) => {
+      alive.delete(child)
+      resolve(code)
+    }
+    child.on('exit', (code, signal) => end(code ?? signal))
+    child.on('error', (error) => end(error.message))
+  })
+  alive.add(child)
+  return child
+}
+
+/**
+ * Runs one contestant once. Returns { result } with the load client's JSON, or { failure } with a
+ * sentence; `started` is false when the server never accepted.
+ */
+export async function runOnce({ contestant, benchCase, seconds, rootFolder, logFile }) {
+  const port = await freePort()
+  const cores = coresFor(benchCase.threads)
+  const { threads, mode } = benchCase
+  const log = openSync(logFile, 'a')
+  const server = start(pinned(cores.server, contestant.command({ port, threads, mode })), {
+    cwd: rootFolder,
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  try {
+    if (!(await accepts(server, port))) {
+      return { started: false, failure: 'the server did not start; see its words in the log' }
+    }
+    await sleep(SETTLE_MS)
+    const outcome = await runClient({ contestant, benchCase, seconds, rootFolder, server, port })
+    return { started: true, ...outcome }
+  } finally {
+    await stop(server)
+  }
+}
+
+async function runClient({ contestant, benchCase, seconds, rootFolder, server, port }) {
+  const { client: cores } = coresFor(benchCase.threads)
+  const { warmupSeconds } = contestant
+  const times = ['--secs', seconds, '--warmup', warmupSeconds, '--hold', seconds]
+  const target = ['--port', port, '--pid', server.pid]
+  const command = pinned(cores, ['bench/bin/load_client', ...target, ...times, ...benchCase.client])
+  const client = start(command, { cwd: rootFolder, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  let words = ''
+  client.stdout.on('data', (text) => (output += text))
+  client.stderr.on('data', (text) => (words += text))
+  const closed = new Promise((resolve) => client.on('close', resolve))
+  const limitMs = (seconds + warmupSeconds) * 1000 + CLIENT_GRACE_MS
+  const timer = setTimeout(() => client.kill('SIGKILL'), limitMs)
+  const code = await client.ended
+  await closed
+  clearTimeout(timer)
+  const result = parseLine(output)
+  if (code === 0 && result) return { result }
+  if (code === 3) return { result, failure: `the load client found ${result?.errors} faults` }
+  return { failure: `the load client ended with ${code}: ${words.trim()}` }
+}
+
+function parseLine(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer()
+    probe.on('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address()
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+/** True once the server takes a connection; false when it has ended or takes too long. */
+async function accepts(server, port) {
+  let ended = false
+  server.ended.then(() => {
+    ended = true
+  })
+  const deadline = Date.now() + START_TIMEOUT_MS
+  while (!ended && Date.now() < deadline) {
+    if (await canConnect(port)) return true
+    await sleep(START_POLL_MS)
+  }
+  return false
+}
+
+function canConnect(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => {
+      socket.resetAndDestroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}
+
+async function stop(server) {
+  server.kill('SIGTERM')
+  const timer = setTimeout(() => server.kill('SIGKILL'), STOP_TIMEOUT_MS)
+  await server.ended
+  clearTimeout(timer)
+}

@@ -1,0 +1,152 @@
+// What: the tables: figures, ratios, and how busy both sides were.
+// Flow: outcomes of all runs -> summarizeCases -> markdown and JSON.
+// Thread: the benchmark's own process.
+
+import { betterOf, summarize, summarizeRatio } from './statistics.mjs'
+
+/** One entry per case, with a row per contestant: figures by round, summary, ratios, failures. */
+export function summarizeCases(outcomes) {
+  return outcomes.map(({ benchCase, runs }) => {
+    const { name, unit, figure, scale, lower } = benchCase
+    const rows = runs.map(({ contestant, rounds }) => {
+      const figures = rounds.map((round) =>
+        round.failure ? Number.NaN : round.result[figure] * scale,
+      )
+      const of = (field) =>
+        summarize(rounds.map((round) => round.result?.[field] ?? Number.NaN))?.median
+      return {
+        name: contestant.name,
+        role: contestant.role,
+        figures,
+        summary: summarize(figures),
+        p50Us: of('p50_us'),
+        p99Us: of('p99_us'),
+        serverUtilization: of('server_utilization'),
+        clientUtilization: of('client_utilization'),
+        otherCpus: of('other_cpus'),
+        failures: rounds.flatMap((round) => round.failure ?? []),
+      }
+    })
+    const limit = betterOf(
+      rows.filter((row) => row.role === 'limit'),
+      lower,
+    )
+    const peers = rows.filter((row) => row.role === 'peer' && row.summary)
+    for (const row of rows) {
+      row.ratios = (row.role === 'limit' ? [] : [limit, ...(row.role === 'ours' ? peers : [])])
+        .filter(Boolean)
+        .map((base) => ({
+          to: base.name,
+          role: base.role,
+          ...summarizeRatio(row.figures, base.figures),
+        }))
+        .filter((ratio) => ratio.count > 0)
+    }
+    return { name, unit, lower, limit: limit?.name, rows }
+  })
+}
+
+export function markdownReport({ at, machine, options, missing, cases }) {
+  return [
+    '# Benchmark',
+    '',
+    `${at}. ${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}. ` +
+      `${options.rounds} interleaved rounds of ${options.seconds} s.`,
+    ...missing.map((name) => `\n**${name}** did not take part.`),
+    '',
+    '## Figures: median (least..greatest)',
+    '',
+    ...figureTable(cases),
+    '',
+    '## Ratios of each round, as above',
+    '',
+    'To the better C limit of the case, and to node:net. Above 1 is better than it, except where ' +
+      'less is better.',
+    '',
+    ...ratioTable(cases),
+    '',
+    '## How busy: shares of a core',
+    '',
+    'A figure per CPU second counts what the server used; a server that sleeps often also pays for ' +
+      'waking. `other` is what the rest of the machine took: noise.',
+    '',
+    ...busyTable(cases),
+    ...failureList(cases),
+    '',
+  ].join('\n')
+}
+
+function table(heads, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`
+  const rule = heads.map((_, i) => (i < 2 ? '---' : '---:'))
+  return [line(heads), line(rule), ...rows.map(line)]
+}
+
+function eachRow(cases, toCells) {
+  return cases.flatMap((entry) =>
+    entry.rows.filter((row) => row.summary).map((row) => toCells(entry, row)),
+  )
+}
+
+function figureTable(cases) {
+  return table(
+    ['case', 'server', 'figure', 'unit', 'p50 / p99 µs'],
+    eachRow(cases, (entry, row) => [
+      entry.name,
+      row.name,
+      spread(row.summary, number),
+      entry.unit + (entry.lower ? ' (less is better)' : ''),
+      row.p50Us === undefined ? '' : `${number(row.p50Us)} / ${number(row.p99Us)}`,
+    ]),
+  )
+}
+
+function ratioTable(cases) {
+  const toRole = (row, role) =>
+    row.ratios
+      .filter((ratio) => ratio.role === role)
+      .map((ratio) => `${spread(ratio, (value) => value.toFixed(2))} of ${ratio.to}`)
+      .join('<br>')
+  const rows = eachRow(cases, (entry, row) => [
+    entry.name + (entry.lower ? ' (less is better)' : ''),
+    row.name,
+    toRole(row, 'limit'),
+    toRole(row, 'peer'),
+  ])
+  return table(
+    ['case', 'server', 'to the C limit', 'to node:net'],
+    rows.filter(([, , limit, peer]) => limit || peer),
+  )
+}
+
+function busyTable(cases) {
+  const share = (value) => (value === undefined ? '' : value.toFixed(2))
+  return table(
+    ['case', 'server', 'server', 'client', 'other'],
+    eachRow(cases, (entry, row) => [
+      entry.name,
+      row.name,
+      share(row.serverUtilization),
+      share(row.clientUtilization),
+      share(row.otherCpus),
+    ]),
+  )
+}
+
+function failureList(cases) {
+  const lines = cases.flatMap((entry) =>
+    entry.rows.flatMap((row) =>
+      row.failures.map((failure) => `- ${entry.name}, ${row.name}: ${failure}`),
+    ),
+  )
+  return lines.length > 0 ? ['', '## Failures', '', ...lines] : []
+}
+
+function spread({ median, min, max }, format) {
+  return `${format(median)} (${format(min)}..${format(max)})`
+}
+
+/** Three digits that mean something; whole numbers from 100 on. */
+function number(value) {
+  return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toPrecision(3)
+}

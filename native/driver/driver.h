@@ -1,0 +1,110 @@
+// What: the driver contract: operations in, typed completions out; no session rule, no framing, no gather choice.
+// Flow: src/outbound/submission_ring.ts -> this -> src/inbound/completion_ring.ts.
+// Thread: one instance per thread, used by that thread alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layout/layout.h"
+#include "shared/completion_ring.h"
+#include "shared/memory.h"
+#include "shared/runtime.h"
+
+namespace driver {
+
+enum class Kind : int32_t { kUring, kEpoll };
+
+/** Features that a kernel may lack; each has a plain way without it. Tests forbid them one by one. */
+enum Feature : uint32_t {
+  kFeatureMultishotRecv = 1u << 0,    // one submission, many receives; Linux 6.0
+  kFeatureMultishotAccept = 1u << 1,  // Linux 5.19
+  kFeatureDeferTaskrun = 1u << 2,     // SINGLE_ISSUER | DEFER_TASKRUN; Linux 6.1
+  kFeatureRegisteredRing = 1u << 3,   // the ring's descriptor is registered; Linux 5.18
+};
+
+struct Config {
+  shared::Memory memory;
+  shared::CompletionRing* completions = nullptr;
+  double* counters = nullptr;
+  /** Slots of the session table that this driver serves: first and count. 0 for an acceptor. */
+  int32_t first_slot = 0;
+  int32_t slot_count = 0;
+  /** Receive buffers: index of the first one in the arena, and how many. 0 for an acceptor. */
+  int32_t first_buffer = 0;
+  int32_t buffer_count = 0;
+  /** Watched in every wait: libuv's backend descriptor (-1: none) and the thread's wake descriptor. */
+  int backend_fd = -1;
+  int wake_fd = -1;
+  /** Completions taken per wait. */
+  uint32_t batch = 1024;
+  uint32_t features_forbidden = 0;
+};
+
+/** Why a wait returned, besides completions. */
+struct Waited {
+  bool backend_ready = false;
+  bool woken = false;
+};
+
+/** Sockets between accept (or prepare) and ATTACH, REFUSE or CONNECT, by token. */
+class Transit {
+ public:
+  int32_t put(shared::TransitSocket socket);
+  shared::TransitSocket take(int32_t token);
+  const shared::TransitSocket* find(int32_t token) const;
+  void clear();
+
+ private:
+  std::vector<shared::TransitSocket> sockets_;
+  std::vector<int32_t> free_;
+};
+
+/**
+ * ## Platform specific
+ * * io_uring: sends and receives run in the kernel; a wait submits and reaps in one call.
+ * * epoll: readiness is turned into completions by non-blocking calls.
+ */
+class Driver {
+ public:
+  virtual ~Driver() = default;
+
+  /** Makes the instance ready on the calling thread. Empty: it worked; else a sentence. */
+  virtual std::string open(const Config& config) = 0;
+
+  /** Accepts on a listening descriptor; each connection is an ACCEPT completion whose result is its descriptor. */
+  virtual void listen(int32_t listener, int fd) = 0;
+  /** Ends accepting; the descriptor may be closed when this returns. */
+  virtual void unlisten(int32_t listener) = 0;
+  /** Goes on accepting after a lack of descriptors ended it. */
+  virtual void relisten() = 0;
+
+  /** Takes a run of submissions (SubmissionOp); what completes at once is in the ring when it returns. */
+  virtual void submit(const int32_t* words, size_t count) = 0;
+
+  /** Waits for completions, the backend or a wake: at most `timeout_ms` (-1: no limit; 0: only looks). */
+  virtual Waited wait(int64_t timeout_ms) = 0;
+
+  /** Cancels everything, reaps until nothing is pending, closes every handle. */
+  virtual void close() = 0;
+
+  /** Feature bits in use. */
+  virtual uint32_t features() const = 0;
+
+  Transit& transit() { return transit_; }
+  /** Address of an attached slot's peer; null when there is none. */
+  virtual const sockaddr_storage* peer(int32_t slot) const = 0;
+
+ protected:
+  Transit transit_;
+};
+
+std::unique_ptr<Driver> create(Kind kind);
+
+/** Whether io_uring can be used by this process: sets up a ring and runs a no-op. Empty: yes; else why not. */
+std::string probe_uring(uint32_t* features);
+
+}  // namespace driver

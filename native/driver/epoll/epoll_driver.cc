@@ -1,0 +1,429 @@
+// What: the epoll driver: edge-triggered readiness turned into completions by non-blocking calls.
+// Flow: submissions -> this -> kernel -> this -> completions.
+// Thread: one instance per thread.
+#include "driver/epoll/epoll_driver.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "driver/linux_status.h"
+#include "driver/socket.h"
+
+namespace driver {
+
+using layout::CompletionKind;
+using layout::IoStatus;
+using layout::SubmissionOp;
+
+namespace {
+
+// epoll_data = kind 8 | slot 24 | generation 32; a stale event never reaches a reused slot.
+enum Source : uint64_t { kSlot = 1, kListener, kBackend, kWake };
+
+uint64_t source(Source kind, int32_t index, uint32_t generation) {
+  return static_cast<uint64_t>(kind) << 56 | static_cast<uint64_t>(index) << 32 | generation;
+}
+
+// Work per socket and turn: a peer that blasts gets this many buffers before the others get theirs.
+constexpr int kReadsPerTurn = 4;
+// Connections taken from one listener per turn.
+constexpr int kAcceptsPerTurn = 64;
+constexpr uint32_t kEdge = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+}  // namespace
+
+EpollDriver::~EpollDriver() { close(); }
+
+std::string EpollDriver::open(const Config& config) {
+  config_ = config;
+  epoll_ = base::Fd(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) return std::string("epoll_create1 failed: ") + std::strerror(errno);
+  endpoints_.resize(static_cast<size_t>(config_.slot_count));
+  iovecs_.resize(static_cast<size_t>(layout::kGatherMax));
+  events_.resize(std::min<uint32_t>(config_.batch, 4096));
+  for (int32_t i = config_.buffer_count - 1; i >= 0; i--) free_buffers_.push_back(config_.first_buffer + i);
+  auto add = [this](int fd, uint32_t events, uint64_t data) {
+    if (fd < 0) return;
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = data;
+    OVERLAPPED_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+  };
+  // The backend's readiness is a level; the wake descriptor is never drained, every write is an edge.
+  add(config_.backend_fd, EPOLLIN, source(kBackend, 0, 0));
+  add(config_.wake_fd, EPOLLIN | EPOLLET, source(kWake, 0, 0));
+  return "";
+}
+
+const sockaddr_storage* EpollDriver::peer(int32_t slot) const {
+  int32_t index = slot - config_.first_slot;
+  if (index < 0 || index >= config_.slot_count) return nullptr;
+  const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
+  return endpoint.fd >= 0 ? &endpoint.address : nullptr;
+}
+
+EpollDriver::Endpoint& EpollDriver::at(int32_t slot) {
+  int32_t index = slot - config_.first_slot;
+  OVERLAPPED_CHECK(index >= 0 && index < config_.slot_count);
+  return endpoints_[static_cast<size_t>(index)];
+}
+
+void EpollDriver::complete(CompletionKind kind, int32_t slot, uint32_t generation, IoStatus status, int32_t result,
+                           int32_t flags, int32_t buffer) {
+  layout::Completion completion{};
+  completion.kind = static_cast<int32_t>(kind);
+  completion.flags = flags;
+  completion.slot = slot;
+  completion.generation = static_cast<int32_t>(generation);
+  completion.status = static_cast<int32_t>(status);
+  completion.result = result;
+  completion.buffer = buffer;
+  if (buffer >= 0) {
+    const layout::Control& control = config_.memory.control();
+    completion.offset = control.recv_byte_at + buffer * control.recv_buffer_stride;
+  }
+  config_.completions->claim(completion);
+}
+
+// --- listening ---------------------------------------------------------------------------------
+
+void EpollDriver::listen(int32_t listener, int fd) {
+  if (listeners_.size() <= static_cast<size_t>(listener)) listeners_.resize(static_cast<size_t>(listener) + 1);
+  listeners_[static_cast<size_t>(listener)] = Listener{fd, false, false};
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = source(kListener, listener, 0);
+  OVERLAPPED_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+void EpollDriver::unlisten(int32_t listener) {
+  Listener& entry = listeners_[static_cast<size_t>(listener)];
+  if (entry.fd >= 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry.fd, nullptr);
+  entry = Listener{};
+}
+
+void EpollDriver::relisten() {
+  for (Listener& listener : listeners_) {
+    if (listener.starved) listener.ready = true;
+    listener.starved = false;
+  }
+}
+
+void EpollDriver::accept_all() {
+  for (size_t i = 0; i < listeners_.size(); i++) {
+    Listener& listener = listeners_[i];
+    auto index = static_cast<int32_t>(i);
+    for (int taken = 0; listener.ready && taken < kAcceptsPerTurn && config_.completions->space() > 1; taken++) {
+      shared::count(config_.counters, layout::Counter::kSyscalls);
+      int fd = accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0) {
+        complete(CompletionKind::kAccept, index, 0, IoStatus::kOk, fd);
+        continue;
+      }
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      listener.ready = false;
+      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        listener.starved = true;
+        complete(CompletionKind::kAccept, index, 0, IoStatus::kNoResources, -1);
+      }
+    }
+  }
+}
+
+// --- submissions -------------------------------------------------------------------------------
+
+void EpollDriver::attach(int32_t slot, Endpoint& endpoint) {
+  epoll_event event{};
+  event.events = kEdge;
+  event.data.u64 = source(kSlot, slot, endpoint.generation);
+  shared::count(config_.counters, layout::Counter::kSyscalls);
+  OVERLAPPED_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, endpoint.fd, &event) == 0);
+}
+
+size_t EpollDriver::submit_send(const int32_t* words) {
+  bool now = ((words[0] >> 8) & layout::kSendFlagNow) != 0;
+  auto slices = static_cast<size_t>(static_cast<uint32_t>(words[0]) >> 16);
+  OVERLAPPED_CHECK(slices >= 1 && slices <= iovecs_.size());
+  int32_t slot = words[1];
+  auto generation = static_cast<uint32_t>(words[2]);
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation && endpoint.pending.empty());
+  const int32_t* pair = words + layout::kSendHeaderWords;
+  for (size_t i = 0; i < slices; i++) {
+    iovecs_[i] = {config_.memory.arena + pair[2 * i], static_cast<size_t>(pair[2 * i + 1])};
+  }
+  size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * slices;
+  if (!now) {
+    endpoint.pending.assign(iovecs_.begin(), iovecs_.begin() + static_cast<ptrdiff_t>(slices));
+    send_pending(slot, endpoint);
+    return length;
+  }
+  shared::count(config_.counters, layout::Counter::kSyscalls);
+  ssize_t sent;
+  if (slices == 1) {
+    sent = ::send(endpoint.fd, iovecs_[0].iov_base, iovecs_[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } else {
+    msghdr header{};
+    header.msg_iov = iovecs_.data();
+    header.msg_iovlen = slices;
+    sent = ::sendmsg(endpoint.fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  // EAGAIN: the socket took nothing; that is an outcome, not a failure.
+  bool took = sent >= 0 || errno == EAGAIN || errno == EINTR;
+  complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(errno),
+           static_cast<int32_t>(std::max<ssize_t>(sent, 0)));
+  return length;
+}
+
+/** Tries the waiting send; on EAGAIN the next EPOLLOUT edge tries again. */
+void EpollDriver::send_pending(int32_t slot, Endpoint& endpoint) {
+  msghdr header{};
+  header.msg_iov = endpoint.pending.data();
+  header.msg_iovlen = endpoint.pending.size();
+  shared::count(config_.counters, layout::Counter::kSyscalls);
+  ssize_t sent = ::sendmsg(endpoint.fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  int error = sent < 0 ? errno : 0;
+  endpoint.pending.clear();
+  complete(CompletionKind::kSend, slot, endpoint.generation, status_of(error),
+           static_cast<int32_t>(std::max<ssize_t>(sent, 0)));
+}
+
+void EpollDriver::finish_connect(int32_t slot, Endpoint& endpoint) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(endpoint.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  endpoint.connecting = false;
+  complete(CompletionKind::kConnect, slot, endpoint.generation, status_of(error));
+}
+
+void EpollDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
+  endpoint.recv = Recv::kIdle;
+  endpoint.readable = false;
+  complete(CompletionKind::kRecv, slot, endpoint.generation, status, 0, layout::kCompletionFlagTerminal);
+}
+
+void EpollDriver::submit(const int32_t* words, size_t count) {
+  size_t at_word = 0;
+  while (at_word < count) {
+    const int32_t* entry = words + at_word;
+    // Every submission below completes with one entry at most; the ring is planned for a full
+    // submission area of them (src/server/memory_plan.ts).
+    auto op = static_cast<SubmissionOp>(entry[0] & 0xff);
+    if (op == SubmissionOp::kSend) {
+      at_word += submit_send(entry);
+      continue;
+    }
+    if (op == SubmissionOp::kBufferReturn) {
+      auto buffers = static_cast<size_t>(static_cast<uint32_t>(entry[0]) >> 16);
+      for (size_t i = 0; i < buffers; i++) free_buffers_.push_back(entry[1 + i]);
+      at_word += 1 + buffers;
+      continue;
+    }
+    if (op == SubmissionOp::kRefuse) {
+      shared::TransitSocket socket = transit_.take(entry[1]);
+      set_reset_on_close(socket.fd.get());
+      at_word += 2;
+      continue;
+    }
+    int32_t slot = entry[1];
+    auto generation = static_cast<uint32_t>(entry[2]);
+    Endpoint& endpoint = at(slot);
+    if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
+      OVERLAPPED_CHECK(endpoint.fd < 0);
+      shared::TransitSocket socket = transit_.take(entry[3]);
+      bool queued = endpoint.queued;
+      endpoint = Endpoint{};
+      endpoint.queued = queued;
+      endpoint.fd = socket.fd.release();
+      endpoint.generation = generation;
+      endpoint.address = socket.peer;
+      if (op == SubmissionOp::kConnect) {
+        set_nonblocking(endpoint.fd);
+        int result = ::connect(endpoint.fd, reinterpret_cast<const sockaddr*>(&endpoint.address),
+                               address_length(endpoint.address));
+        endpoint.connecting = result < 0 && errno == EINPROGRESS;
+        int error = result < 0 ? errno : 0;
+        attach(slot, endpoint);
+        if (!endpoint.connecting) complete(CompletionKind::kConnect, slot, generation, status_of(error));
+      } else {
+        attach(slot, endpoint);
+      }
+      at_word += 4;
+      continue;
+    }
+    at_word += 3;
+    OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
+    switch (op) {
+      case SubmissionOp::kRecv:
+        OVERLAPPED_CHECK(endpoint.recv != Recv::kArmed);
+        endpoint.recv = Recv::kArmed;
+        // The edge may have come before: one read finds out.
+        endpoint.readable = true;
+        mark_readable(slot, endpoint);
+        break;
+      case SubmissionOp::kPause:
+        if (endpoint.recv != Recv::kArmed) break;
+        endpoint.recv = Recv::kPaused;
+        complete(CompletionKind::kPaused, slot, generation, IoStatus::kOk);
+        if (endpoint.hangup) complete(CompletionKind::kPeerGone, slot, generation, IoStatus::kOk);
+        break;
+      case SubmissionOp::kCancel:
+        if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
+        if (!endpoint.pending.empty()) {
+          endpoint.pending.clear();
+          complete(CompletionKind::kSend, slot, generation, IoStatus::kCancelled);
+        }
+        if (endpoint.connecting) {
+          endpoint.connecting = false;
+          complete(CompletionKind::kConnect, slot, generation, IoStatus::kCancelled);
+        }
+        break;
+      case SubmissionOp::kShutdown:
+        shared::count(config_.counters, layout::Counter::kSyscalls);
+        ::shutdown(endpoint.fd, SHUT_WR);
+        break;
+      case SubmissionOp::kClose:
+        OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && endpoint.pending.empty() && !endpoint.connecting);
+        if (((entry[0] >> 8) & layout::kCloseFlagReset) != 0) set_reset_on_close(endpoint.fd);
+        shared::count(config_.counters, layout::Counter::kSyscalls);
+        ::close(endpoint.fd);
+        endpoint.fd = -1;
+        complete(CompletionKind::kClosed, slot, generation, IoStatus::kOk);
+        break;
+      default:
+        OVERLAPPED_CHECK(false);
+    }
+  }
+  config_.completions->commit();
+}
+
+// --- receiving ---------------------------------------------------------------------------------
+
+void EpollDriver::mark_readable(int32_t slot, Endpoint& endpoint) {
+  if (endpoint.queued || endpoint.recv != Recv::kArmed) return;
+  endpoint.queued = true;
+  readable_.push_back(slot);
+}
+
+void EpollDriver::read(int32_t slot, Endpoint& endpoint) {
+  const layout::Control& control = config_.memory.control();
+  for (int reads = 0; reads < kReadsPerTurn; reads++) {
+    if (free_buffers_.empty()) {
+      if (!endpoint.starved) shared::count(config_.counters, layout::Counter::kBuffersStarved);
+      endpoint.starved = true;
+      return;
+    }
+    if (config_.completions->space() < 2) return;
+    endpoint.starved = false;
+    int32_t buffer = free_buffers_.back();
+    uint8_t* memory = config_.memory.arena + control.recv_byte_at +
+                      static_cast<int64_t>(buffer) * control.recv_buffer_stride;
+    shared::count(config_.counters, layout::Counter::kSyscalls);
+    ssize_t received = ::recv(endpoint.fd, memory, static_cast<size_t>(control.recv_buffer_bytes), MSG_DONTWAIT);
+    if (received > 0) {
+      free_buffers_.pop_back();
+      complete(CompletionKind::kRecv, slot, endpoint.generation, IoStatus::kOk, static_cast<int32_t>(received), 0, buffer);
+      // A short read empties the socket (epoll(7)); only a hang-up behind it needs one more.
+      if (received < control.recv_buffer_bytes && !endpoint.hangup) {
+        endpoint.readable = false;
+        return;
+      }
+      continue;
+    }
+    if (received == 0) return end_recv(slot, endpoint, IoStatus::kEndOfStream);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return end_recv(slot, endpoint, status_of(errno));
+    endpoint.readable = false;
+    return;
+  }
+}
+
+/** One round over all that are ready; who is not done goes to the end of the queue. */
+void EpollDriver::read_all() {
+  size_t round = readable_.size();
+  for (size_t i = 0; i < round; i++) {
+    int32_t slot = readable_.front();
+    readable_.pop_front();
+    Endpoint& endpoint = at(slot);
+    endpoint.queued = false;
+    if (endpoint.fd < 0 || endpoint.recv != Recv::kArmed || !endpoint.readable) continue;
+    read(slot, endpoint);
+    if (endpoint.readable) mark_readable(slot, endpoint);
+  }
+}
+
+void EpollDriver::on_event(const epoll_event& event, Waited* waited) {
+  auto index = static_cast<int32_t>((event.data.u64 >> 32) & 0xffffff);
+  switch (event.data.u64 >> 56) {
+    case kBackend:
+      waited->backend_ready = true;
+      return;
+    case kWake:
+      waited->woken = true;
+      return;
+    case kListener:
+      listeners_[static_cast<size_t>(index)].ready = true;
+      return;
+    default:
+      break;
+  }
+  Endpoint& endpoint = at(index);
+  if (endpoint.fd < 0 || endpoint.generation != static_cast<uint32_t>(event.data.u64)) return;
+  if (endpoint.connecting) {
+    if ((event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) finish_connect(index, endpoint);
+    return;
+  }
+  if ((event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    if (endpoint.recv == Recv::kPaused && !endpoint.hangup) {
+      complete(CompletionKind::kPeerGone, index, endpoint.generation, IoStatus::kOk);
+    }
+    endpoint.hangup = true;
+  }
+  if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    endpoint.readable = true;
+    mark_readable(index, endpoint);
+  }
+  if ((event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0 && !endpoint.pending.empty()) {
+    send_pending(index, endpoint);
+  }
+}
+
+Waited EpollDriver::wait(int64_t timeout_ms) {
+  Waited waited;
+  bool accepting = std::any_of(listeners_.begin(), listeners_.end(), [](const Listener& l) { return l.ready; });
+  // Ready sockets that wait for a buffer, or for room in the ring, must not make the wait spin: they
+  // go on when buffers come back, which is a submission and so a turn of this thread.
+  bool reading = !readable_.empty() && !free_buffers_.empty();
+  if (accepting || reading || config_.completions->used() > 0) timeout_ms = 0;
+  // Room for what each event can add at once (a send and a peer's leaving).
+  size_t room = std::min<size_t>(events_.size(), config_.completions->space() / 3);
+  if (room > 0) {
+    shared::count(config_.counters, layout::Counter::kSyscalls);
+    auto timeout = static_cast<int>(std::min<int64_t>(timeout_ms, 1 << 30));
+    int count = epoll_wait(epoll_.get(), events_.data(), static_cast<int>(room), timeout);
+    for (int i = 0; i < count; i++) on_event(events_[static_cast<size_t>(i)], &waited);
+  }
+  accept_all();
+  read_all();
+  config_.completions->commit();
+  return waited;
+}
+
+void EpollDriver::close() {
+  for (Endpoint& endpoint : endpoints_) {
+    if (endpoint.fd >= 0) ::close(endpoint.fd);
+  }
+  endpoints_.clear();
+  config_.slot_count = 0;
+  readable_.clear();
+  listeners_.clear();
+  transit_.clear();
+  epoll_.reset();
+}
+
+}  // namespace driver

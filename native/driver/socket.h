@@ -1,0 +1,40 @@
+// What: sockets and their options: listeners, outbound sockets, addresses as text.
+// Flow: napi -> this -> driver, acceptor.
+// Thread: any.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <string>
+
+#include "base/fd.h"
+
+namespace driver {
+
+struct SocketOptions {
+  bool no_delay = true;
+  int send_buffer_bytes = 0;     // 0: the system's
+  int receive_buffer_bytes = 0;  // 0: the system's
+};
+
+/** Parses a numeric IPv4 or IPv6 address. False when it is none. */
+bool parse_address(const std::string& host, int port, sockaddr_storage* address, socklen_t* length);
+
+socklen_t address_length(const sockaddr_storage& address);
+
+/** "1.2.3.4" or "::1". */
+std::string host_text(const sockaddr_storage& address);
+int port_of(const sockaddr_storage& address);
+
+/** A bound, listening socket; its options are inherited by what it accepts. Returns an errno, 0 on success. */
+int open_listener(const sockaddr_storage& address, const SocketOptions& options, int backlog, base::Fd* fd);
+
+/** An unconnected socket. Returns an errno, 0 on success. */
+int open_outbound(const sockaddr_storage& address, const SocketOptions& options, base::Fd* fd);
+
+/** Makes close() send RST. */
+void set_reset_on_close(int fd);
+
+void set_nonblocking(int fd);
+
+}  // namespace driver

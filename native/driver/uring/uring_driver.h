@@ -1,0 +1,109 @@
+// What: the io_uring driver: multishot accept and receive into a provided-buffer ring, gathered sends, cancel.
+// Flow: submissions -> this -> kernel -> this -> completions.
+// Thread: one instance per thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <deque>
+#include <vector>
+
+#include "driver/driver.h"
+#include "driver/uring/uring_ring.h"
+
+namespace driver {
+
+class UringDriver final : public Driver {
+ public:
+  ~UringDriver() override;
+  std::string open(const Config& config) override;
+  void listen(int32_t listener, int fd) override;
+  void unlisten(int32_t listener) override;
+  void relisten() override;
+  void submit(const int32_t* words, size_t count) override;
+  Waited wait(int64_t timeout_ms) override;
+  void close() override;
+  uint32_t features() const override;
+  const sockaddr_storage* peer(int32_t slot) const override;
+
+ private:
+  enum class Recv : uint8_t {
+    kIdle,        // not receiving, terminal completion given or never started
+    kArmed,       // the kernel has the receive
+    kStarved,     // waits for a free buffer
+    kPausing,     // cancel on its way, PAUSED follows
+    kPaused,      // nothing in the kernel but perhaps a watch
+    kCancelling,  // cancel on its way, a terminal completion follows
+  };
+  enum class Watch : uint8_t { kNone, kArmed, kCancelling, kCancellingThenArm, kCancellingThenClose };
+
+  struct Endpoint {
+    int fd = -1;
+    uint32_t generation = 0;
+    Recv recv = Recv::kIdle;
+    Watch watch = Watch::kNone;
+    bool send_pending = false;  // a SEND without SEND_FLAG_NOW is in the kernel
+    bool connecting = false;
+    sockaddr_storage address{};  // the peer; CONNECT reads it until its completion
+  };
+  struct Listener {
+    int fd = -1;
+    bool armed = false;
+    bool starved = false;  // accept ended for lack of descriptors
+    bool ending = false;
+  };
+
+  uring::Sqe* claim();
+  Endpoint* find(int32_t slot, uint32_t generation);
+  Endpoint& at(int32_t slot);
+  void complete(layout::CompletionKind kind, int32_t slot, uint32_t generation, layout::IoStatus status,
+                int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
+
+  size_t submit_send(const int32_t* words);
+  void arm_accept(int32_t listener);
+  void arm_recv(int32_t slot, Endpoint& endpoint);
+  void arm_watch(int32_t slot, Endpoint& endpoint);
+  void arm_poll(uint8_t op, int fd, uint32_t events);
+  void cancel(uint8_t op, int32_t slot, uint32_t generation);
+  void cancel_watch(int32_t slot, Endpoint& endpoint, Watch then);
+  void paused(int32_t slot, Endpoint& endpoint);
+  void close_handle(int32_t slot, Endpoint& endpoint);
+  void return_buffer(int32_t buffer);
+  void publish_buffers();
+
+  void reap(uint32_t most);
+  void on_recv(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
+  void on_accept(int32_t listener, const uring::Cqe& cqe);
+
+  Config config_;
+  uring::Ring ring_;
+  std::vector<Endpoint> endpoints_;
+  std::vector<Listener> listeners_;
+
+  uring::Buf* buffers_ = nullptr;
+  size_t buffers_bytes_ = 0;
+  uint16_t buffers_tail_ = 0;
+  bool buffers_dirty_ = false;
+  int32_t buffers_free_ = 0;
+
+  struct Starved {
+    int32_t slot;
+    uint32_t generation;
+  };
+  std::deque<Starved> starved_;
+
+  /** Headers of gathered sends; the kernel copies them when it takes the submission. */
+  std::vector<iovec> iovecs_;
+  std::vector<uint8_t> headers_;
+  size_t iovecs_used_ = 0;
+  size_t headers_used_ = 0;
+
+  bool multishot_recv_ = true;
+  bool multishot_accept_ = true;
+  bool backend_armed_ = false;
+  bool wake_armed_ = false;
+  int64_t in_flight_ = 0;
+  Waited waited_;
+};
+
+}  // namespace driver

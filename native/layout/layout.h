@@ -1,0 +1,323 @@
+// What: the shared memory as C++ sees it. Generated from src/layout/schema.ts by `npm run generate`; do not edit.
+// Flow: schema.ts -> this -> everything in native/.
+// Thread: any.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace layout {
+
+inline constexpr int32_t kLayoutHash = -1432052235;
+inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
+inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
+inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
+inline constexpr int32_t kSlotBits = 20;  // Bits of a session id (and of user_data) that name the slot.
+inline constexpr int32_t kSessionsMax = 1048575;  // Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.
+inline constexpr int32_t kListenersMax = 256;  // Listeners and outbound protocols of one runtime.
+inline constexpr int32_t kGatherMax = 1024;  // Most slices in one gathered send: UIO_MAXIOV, uio(7).
+inline constexpr int32_t kIoReleased = 1073741824;  // Bit of the I/O count: the session is released, no pin succeeds any more.
+inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a slot; after it the slot is retired.
+inline constexpr int32_t kSendHeaderWords = 4;  // Words of a SEND submission before its (offset, length) pairs.
+inline constexpr int32_t kSendFlagNow = 1;  // SEND completes at once with what the socket took (MSG_DONTWAIT).
+inline constexpr int32_t kCloseFlagReset = 1;  // CLOSE sends RST (SO_LINGER with time 0) instead of FIN.
+inline constexpr int32_t kCompletionFlagTerminal = 1;  // No further completion follows for this receive operation.
+
+// Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena.
+struct Control {
+  int32_t magic;
+  int32_t layout_hash;
+  int32_t thread_count;
+  int32_t worker_count;
+  int32_t session_capacity;
+  int32_t sessions_per_worker;
+  int32_t nodes_per_thread;
+  int32_t chunk_count;
+  int32_t chunk_bytes;
+  int32_t recv_buffers_per_worker;
+  int32_t recv_buffer_bytes;
+  int32_t recv_buffer_stride;
+  int32_t heap_bytes_per_worker;
+  int32_t completion_capacity;
+  int32_t submission_words;
+  int32_t threads_at;
+  int32_t sessions_at;
+  int32_t nodes_at;
+  int32_t chunk_bitmap_at;
+  int32_t chunk_refs_at;
+  int32_t completions_at;
+  int32_t submissions_at;
+  int32_t counters_at;
+  int32_t control_words;
+  int32_t recv_byte_at;
+  int32_t heap_byte_at;
+  int32_t chunk_byte_at;
+  int32_t arena_bytes;
+  int32_t pad_0[20];
+};
+static_assert(sizeof(Control) == 192);
+static_assert(alignof(Control) == 4);
+static_assert(offsetof(Control, magic) == 0);
+static_assert(offsetof(Control, layout_hash) == 4);
+static_assert(offsetof(Control, thread_count) == 8);
+static_assert(offsetof(Control, worker_count) == 12);
+static_assert(offsetof(Control, session_capacity) == 16);
+static_assert(offsetof(Control, sessions_per_worker) == 20);
+static_assert(offsetof(Control, nodes_per_thread) == 24);
+static_assert(offsetof(Control, chunk_count) == 28);
+static_assert(offsetof(Control, chunk_bytes) == 32);
+static_assert(offsetof(Control, recv_buffers_per_worker) == 36);
+static_assert(offsetof(Control, recv_buffer_bytes) == 40);
+static_assert(offsetof(Control, recv_buffer_stride) == 44);
+static_assert(offsetof(Control, heap_bytes_per_worker) == 48);
+static_assert(offsetof(Control, completion_capacity) == 52);
+static_assert(offsetof(Control, submission_words) == 56);
+static_assert(offsetof(Control, threads_at) == 60);
+static_assert(offsetof(Control, sessions_at) == 64);
+static_assert(offsetof(Control, nodes_at) == 68);
+static_assert(offsetof(Control, chunk_bitmap_at) == 72);
+static_assert(offsetof(Control, chunk_refs_at) == 76);
+static_assert(offsetof(Control, completions_at) == 80);
+static_assert(offsetof(Control, submissions_at) == 84);
+static_assert(offsetof(Control, counters_at) == 88);
+static_assert(offsetof(Control, control_words) == 92);
+static_assert(offsetof(Control, recv_byte_at) == 96);
+static_assert(offsetof(Control, heap_byte_at) == 100);
+static_assert(offsetof(Control, chunk_byte_at) == 104);
+static_assert(offsetof(Control, arena_bytes) == 108);
+
+// One block per thread: the words by which other threads reach it.
+struct Thread {
+  int32_t parked;
+  int32_t pad_0[15];
+  int32_t flush_head;
+  int32_t pad_1[15];
+  int32_t release_head;
+  int32_t pad_2[15];
+  int32_t request_head;
+  int32_t pad_3[15];
+  int32_t node_return_head;
+  int32_t pad_4[15];
+  int32_t assigned_sessions;
+  int32_t thread_state;
+  int32_t pad_5[14];
+  int32_t completion_head;
+  int32_t pad_6[15];
+  int32_t completion_tail;
+  int32_t pad_7[15];
+  int32_t local_pending;
+  int32_t submission_used;
+  int32_t starved_sessions;
+  int32_t pad_8[13];
+};
+static_assert(sizeof(Thread) == 576);
+static_assert(alignof(Thread) == 4);
+static_assert(offsetof(Thread, parked) == 0);
+static_assert(offsetof(Thread, flush_head) == 64);
+static_assert(offsetof(Thread, release_head) == 128);
+static_assert(offsetof(Thread, request_head) == 192);
+static_assert(offsetof(Thread, node_return_head) == 256);
+static_assert(offsetof(Thread, assigned_sessions) == 320);
+static_assert(offsetof(Thread, thread_state) == 324);
+static_assert(offsetof(Thread, completion_head) == 384);
+static_assert(offsetof(Thread, completion_tail) == 448);
+static_assert(offsetof(Thread, local_pending) == 512);
+static_assert(offsetof(Thread, submission_used) == 516);
+static_assert(offsetof(Thread, starved_sessions) == 520);
+
+// One slot of the session table: three cache lines, by who writes them.
+struct Session {
+  int32_t generation;
+  int32_t state;
+  int32_t listener;
+  int32_t owner;
+  int32_t tag;
+  int32_t pad_0[11];
+  int32_t io_count;
+  int32_t release_link;
+  int32_t request;
+  int32_t request_link;
+  int32_t pad_1[12];
+  int32_t send_head;
+  int32_t send_flag;
+  int32_t flush_link;
+  int32_t queued_bytes;
+  int32_t pad_2[12];
+};
+static_assert(sizeof(Session) == 192);
+static_assert(alignof(Session) == 4);
+static_assert(offsetof(Session, generation) == 0);
+static_assert(offsetof(Session, state) == 4);
+static_assert(offsetof(Session, listener) == 8);
+static_assert(offsetof(Session, owner) == 12);
+static_assert(offsetof(Session, tag) == 16);
+static_assert(offsetof(Session, io_count) == 64);
+static_assert(offsetof(Session, release_link) == 68);
+static_assert(offsetof(Session, request) == 72);
+static_assert(offsetof(Session, request_link) == 76);
+static_assert(offsetof(Session, send_head) == 128);
+static_assert(offsetof(Session, send_flag) == 132);
+static_assert(offsetof(Session, flush_link) == 136);
+static_assert(offsetof(Session, queued_bytes) == 140);
+
+// A slice of memory waiting to be sent to one session.
+struct Node {
+  int32_t next;
+  int32_t offset;
+  int32_t length;
+  int32_t block;
+};
+static_assert(sizeof(Node) == 16);
+static_assert(alignof(Node) == 4);
+static_assert(offsetof(Node, next) == 0);
+static_assert(offsetof(Node, offset) == 4);
+static_assert(offsetof(Node, length) == 8);
+static_assert(offsetof(Node, block) == 12);
+
+// One finished operation, as the driver reports it.
+struct Completion {
+  int32_t kind;
+  int32_t flags;
+  int32_t slot;
+  int32_t generation;
+  int32_t status;
+  int32_t result;
+  int32_t offset;
+  int32_t buffer;
+};
+static_assert(sizeof(Completion) == 32);
+static_assert(alignof(Completion) == 4);
+static_assert(offsetof(Completion, kind) == 0);
+static_assert(offsetof(Completion, flags) == 4);
+static_assert(offsetof(Completion, slot) == 8);
+static_assert(offsetof(Completion, generation) == 12);
+static_assert(offsetof(Completion, status) == 16);
+static_assert(offsetof(Completion, result) == 20);
+static_assert(offsetof(Completion, offset) == 24);
+static_assert(offsetof(Completion, buffer) == 28);
+
+// What finished.
+enum class CompletionKind : int32_t {
+  kAccept = 1,  // A connection was accepted and waits to be attached or refused.
+  kRecv = 2,  // Bytes arrived, the peer ended its stream, or receiving ended.
+  kSend = 3,  // A gathered send finished, in whole or in part.
+  kConnect = 4,  // An outbound connection was made or failed.
+  kPeerGone = 5,  // The peer of a paused session closed or reset its connection.
+  kPaused = 6,  // Receiving stopped on request and can be started again.
+  kClosed = 7,  // The handle is closed and nothing of it is pending.
+};
+inline constexpr int32_t kCompletionKindCount = 8;
+
+// First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count.
+enum class SubmissionOp : int32_t {
+  kSend = 1,  // slot, generation, total bytes, then count pairs of offset and length.
+  kAttach = 2,  // slot, generation, token: the socket in transit becomes the slot's.
+  kRefuse = 3,  // token: the socket in transit is reset.
+  kRecv = 4,  // slot, generation: start (or start again) receiving.
+  kPause = 5,  // slot, generation: stop receiving, watch for the peer leaving.
+  kCancel = 6,  // slot, generation: end every pending operation of the slot.
+  kShutdown = 7,  // slot, generation: no more sends; FIN follows what was taken.
+  kClose = 8,  // slot, generation: close the handle. Nothing may be pending but a peer watch.
+  kConnect = 9,  // slot, generation, token: connect the prepared socket.
+  kBufferReturn = 10,  // count receive buffer indices.
+};
+inline constexpr int32_t kSubmissionOpCount = 11;
+
+// Outcome of an operation, the same on every driver; native errors are mapped once, in the driver.
+enum class IoStatus : int32_t {
+  kOk = 0,  // It succeeded.
+  kEndOfStream = 1,  // The peer sent FIN: nothing more will be received.
+  kReset = 2,  // The peer reset the connection.
+  kCancelled = 3,  // It was cancelled from this side.
+  kRefused = 4,  // Nobody listens at the address.
+  kUnreachable = 5,  // There is no way to the address.
+  kTimedOut = 6,  // The peer did not answer in time.
+  kAddressInUse = 7,  // The local address is taken.
+  kAddressUnavailable = 8,  // The local address does not exist, or no port is free.
+  kNoPermission = 9,  // The system does not allow it.
+  kNoResources = 10,  // The system is out of descriptors or memory.
+  kUnknown = 11,  // Anything else; the native number is in the log.
+};
+inline constexpr int32_t kIoStatusCount = 12;
+
+// Life of a slot; transitions are drawn in docs/protocols/session.md.
+enum class SessionState : int32_t {
+  kFree = 0,  // Nobody uses the slot.
+  kOpen = 1,  // Receives and sends.
+  kClosing = 2,  // Takes no new sends; flushes, then ends the stream and waits for the peer.
+  kTerminating = 3,  // Everything pending is being cancelled.
+  kReleased = 4,  // The I/O count fell to 0; the handle is being closed.
+  kRetired = 5,  // Every generation was used; the slot is not used again.
+};
+inline constexpr int32_t kSessionStateCount = 6;
+
+// What a thread is doing.
+enum class ThreadState : int32_t {
+  kAbsent = 0,  // Not started.
+  kRunning = 1,  // Takes work.
+  kStopping = 2,  // Takes no new sessions.
+  kGone = 3,  // Ended; its sessions are closed.
+};
+inline constexpr int32_t kThreadStateCount = 4;
+
+// Why a session ended: given to onLeave, counted per reason.
+enum class CloseReason : int32_t {
+  kNone = 0,  // It has not ended.
+  kPeerClosed = 1,  // The peer ended its stream.
+  kPeerReset = 2,  // The peer reset the connection.
+  kLocalClose = 3,  // session.close() or runtime.close().
+  kLocalTerminate = 4,  // session.terminate().
+  kRefused = 5,  // onConnectionRequest returned false.
+  kTableFull = 6,  // maxSessions sessions were open.
+  kFrameTooLong = 7,  // A frame announced, or grew to, more than maxPayloadLength.
+  kFrameInvalid = 8,  // A header that cannot be: a length below the header it includes.
+  kHandlerError = 9,  // The handler threw or rejected.
+  kIdleTimeout = 10,  // Nothing was received for idleTimeout.
+  kFirstMessageTimeout = 11,  // No message came within firstMessageTimeout.
+  kCloseTimeout = 12,  // The peer did not end its stream within closeTimeout.
+  kOverflow = 13,  // The memory for unsent bytes or partial frames ran out and this session held the most.
+  kServerStop = 14,  // The server stopped.
+  kWorkerLost = 15,  // The worker that owned the session ended.
+  kConnectFailed = 16,  // The outbound connection was not made.
+  kIoError = 17,  // The system reported an error that has no reason of its own.
+};
+inline constexpr int32_t kCloseReasonCount = 18;
+
+// Counters of a thread: float64 each (exact to 2^53), one writer, never reset.
+enum class Counter : int32_t {
+  kTurns = 0,  // Turns of the loop.
+  kSleeps = 1,  // Times the thread slept.
+  kBusyNs = 2,  // Nanoseconds outside sleep.
+  kAsleepNs = 3,  // Nanoseconds asleep.
+  kWakesSent = 4,  // Wake-ups signalled to other threads.
+  kSyscalls = 5,  // System calls that the driver made.
+  kCompletions = 6,  // Completions handled.
+  kAccepted = 7,  // Connections accepted.
+  kRefused = 8,  // Connections refused by onConnectionRequest.
+  kTableFull = 9,  // Connections refused because the session table was full.
+  kConnected = 10,  // Outbound connections made.
+  kConnectFailed = 11,  // Outbound connections that failed.
+  kJoined = 12,  // onJoin calls.
+  kLeft = 13,  // onLeave calls.
+  kMessagesIn = 14,  // Messages handed to onRecv.
+  kBytesIn = 15,  // Bytes received.
+  kMessagesOut = 16,  // Messages queued, one per recipient.
+  kBytesOut = 17,  // Bytes that sockets took.
+  kGathers = 18,  // Gathered sends submitted.
+  kGatherSlices = 19,  // Slices in them.
+  kShortSends = 20,  // Sends that the socket took only in part.
+  kOverflowBytes = 21,  // Bytes copied to overflow blocks.
+  kSendFull = 22,  // Sends refused: the session had maxBackpressure queued.
+  kSendClosed = 23,  // Sends to a session that is closing or gone.
+  kSendDropped = 24,  // Sends refused: no chunk or node was free.
+  kFlagContended = 25,  // Send flags found held.
+  kCasRetries = 26,  // Compare-exchanges that had to be repeated.
+  kBuffersStarved = 27,  // Times receiving stopped because no receive buffer was free.
+  kFramesCopied = 28,  // Frames that straddled receive buffers and were copied together.
+  kOpenAbandoned = 29,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 30,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 31,  // Slots whose generations are used up.
+};
+inline constexpr int32_t kCounterCount = 32;
+
+}  // namespace layout

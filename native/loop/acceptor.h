@@ -1,0 +1,46 @@
+// What: the accept thread: takes connections and gives each to the worker with the fewest sessions.
+// Flow: listeners -> this -> a worker's inbox.
+// Thread: its own; started and joined by main.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "driver/driver.h"
+#include "shared/runtime.h"
+
+namespace loop {
+
+class Acceptor {
+ public:
+  /** `thread` is the acceptor's thread id. */
+  Acceptor(std::shared_ptr<shared::Runtime> runtime, int32_t thread, driver::Kind kind);
+  ~Acceptor();
+
+  /** Adds a listener before start; its index is its listener index. */
+  void add(base::Fd listener);
+  /** Empty: it runs; else a sentence. */
+  std::string start();
+  /** Ends accepting, joins the thread, closes the listeners. */
+  void stop();
+
+ private:
+  void run();
+  void give(int32_t listener, base::Fd socket);
+  int32_t least_loaded() const;
+
+  std::shared_ptr<shared::Runtime> runtime_;
+  int32_t thread_id_;
+  driver::Kind kind_;
+  std::vector<base::Fd> listeners_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<int> opened_{0};  // 0: not yet, 1: runs, -1: failed with why_
+  std::string why_;
+  std::thread thread_;
+  std::vector<bool> touched_;
+};
+
+}  // namespace loop

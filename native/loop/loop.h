@@ -1,0 +1,79 @@
+// What: the nested loop: the engine as outer wait, libuv inside it, so that handlers may use any Node API.
+// Flow: driver completions, other threads' stacks -> this -> one JavaScript turn -> driver submissions.
+// Thread: one worker thread.
+#pragma once
+
+#include <node_api.h>
+
+#include <memory>
+#include <string>
+
+#include "driver/driver.h"
+#include "loop/uv.h"
+#include "shared/completion_ring.h"
+#include "shared/runtime.h"
+
+namespace loop {
+
+struct LoopOptions {
+  std::shared_ptr<shared::Runtime> runtime;
+  int32_t thread = 0;
+  driver::Kind kind = driver::Kind::kEpoll;
+  uint32_t batch = 1024;
+  uint32_t features_forbidden = 0;
+};
+
+/** Allocated with new; deletes itself when its environment ends. */
+class Loop {
+ public:
+  Loop() = default;
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /** Opens the driver and starts to run. `turn` is called without arguments. Empty: it worked; else a sentence. */
+  std::string open(napi_env env, const LoopOptions& options, napi_value turn);
+
+  /** Hands the submission area to the driver. Returns the completions that wait. */
+  uint32_t submit();
+
+  /** Drains the driver and ends; libuv's loop can then end too. */
+  void close();
+
+  driver::Driver* driver() { return driver_.get(); }
+  int32_t thread() const { return options_.thread; }
+
+ private:
+  static void on_prepare(uv_handle_t* handle);
+  static void on_idle(uv_handle_t* handle);
+  static void on_cleanup(napi_async_cleanup_hook_handle handle, void* self);
+  static void on_closed(uv_handle_t* handle);
+
+  ~Loop() = default;
+  void finish_cleanup();
+  void run();
+  bool has_work() const;
+  void take_inbox();
+  void sleep_or_look(int64_t timeout_ms);
+  bool call_turn();
+
+  napi_env env_ = nullptr;
+  LoopOptions options_;
+  layout::Thread* block_ = nullptr;
+  double* counters_ = nullptr;
+  int32_t* submissions_ = nullptr;
+  std::unique_ptr<driver::Driver> driver_;
+  shared::CompletionRing completions_;
+  driver::Waited waited_;
+
+  uv_loop_t* uv_ = nullptr;
+  uv_handle_t* prepare_ = nullptr;
+  uv_handle_t* idle_ = nullptr;
+  napi_ref turn_ = nullptr;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  int handles_open_ = 0;
+  bool ended_ = true;     // no JavaScript is called any more
+  bool cleaning_ = false;  // the environment waits for our handles
+  int64_t awake_since_ns_ = 0;
+};
+
+}  // namespace loop

@@ -1,0 +1,73 @@
+// What: what all threads of one runtime share natively: memory, wake descriptors, sockets in transit to a worker.
+// Flow: main creates it -> workers and the acceptor find it by id.
+// Thread: any.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/fd.h"
+#include "shared/memory.h"
+
+namespace shared {
+
+/** An accepted or prepared socket that no session has yet. */
+struct TransitSocket {
+  base::Fd fd;
+  int32_t listener = 0;
+  sockaddr_storage peer{};
+};
+
+/** Sockets on their way to one worker. Bounded: a socket counts against the worker's session slots. */
+class Inbox {
+ public:
+  void push(TransitSocket socket) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    sockets_.push_back(std::move(socket));
+    waiting_.store(true, std::memory_order_seq_cst);
+  }
+  /** Whether a take would find something; may be read before a sleep. */
+  bool waiting() const { return waiting_.load(std::memory_order_seq_cst); }
+  std::vector<TransitSocket> take() {
+    std::lock_guard<std::mutex> guard(mutex_);
+    waiting_.store(false, std::memory_order_seq_cst);
+    return std::exchange(sockets_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<TransitSocket> sockets_;
+  std::atomic<bool> waiting_{false};
+};
+
+class Runtime {
+ public:
+  explicit Runtime(Memory memory);
+
+  const Memory& memory() const { return memory_; }
+  int wake_fd(int32_t thread) const { return wake_fds_[static_cast<size_t>(thread)].get(); }
+  Inbox& inbox(int32_t thread) { return *inboxes_[static_cast<size_t>(thread)]; }
+
+  /** Signals the thread's wake descriptor; the caller has exchanged `parked` to 0 and found 1. */
+  void signal(int32_t thread) const;
+
+  /** Wakes a thread if it is parked, as src/shared/waker.ts does. Returns whether it signalled. */
+  bool wake(int32_t thread) const;
+
+ private:
+  Memory memory_;
+  std::vector<base::Fd> wake_fds_;
+  std::vector<std::unique_ptr<Inbox>> inboxes_;
+};
+
+/** Registers a runtime; the id stays valid until remove. */
+int32_t add_runtime(std::shared_ptr<Runtime> runtime);
+std::shared_ptr<Runtime> find_runtime(int32_t id);
+void remove_runtime(int32_t id);
+
+}  // namespace shared

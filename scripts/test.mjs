@@ -1,0 +1,106 @@
+// What: `npm test`: builds what is not built, runs every check, ends with `N passed, N failed`.
+// Flow: .ci/run, npm -> this -> setup.mjs, generate.mjs, biome, tsc, vitest.
+// Thread: none; a script that runs one step after the other.
+
+// biome-ignore-start lint/style/useNodejsImportProtocol: see preflight.mjs.
+import { spawnSync } from 'child_process'
+import * as fs from 'fs'
+import { tmpdir } from 'os'
+import { join, relative } from 'path'
+import { fileURLToPath } from 'url'
+// biome-ignore-end lint/style/useNodejsImportProtocol: see above.
+import { build, install, root } from './setup.mjs'
+
+const isCi = process.env.CI === 'true'
+const vitestArgs = process.argv.slice(2)
+
+/** Runs a command of node_modules or a script with its output shown; whether it succeeded. */
+function node(path, ...args) {
+  const env = isCi ? { ...process.env, OVERLAPPED_NO_SKIP: '1' } : process.env
+  const options = { cwd: root, stdio: 'inherit', env }
+  return spawnSync(process.execPath, [join(root, path), ...args], options).status === 0
+}
+
+function check(isPassed) {
+  return { passed: isPassed ? 1 : 0, failed: isPassed ? 0 : 1 }
+}
+
+/**
+ * Counts tests. A file that cannot be loaded is one failure. In CI a skipped test is one too,
+ * unless the arguments chose what to run.
+ */
+export function countReport(report, isSkipFailure) {
+  const total = { passed: 0, failed: 0, skipped: [], broken: [] }
+  for (const file of report.testResults) {
+    let failedHere = 0
+    for (const test of file.assertionResults) {
+      if (test.status === 'passed') total.passed += 1
+      else if (test.status === 'failed') failedHere += 1
+      else total.skipped.push(test.fullName)
+    }
+    if (file.status === 'failed' && failedHere === 0) {
+      failedHere = 1
+      total.broken.push(file.name)
+    }
+    total.failed += failedHere
+  }
+  if (isSkipFailure) total.failed += total.skipped.length
+  return total
+}
+
+function vitest() {
+  const folder = fs.mkdtempSync(join(tmpdir(), 'overlapped-test-'))
+  const file = join(folder, 'report.json')
+  try {
+    const isOk = node(
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${file}`,
+      ...vitestArgs,
+    )
+    if (!fs.existsSync(file)) return check(false)
+    const isSkipFailure = isCi && vitestArgs.length === 0
+    const total = countReport(JSON.parse(fs.readFileSync(file, 'utf8')), isSkipFailure)
+    for (const name of total.broken) console.log(`did not load: ${relative(root, name)}`)
+    for (const name of total.skipped) console.log(`skipped: ${name}`)
+    // An unhandled error, or no test at all, fails the run without failing a test.
+    if (!isOk && total.failed === 0) total.failed = 1
+    return total
+  } finally {
+    fs.rmSync(folder, { recursive: true })
+  }
+}
+
+/** In order; a step with `isGate` that fails ends the run. */
+const steps = [
+  { name: 'install', isGate: true, run: () => check(install() === 0) },
+  { name: 'generated files', run: () => check(node('scripts/generate.mjs', '--check')) },
+  { name: 'biome', run: () => check(node('node_modules/@biomejs/biome/bin/biome', 'check', '.')) },
+  {
+    name: 'types',
+    run: () => check(node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json')),
+  },
+  { name: 'build', isGate: true, run: () => check(build() === 0) },
+  { name: 'vitest', run: vitest },
+]
+
+function main() {
+  const sum = { passed: 0, failed: 0 }
+  const failedSteps = []
+  for (const { name, isGate, run } of steps) {
+    console.log(`== ${name}`)
+    const { passed, failed } = run()
+    sum.passed += passed
+    sum.failed += failed
+    if (failed === 0) continue
+    failedSteps.push(name)
+    if (isGate) break
+  }
+  if (failedSteps.length > 0) console.log(`failed: ${failedSteps.join(', ')}`)
+  console.log(`${sum.passed} passed, ${sum.failed} failed`)
+  process.exitCode = sum.failed === 0 ? 0 : 1
+}
+
+if (process.argv[1] && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) main()

@@ -1,0 +1,100 @@
+// What: loads the native addon, types it, and compares its memory layout with ours.
+// Flow: build/Release/overlapped.node -> this -> shared, server, workers.
+// Thread: any; one instance of the addon per environment.
+
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { OverlappedError } from './errors.ts'
+import { LAYOUT_HASH } from './layout/layout.ts'
+
+/** A system call's result: `errno` is 0 or a positive errno. */
+export interface Outcome {
+  readonly errno: number
+  readonly value: number
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** Driver numbers as native/driver/driver.h has them. */
+export const DRIVER_URING = 0
+export const DRIVER_EPOLL = 1
+
+/** The addon's functions; native/napi/binding.cc says what each does. */
+export interface Binding {
+  layoutHash(): number
+  probeUring(): { readonly reason: string; readonly features: number }
+  createRuntime(control: Uint8Array, arena: Uint8Array): number
+  destroyRuntime(runtime: number): void
+  listen(
+    runtime: number,
+    host: string,
+    port: number,
+    backlog: number,
+    noDelay: boolean,
+    sendBufferBytes: number,
+    receiveBufferBytes: number,
+  ): Outcome
+  startAccepting(runtime: number, thread: number, kind: number): void
+  stopAccepting(runtime: number): void
+  signal(runtime: number, thread: number): void
+  /** Null where this Node refuses external buffers. */
+  aliasArena(runtime: number, offset: number, length: number): ArrayBuffer | null
+  openLoop(
+    runtime: number,
+    thread: number,
+    kind: number,
+    batch: number,
+    featuresForbidden: number,
+    control: Uint8Array,
+    arena: Uint8Array,
+    turn: () => void,
+  ): string
+  submit(): number
+  closeLoop(): void
+  features(): number
+  transitAddress(token: number): Address
+  peerAddress(slot: number): Address
+  prepareConnect(
+    host: string,
+    port: number,
+    noDelay: boolean,
+    sendBufferBytes: number,
+    receiveBufferBytes: number,
+  ): Outcome
+}
+
+/** The folder of the package: the nearest one upwards with a package.json. */
+export function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
+  return folder
+}
+
+/** @throws {OverlappedError} ERR_LAYOUT_MISMATCH */
+export function checkLayout(addonHash: number): void {
+  if (addonHash === LAYOUT_HASH) return
+  throw new OverlappedError(
+    'ERR_LAYOUT_MISMATCH',
+    `the native addon was built for memory layout ${addonHash}, this package has ${LAYOUT_HASH}; run npm rebuild overlapped`,
+  )
+}
+
+let loaded: Binding | undefined
+
+/** @throws {OverlappedError} ERR_ADDON_MISSING, ERR_LAYOUT_MISMATCH */
+export function loadBinding(): Binding {
+  if (loaded !== undefined) return loaded
+  const path = join(packageRoot(), 'build', 'Release', 'overlapped.node')
+  if (!existsSync(path)) {
+    throw new OverlappedError('ERR_ADDON_MISSING', 'the native addon is not built; run npm rebuild overlapped')
+  }
+  const binding = createRequire(import.meta.url)(path) as Binding
+  checkLayout(binding.layoutHash())
+  loaded = binding
+  return binding
+}

@@ -1,0 +1,484 @@
+// What: the table of every option: type, default, limits with reasons, flag, environment name.
+// Flow: this -> check_option, resolve_options, load_config, usage, docs/reference/options.md.
+// Thread: main.
+
+import {
+  DELIMITER_BYTES_MAX,
+  type Framing,
+  OFFSET_MAX,
+  PAYLOAD_LENGTH_LIMIT,
+} from '../framing/framing.ts'
+import { GATHER_MAX, LISTENERS_MAX, SESSIONS_MAX } from '../layout/layout.ts'
+import type {
+  ListenerOptions,
+  OutboundOptions,
+  ProtocolOptions,
+  ServerOptions,
+} from '../server/options.ts'
+
+/** What a value may be. */
+type ValueSpec =
+  | {
+      readonly type: 'integer'
+      readonly min: number
+      readonly max: number
+      readonly powerOfTwo?: true
+      /** The word 'auto' is allowed too. */
+      readonly auto?: true
+      readonly unit?: 'bytes' | 'milliseconds'
+      /** Why the limits are what they are. */
+      readonly reason: string
+    }
+  | { readonly type: 'boolean' }
+  | { readonly type: 'choice'; readonly values: readonly string[] }
+  | {
+      readonly type: 'text'
+      readonly pattern: RegExp
+      readonly allowed: string
+      readonly reason: string
+    }
+  /** A JavaScript value; resolve_options knows what to do with it. */
+  | {
+      readonly type: 'module' | 'framing' | 'list' | 'any'
+      readonly allowed: string
+      readonly reason?: string
+    }
+
+interface Described {
+  /** One sentence. */
+  readonly doc: string
+  /** Absent: none, or told in the sentence. */
+  readonly default?: number | boolean | string
+  /** Has no default and must be given. */
+  readonly required?: true
+  /** Can be given from code only: it has no flag, no environment name and no key in a file. */
+  readonly codeOnly?: true
+  /** Has a key in sections of a file, but no flag and no environment name. */
+  readonly sectionOnly?: true
+  /** Of a framing key: the framings that have it. */
+  readonly framings?: readonly Framing['kind'][]
+}
+
+type Entry = ValueSpec & Described
+
+/** One option, with its names. */
+export type OptionSpec = Entry & {
+  /** As in the options object. */
+  readonly key: string
+  /** Key in a file, and flag without its dashes: `max-sessions`. Empty if code only. */
+  readonly flag: string
+  /** `OVERLAPPED_MAX_SESSIONS`. Empty if code or section only; then there is no flag either. */
+  readonly env: string
+}
+
+/** Start of every environment name. */
+export const ENV_PREFIX = 'OVERLAPPED_'
+
+/** Workers of one runtime: THREADS_MAX (64) less main and the update, send and job threads. */
+export const WORKERS_MAX = 60
+/** Milliseconds: the longest delay of setTimeout and of a 32-bit word, 24.8 days. */
+const TIMEOUT_MAX = 2 ** 31 - 1
+/** Bytes: the kernel doubles SO_SNDBUF and SO_RCVBUF into a C int, socket(7). */
+const SOCKET_BUFFER_MAX = 2 ** 30 - 1
+
+const CLOCK = 'Delays are 32-bit: 24.8 days.'
+
+const server: Readonly<Record<keyof ServerOptions, Entry>> = {
+  listeners: {
+    type: 'list',
+    allowed: 'an array of listeners',
+    doc: 'Addresses to listen on; in a file, a section `[listener.NAME]` each.',
+    reason: `At most ${LISTENERS_MAX} with the outbound protocols: LISTENERS_MAX of the layout.`,
+    codeOnly: true,
+  },
+  outbound: {
+    type: 'list',
+    allowed: 'an array of outbound protocols',
+    doc: 'Protocols of runtime.connect(); in a file, a section `[outbound.NAME]` each.',
+    codeOnly: true,
+  },
+  handler: {
+    type: 'module',
+    allowed: 'a path or a file: URL of a module',
+    doc: 'Module that exports a handler; relative paths start at the working directory.',
+  },
+  data: {
+    type: 'any',
+    allowed: 'a value that structuredClone() can copy',
+    doc: 'Given to onStart as runtime.data.',
+    codeOnly: true,
+  },
+  workers: {
+    type: 'integer',
+    min: 0,
+    max: WORKERS_MAX,
+    auto: true,
+    default: 'auto',
+    doc: "I/O workers; 'auto' or 0 is one per available core, by affinity and cgroup quota.",
+    reason: 'A runtime has 64 threads; 4 of them are kept for main, update, send and jobs.',
+  },
+  mode: {
+    type: 'choice',
+    values: ['worker'],
+    default: 'worker',
+    doc: 'Which thread runs content: `worker` is the one that owns the session.',
+  },
+  driver: {
+    type: 'choice',
+    values: ['auto', 'io_uring', 'epoll'],
+    default: 'auto',
+    doc: 'Completion driver; `auto` is io_uring where it works, else epoll.',
+  },
+  maxSessions: {
+    type: 'integer',
+    min: 1,
+    max: SESSIONS_MAX,
+    default: 10_000,
+    doc: 'Sessions open at once; further connections are refused.',
+    reason: '2^20 - 1 slots are what the 20 slot bits of a session id can say.',
+  },
+  maxBackpressure: {
+    type: 'integer',
+    min: 1,
+    max: 2 ** 30,
+    unit: 'bytes',
+    default: 1_048_576,
+    doc: "Unsent bytes of one session beyond which send() returns 'full'.",
+    reason:
+      'The count is a signed 32-bit word, and one more payload is added before it is compared.',
+  },
+  arenaBytes: {
+    type: 'integer',
+    min: 4_194_304,
+    max: 2 ** 31 - 65_536,
+    unit: 'bytes',
+    default: 268_435_456,
+    doc: 'Memory for receive buffers, chunks and overflow.',
+    reason: 'Offsets are signed 32-bit words; under 4 MiB not even one small worker fits.',
+  },
+  chunkBytes: {
+    type: 'integer',
+    min: 4096,
+    max: 1_048_576,
+    powerOfTwo: true,
+    unit: 'bytes',
+    default: 65_536,
+    doc: 'Size of a chunk that outgoing messages are written into.',
+    reason:
+      'From a page to a 256th of the default arena; an offset becomes a chunk index by a shift.',
+  },
+  receiveBuffers: {
+    type: 'integer',
+    min: 16,
+    max: 32_768,
+    powerOfTwo: true,
+    default: 1024,
+    doc: 'Receive buffers of a worker.',
+    reason: 'What a provided-buffer ring of io_uring can have: a power of two up to 2^15.',
+  },
+  receiveBufferSize: {
+    type: 'integer',
+    min: 512,
+    max: 1_048_576,
+    unit: 'bytes',
+    default: 16_384,
+    doc: 'Size of a receive buffer.',
+    reason: 'Less is under half a TCP segment; more is beyond what one receive returns.',
+  },
+  maxGather: {
+    type: 'integer',
+    min: 1,
+    max: GATHER_MAX,
+    default: 64,
+    doc: 'Slices in one gathered send.',
+    reason: 'UIO_MAXIOV is 1024, uio(7).',
+  },
+  completionBatch: {
+    type: 'integer',
+    min: 1,
+    max: 32_768,
+    default: 1024,
+    doc: 'Completions taken per turn of a worker.',
+    reason: 'A turn takes at most what one completion ring holds.',
+  },
+  idleTimeout: {
+    type: 'integer',
+    min: 0,
+    max: TIMEOUT_MAX,
+    unit: 'milliseconds',
+    default: 120_000,
+    doc: 'Time without receiving anything after which a session is closed; 0 is off.',
+    reason: CLOCK,
+  },
+  firstMessageTimeout: {
+    type: 'integer',
+    min: 0,
+    max: TIMEOUT_MAX,
+    unit: 'milliseconds',
+    default: 0,
+    doc: 'Time within which a new session must send a whole message; 0 is off.',
+    reason: CLOCK,
+  },
+  closeTimeout: {
+    type: 'integer',
+    min: 1,
+    max: TIMEOUT_MAX,
+    unit: 'milliseconds',
+    default: 5000,
+    doc: 'Time from close() to RST for a peer that does not end its stream.',
+    reason: `${CLOCK} Not 0: a peer that never ends its stream must not hold a slot.`,
+  },
+  drainTimeout: {
+    type: 'integer',
+    min: 1,
+    max: TIMEOUT_MAX,
+    unit: 'milliseconds',
+    default: 30_000,
+    doc: 'Time that stop() waits for sessions to flush and close.',
+    reason: `${CLOCK} Not 0: a stop must end.`,
+  },
+}
+
+const protocol: Readonly<Record<keyof ProtocolOptions, Entry>> = {
+  name: {
+    type: 'text',
+    pattern: /^[A-Za-z0-9_-]{1,64}$/,
+    allowed: 'text of 1 to 64 letters, digits, - and _',
+    doc: 'Unique over listeners and outbound; the first listener is `listener0` by default.',
+    reason: 'It is a section of INI files and a label of metrics.',
+    codeOnly: true,
+  },
+  framing: {
+    type: 'framing',
+    allowed: 'what lengthPrefix(), delimiter() or raw() returns',
+    doc: 'How the stream is cut into messages; outside code by the keys under Framing.',
+    required: true,
+    codeOnly: true,
+  },
+  handler: {
+    type: 'module',
+    allowed: 'a path or a file: URL of a module',
+    doc: "Module that exports a handler; the server's where absent.",
+    sectionOnly: true,
+  },
+  closeMode: {
+    type: 'choice',
+    values: ['graceful', 'reset'],
+    default: 'graceful',
+    doc: '`reset` ends sessions with RST, which leaves no TIME_WAIT.',
+  },
+  noDelay: {
+    type: 'boolean',
+    default: true,
+    doc: 'TCP_NODELAY.',
+  },
+  sendBufferBytes: {
+    type: 'integer',
+    min: 0,
+    max: SOCKET_BUFFER_MAX,
+    unit: 'bytes',
+    default: 0,
+    doc: "SO_SNDBUF; 0 is the system's.",
+    reason: 'The kernel doubles it into a C int, socket(7).',
+  },
+  receiveBufferBytes: {
+    type: 'integer',
+    min: 0,
+    max: SOCKET_BUFFER_MAX,
+    unit: 'bytes',
+    default: 0,
+    doc: "SO_RCVBUF; 0 is the system's.",
+    reason: 'The kernel doubles it into a C int, socket(7).',
+  },
+}
+
+const listener: Readonly<Record<keyof ListenerOptions, Entry>> = {
+  host: {
+    type: 'text',
+    pattern: /^[^\s[\]]{1,253}$/,
+    allowed: 'an address or host name of 1 to 253 characters, IPv6 without brackets',
+    default: '127.0.0.1',
+    doc: 'Address to listen on.',
+    reason: '253 characters are the longest host name, RFC 1035.',
+  },
+  port: {
+    type: 'integer',
+    min: 0,
+    max: 65_535,
+    required: true,
+    doc: 'TCP port; 0 picks a free one.',
+    reason: 'A port has 16 bits.',
+  },
+  backlog: {
+    type: 'integer',
+    min: 1,
+    max: 65_535,
+    default: 1024,
+    doc: 'Connections that wait to be accepted.',
+    reason: 'The system takes no more than net.core.somaxconn, which began as 16 bits.',
+  },
+  ...protocol,
+}
+
+const outbound: Readonly<Record<keyof OutboundOptions, Entry>> = {
+  ...protocol,
+  name: { ...protocol.name, required: true },
+}
+
+const framing = {
+  framing: {
+    type: 'choice',
+    values: ['length-prefix', 'delimiter', 'raw'],
+    default: 'length-prefix',
+    doc: 'How the stream is cut into messages.',
+  },
+  lengthBytes: {
+    type: 'integer',
+    min: 1,
+    max: 4,
+    powerOfTwo: true,
+    unit: 'bytes',
+    default: 2,
+    framings: ['length-prefix'],
+    doc: 'Width of the length field.',
+    reason: 'Whole machine words; a payload ends far below 4 GiB.',
+  },
+  endian: {
+    type: 'choice',
+    values: ['little', 'big'],
+    default: 'big',
+    framings: ['length-prefix'],
+    doc: 'Byte order of the length field.',
+  },
+  lengthOffset: {
+    type: 'integer',
+    min: 0,
+    max: OFFSET_MAX,
+    unit: 'bytes',
+    default: 0,
+    framings: ['length-prefix'],
+    doc: 'Bytes before the length field, sent as zeros.',
+    reason: 'A header fits a cache line.',
+  },
+  lengthIncludesHeader: {
+    type: 'boolean',
+    default: false,
+    framings: ['length-prefix'],
+    doc: 'Whether the length counts the header too.',
+  },
+  delimiter: {
+    type: 'text',
+    pattern: /^(?:[^\\]|\\[nrt0\\]|\\x[0-9a-fA-F]{2})+$/s,
+    allowed: `1 to ${DELIMITER_BYTES_MAX} bytes, with the escapes \\n \\r \\t \\0 \\\\ \\xNN`,
+    default: '\\n',
+    framings: ['delimiter'],
+    doc: 'Byte sequence after each payload.',
+    reason: 'A delimiter fits a vector register.',
+  },
+  strip: {
+    type: 'boolean',
+    default: true,
+    framings: ['delimiter'],
+    doc: 'Whether onRecv gets the payload without the delimiter.',
+  },
+  maxPayloadLength: {
+    type: 'integer',
+    min: 1,
+    max: PAYLOAD_LENGTH_LIMIT,
+    unit: 'bytes',
+    framings: ['length-prefix', 'delimiter'],
+    doc: 'Longest payload; by default the smaller of 65536 and what the length field can say.',
+    reason:
+      'And no more than the length field can say; 16 MiB is a sixteenth of the default arena.',
+  },
+} as const satisfies Readonly<Record<string, Entry>>
+
+/** Keys that say a framing in files, flags and environment. */
+export type FramingKey = keyof typeof framing
+
+function kebab(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+function named(table: Readonly<Record<string, Entry>>): readonly OptionSpec[] {
+  return Object.entries(table).map(([key, entry]) => {
+    const flag = entry.codeOnly ? '' : kebab(key)
+    const unnamed = entry.codeOnly || entry.sectionOnly
+    const env = unnamed ? '' : ENV_PREFIX + flag.replaceAll('-', '_').toUpperCase()
+    return { ...entry, key, flag, env }
+  })
+}
+
+/** Options of the server itself. */
+export const serverOptions = named(server)
+/** Options of one listener. */
+export const listenerOptions = named(listener)
+/** Options of one outbound protocol; flags and environment are the listener's. */
+export const outboundOptions = named(outbound).map((spec) => ({ ...spec, env: '' }))
+/** Keys of one framing, as files, flags and environment say it. */
+export const framingOptions = named(framing)
+
+/** The sentence part that says what an option may be: `a whole number from 1 to 60`. */
+export function allowedOf(spec: OptionSpec): string {
+  switch (spec.type) {
+    case 'integer': {
+      const kind = spec.powerOfTwo ? 'a power of two' : 'a whole number'
+      const unit = spec.unit === undefined ? '' : ` (${spec.unit})`
+      return `${spec.auto ? "'auto' or " : ''}${kind} from ${spec.min} to ${spec.max}${unit}`
+    }
+    case 'boolean':
+      return 'true or false'
+    case 'choice': {
+      const quoted = spec.values.map((value) => `'${value}'`)
+      return quoted.length === 1 ? quoted[0] : `one of ${quoted.join(', ')}`
+    }
+    default:
+      return spec.allowed
+  }
+}
+
+function row(spec: OptionSpec): string {
+  const fallback = spec.required ? 'required' : (spec.default ?? '')
+  const shown = fallback === '' || spec.required ? fallback : `\`${fallback}\``
+  const names = [
+    spec.flag === '' ? '' : `\`${spec.flag}\``,
+    spec.env === '' ? '' : `\`--${spec.flag}\`, \`${spec.env}\``,
+  ]
+  const only = spec.framings === undefined ? '' : ` Only of ${spec.framings.join(', ')}.`
+  const reason = 'reason' in spec && spec.reason !== undefined ? spec.reason : ''
+  const cells = [`\`${spec.key}\``, `${spec.doc}${only}`, allowedOf(spec), shown, ...names, reason]
+  return `| ${cells.join(' | ')} |`
+}
+
+function section(title: string, about: string, specs: readonly OptionSpec[]): string {
+  return [
+    `## ${title}`,
+    '',
+    about,
+    '',
+    '| option | meaning | allowed | default | file | flag, environment | reason of the limits |',
+    '|---|---|---|---|---|---|---|',
+    ...specs.map(row),
+    '',
+  ].join('\n')
+}
+
+/** Text of docs/reference/options.md. */
+export function optionsPage(): string {
+  return [
+    '# Options',
+    '',
+    'Generated from src/config/option_schema.ts by `npx vitest run test/config -u`; do not edit.',
+    '',
+    'Later ones win: defaults, code, file, environment, flags. A file is JSON or INI, by its',
+    'extension; its keys are the flags without dashes. Sections `[listener.NAME]` and',
+    '`[outbound.NAME]` (in JSON `{"listener": {"NAME": {}}}`) hold the keys of one listener or',
+    'outbound protocol. Keys of a listener outside a section, flags and environment change the',
+    'only listener there is.',
+    '',
+    section('Server', 'Given to `createServer()`.', serverOptions),
+    section('Listener', 'Each of `listeners`.', listenerOptions),
+    section('Outbound protocol', 'Each of `outbound`.', outboundOptions),
+    section('Framing', 'In files, flags and environment; code calls a function.', framingOptions),
+  ].join('\n')
+}

@@ -1,0 +1,129 @@
+// What: takes completions in order and gives each to whom it concerns.
+// Flow: completion ring -> this -> frame readers, sender, lifecycle.
+// Thread: the owning worker.
+
+import { assert } from '../assert.ts'
+import {
+  COMPLETION_BUFFER,
+  COMPLETION_GENERATION,
+  COMPLETION_KIND,
+  COMPLETION_OFFSET,
+  COMPLETION_RESULT,
+  COMPLETION_SLOT,
+  COMPLETION_STATUS,
+  CompletionKind,
+  Counter,
+  type IoStatus,
+  SessionState,
+} from '../layout/layout.ts'
+import type { Core } from '../session/core.ts'
+import type { LiveSession } from '../session/session.ts'
+import { CompletionRing } from './completion_ring.ts'
+import { createFrameReader, type FrameReader } from './frame_reader.ts'
+
+export class Dispatcher {
+  readonly #core: Core
+  readonly #ring: CompletionRing
+  readonly #readers: readonly FrameReader[]
+
+  constructor(core: Core) {
+    this.#core = core
+    this.#ring = new CompletionRing(core.arena)
+    this.#readers = core.protocols.map((protocol) => createFrameReader(core, protocol))
+  }
+
+  /** Handles every completion that is there. */
+  drain(): void {
+    const { words } = this.#ring
+    const { counters } = this.#core
+    for (;;) {
+      const at = this.#ring.next()
+      if (at === -1) return
+      counters[Counter.COMPLETIONS]++
+      const kind = words[at + COMPLETION_KIND]
+      if (kind === CompletionKind.ACCEPT) {
+        this.#core.lifecycle.accepted(words[at + COMPLETION_SLOT], words[at + COMPLETION_RESULT])
+        continue
+      }
+      const session = this.#core.lifecycle.registry.at(words[at + COMPLETION_SLOT])
+      assert(
+        session !== undefined && session.generation === words[at + COMPLETION_GENERATION] >>> 0,
+        'COMPLETION-4: a session outlives its operations',
+      )
+      if (kind === CompletionKind.RECV) this.#received(session, at)
+      else this.#other(session, kind, at)
+    }
+  }
+
+  #received(session: LiveSession, at: number): void {
+    const core = this.#core
+    const { words } = this.#ring
+    const length = words[at + COMPLETION_RESULT]
+    if (length === 0) {
+      core.lifecycle.receiveEnded(session, words[at + COMPLETION_STATUS] as IoStatus)
+      return
+    }
+    core.counters[Counter.BYTES_IN] += length
+    session.receivedAt = core.now
+    const buffer = words[at + COMPLETION_BUFFER]
+    const start = words[at + COMPLETION_OFFSET]
+    core.buffers.retain(buffer)
+    if (session.state === SessionState.OPEN) {
+      if (session.paused || session.held !== null) this.#hold(session, buffer, start, start + length)
+      else this.#readers[session.protocol].read(session, buffer, start, start + length)
+    }
+    core.buffers.release(buffer)
+  }
+
+  #hold(session: LiveSession, buffer: number, start: number, end: number): void {
+    this.#core.buffers.retain(buffer)
+    session.held ??= []
+    session.held.push({ buffer, start, end })
+  }
+
+  #other(session: LiveSession, kind: number, at: number): void {
+    const core = this.#core
+    const { words } = this.#ring
+    const status = words[at + COMPLETION_STATUS] as IoStatus
+    switch (kind) {
+      case CompletionKind.SEND:
+        core.sender.completed(session, status, words[at + COMPLETION_RESULT])
+        break
+      case CompletionKind.CONNECT:
+        core.lifecycle.connected(session, status)
+        break
+      case CompletionKind.PAUSED:
+        core.lifecycle.pausedByDriver(session)
+        break
+      case CompletionKind.PEER_GONE:
+        core.lifecycle.peerGone(session)
+        break
+      case CompletionKind.CLOSED:
+        core.lifecycle.closed(session)
+        break
+      default:
+        assert(false, `COMPLETION-5: kind ${kind} is none that a driver reports`)
+    }
+  }
+
+  /** Goes on with what resumed sessions have received while they were paused. */
+  resumeHeld(): void {
+    const { resumed } = this.#core.lifecycle
+    for (const session of resumed.splice(0)) {
+      const held = session.held
+      if (held === null || session.paused) continue
+      // Emptied first: what the handler pauses again is held anew, behind nothing.
+      session.held = null
+      for (let i = 0; i < held.length; i++) {
+        const { buffer, start, end } = held[i]
+        if (session.paused) {
+          this.#hold(session, buffer, start, end)
+        } else if (session.state === SessionState.OPEN) {
+          this.#readers[session.protocol].read(session, buffer, start, end)
+        }
+        this.#core.buffers.release(buffer)
+      }
+      if (session.held === null) this.#core.lifecycle.heldDone(session)
+    }
+  }
+}

@@ -1,0 +1,27 @@
+// What: everything that users import.
+// Flow: users -> this -> server, framing, session types.
+// Thread: any.
+
+export type { ErrorCode } from './layout/layout.ts'
+export { OverlappedError } from './errors.ts'
+export { delimiter, type Framing, lengthPrefix, raw } from './framing/framing.ts'
+export { loadConfig } from './config/load_config.ts'
+export type { ListenerOptions, OutboundOptions, ServerOptions } from './server/options.ts'
+export { createServer, type Server } from './server/server.ts'
+export {
+  type BroadcastOptions,
+  type BroadcastResult,
+  type CloseReasonName,
+  type ConnectionRequest,
+  type ConnectOptions,
+  defineHandler,
+  type Handler,
+  type Packet,
+  type PeerAddress,
+  type Reservation,
+  type Runtime,
+  type SendBuffer,
+  type SendResult,
+  type Session,
+  type SessionId,
+} from './session/handler.ts'

@@ -1,0 +1,471 @@
+// What: offsets, enums, constants and codes of the shared memory. Generated from src/layout/schema.ts by `npm run generate`; do not edit.
+// Flow: schema.ts -> this -> everything in src/ and workers/.
+// Thread: any.
+
+/** Hash of the schema; the addon carries the same. */
+export const LAYOUT_HASH = -1432052235
+
+/** First word of the control memory ("OVLP"). */
+export const MAGIC = 1331055696
+/** 64-byte cache lines, in 32-bit words. */
+export const CACHE_LINE_WORDS = 16
+/** Threads of one runtime: main, workers, and later update, send and job threads. */
+export const THREADS_MAX = 64
+/** Bits of a session id (and of user_data) that name the slot. */
+export const SLOT_BITS = 20
+/** Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say. */
+export const SESSIONS_MAX = 1048575
+/** Listeners and outbound protocols of one runtime. */
+export const LISTENERS_MAX = 256
+/** Most slices in one gathered send: UIO_MAXIOV, uio(7). */
+export const GATHER_MAX = 1024
+/** Bit of the I/O count: the session is released, no pin succeeds any more. */
+export const IO_RELEASED = 1073741824
+/** Last generation of a slot; after it the slot is retired. */
+export const GENERATION_MAX = 4294967295
+/** Words of a SEND submission before its (offset, length) pairs. */
+export const SEND_HEADER_WORDS = 4
+/** SEND completes at once with what the socket took (MSG_DONTWAIT). */
+export const SEND_FLAG_NOW = 1
+/** CLOSE sends RST (SO_LINGER with time 0) instead of FIN. */
+export const CLOSE_FLAG_RESET = 1
+/** No further completion follows for this receive operation. */
+export const COMPLETION_FLAG_TERMINAL = 1
+
+/** Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena. Size in words. */
+export const CONTROL_WORDS = 48
+export const CONTROL_MAGIC = 0
+export const CONTROL_LAYOUT_HASH = 1
+export const CONTROL_THREAD_COUNT = 2
+export const CONTROL_WORKER_COUNT = 3
+export const CONTROL_SESSION_CAPACITY = 4
+export const CONTROL_SESSIONS_PER_WORKER = 5
+export const CONTROL_NODES_PER_THREAD = 6
+export const CONTROL_CHUNK_COUNT = 7
+export const CONTROL_CHUNK_BYTES = 8
+export const CONTROL_RECV_BUFFERS_PER_WORKER = 9
+export const CONTROL_RECV_BUFFER_BYTES = 10
+export const CONTROL_RECV_BUFFER_STRIDE = 11
+export const CONTROL_HEAP_BYTES_PER_WORKER = 12
+export const CONTROL_COMPLETION_CAPACITY = 13
+export const CONTROL_SUBMISSION_WORDS = 14
+export const CONTROL_THREADS_AT = 15
+export const CONTROL_SESSIONS_AT = 16
+export const CONTROL_NODES_AT = 17
+export const CONTROL_CHUNK_BITMAP_AT = 18
+export const CONTROL_CHUNK_REFS_AT = 19
+export const CONTROL_COMPLETIONS_AT = 20
+export const CONTROL_SUBMISSIONS_AT = 21
+export const CONTROL_COUNTERS_AT = 22
+export const CONTROL_CONTROL_WORDS = 23
+export const CONTROL_RECV_BYTE_AT = 24
+export const CONTROL_HEAP_BYTE_AT = 25
+export const CONTROL_CHUNK_BYTE_AT = 26
+export const CONTROL_ARENA_BYTES = 27
+
+/** One block per thread: the words by which other threads reach it. Size in words. */
+export const THREAD_WORDS = 144
+export const THREAD_PARKED = 0
+export const THREAD_FLUSH_HEAD = 16
+export const THREAD_RELEASE_HEAD = 32
+export const THREAD_REQUEST_HEAD = 48
+export const THREAD_NODE_RETURN_HEAD = 64
+export const THREAD_ASSIGNED_SESSIONS = 80
+export const THREAD_THREAD_STATE = 81
+export const THREAD_COMPLETION_HEAD = 96
+export const THREAD_COMPLETION_TAIL = 112
+export const THREAD_LOCAL_PENDING = 128
+export const THREAD_SUBMISSION_USED = 129
+export const THREAD_STARVED_SESSIONS = 130
+
+/** One slot of the session table: three cache lines, by who writes them. Size in words. */
+export const SESSION_WORDS = 48
+export const SESSION_GENERATION = 0
+export const SESSION_STATE = 1
+export const SESSION_LISTENER = 2
+export const SESSION_OWNER = 3
+export const SESSION_TAG = 4
+export const SESSION_IO_COUNT = 16
+export const SESSION_RELEASE_LINK = 17
+export const SESSION_REQUEST = 18
+export const SESSION_REQUEST_LINK = 19
+export const SESSION_SEND_HEAD = 32
+export const SESSION_SEND_FLAG = 33
+export const SESSION_FLUSH_LINK = 34
+export const SESSION_QUEUED_BYTES = 35
+
+/** A slice of memory waiting to be sent to one session. Size in words. */
+export const NODE_WORDS = 4
+export const NODE_NEXT = 0
+export const NODE_OFFSET = 1
+export const NODE_LENGTH = 2
+export const NODE_BLOCK = 3
+
+/** One finished operation, as the driver reports it. Size in words. */
+export const COMPLETION_WORDS = 8
+export const COMPLETION_KIND = 0
+export const COMPLETION_FLAGS = 1
+export const COMPLETION_SLOT = 2
+export const COMPLETION_GENERATION = 3
+export const COMPLETION_STATUS = 4
+export const COMPLETION_RESULT = 5
+export const COMPLETION_OFFSET = 6
+export const COMPLETION_BUFFER = 7
+
+/** What finished. */
+export const CompletionKind = {
+  /** A connection was accepted and waits to be attached or refused. */
+  ACCEPT: 1,
+  /** Bytes arrived, the peer ended its stream, or receiving ended. */
+  RECV: 2,
+  /** A gathered send finished, in whole or in part. */
+  SEND: 3,
+  /** An outbound connection was made or failed. */
+  CONNECT: 4,
+  /** The peer of a paused session closed or reset its connection. */
+  PEER_GONE: 5,
+  /** Receiving stopped on request and can be started again. */
+  PAUSED: 6,
+  /** The handle is closed and nothing of it is pending. */
+  CLOSED: 7,
+} as const
+export type CompletionKind = (typeof CompletionKind)[keyof typeof CompletionKind]
+export const COMPLETION_KIND_COUNT = 8
+/** Names of CompletionKind, by value. */
+export const COMPLETION_KIND_NAMES: readonly string[] = [
+  '',
+  'accept',
+  'recv',
+  'send',
+  'connect',
+  'peerGone',
+  'paused',
+  'closed',
+]
+
+/** First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count. */
+export const SubmissionOp = {
+  /** slot, generation, total bytes, then count pairs of offset and length. */
+  SEND: 1,
+  /** slot, generation, token: the socket in transit becomes the slot's. */
+  ATTACH: 2,
+  /** token: the socket in transit is reset. */
+  REFUSE: 3,
+  /** slot, generation: start (or start again) receiving. */
+  RECV: 4,
+  /** slot, generation: stop receiving, watch for the peer leaving. */
+  PAUSE: 5,
+  /** slot, generation: end every pending operation of the slot. */
+  CANCEL: 6,
+  /** slot, generation: no more sends; FIN follows what was taken. */
+  SHUTDOWN: 7,
+  /** slot, generation: close the handle. Nothing may be pending but a peer watch. */
+  CLOSE: 8,
+  /** slot, generation, token: connect the prepared socket. */
+  CONNECT: 9,
+  /** count receive buffer indices. */
+  BUFFER_RETURN: 10,
+} as const
+export type SubmissionOp = (typeof SubmissionOp)[keyof typeof SubmissionOp]
+export const SUBMISSION_OP_COUNT = 11
+/** Names of SubmissionOp, by value. */
+export const SUBMISSION_OP_NAMES: readonly string[] = [
+  '',
+  'send',
+  'attach',
+  'refuse',
+  'recv',
+  'pause',
+  'cancel',
+  'shutdown',
+  'close',
+  'connect',
+  'bufferReturn',
+]
+
+/** Outcome of an operation, the same on every driver; native errors are mapped once, in the driver. */
+export const IoStatus = {
+  /** It succeeded. */
+  OK: 0,
+  /** The peer sent FIN: nothing more will be received. */
+  END_OF_STREAM: 1,
+  /** The peer reset the connection. */
+  RESET: 2,
+  /** It was cancelled from this side. */
+  CANCELLED: 3,
+  /** Nobody listens at the address. */
+  REFUSED: 4,
+  /** There is no way to the address. */
+  UNREACHABLE: 5,
+  /** The peer did not answer in time. */
+  TIMED_OUT: 6,
+  /** The local address is taken. */
+  ADDRESS_IN_USE: 7,
+  /** The local address does not exist, or no port is free. */
+  ADDRESS_UNAVAILABLE: 8,
+  /** The system does not allow it. */
+  NO_PERMISSION: 9,
+  /** The system is out of descriptors or memory. */
+  NO_RESOURCES: 10,
+  /** Anything else; the native number is in the log. */
+  UNKNOWN: 11,
+} as const
+export type IoStatus = (typeof IoStatus)[keyof typeof IoStatus]
+export const IO_STATUS_COUNT = 12
+/** Names of IoStatus, by value. */
+export const IO_STATUS_NAMES: readonly string[] = [
+  'ok',
+  'endOfStream',
+  'reset',
+  'cancelled',
+  'refused',
+  'unreachable',
+  'timedOut',
+  'addressInUse',
+  'addressUnavailable',
+  'noPermission',
+  'noResources',
+  'unknown',
+]
+
+/** Life of a slot; transitions are drawn in docs/protocols/session.md. */
+export const SessionState = {
+  /** Nobody uses the slot. */
+  FREE: 0,
+  /** Receives and sends. */
+  OPEN: 1,
+  /** Takes no new sends; flushes, then ends the stream and waits for the peer. */
+  CLOSING: 2,
+  /** Everything pending is being cancelled. */
+  TERMINATING: 3,
+  /** The I/O count fell to 0; the handle is being closed. */
+  RELEASED: 4,
+  /** Every generation was used; the slot is not used again. */
+  RETIRED: 5,
+} as const
+export type SessionState = (typeof SessionState)[keyof typeof SessionState]
+export const SESSION_STATE_COUNT = 6
+/** Names of SessionState, by value. */
+export const SESSION_STATE_NAMES: readonly string[] = [
+  'free',
+  'open',
+  'closing',
+  'terminating',
+  'released',
+  'retired',
+]
+
+/** What a thread is doing. */
+export const ThreadState = {
+  /** Not started. */
+  ABSENT: 0,
+  /** Takes work. */
+  RUNNING: 1,
+  /** Takes no new sessions. */
+  STOPPING: 2,
+  /** Ended; its sessions are closed. */
+  GONE: 3,
+} as const
+export type ThreadState = (typeof ThreadState)[keyof typeof ThreadState]
+export const THREAD_STATE_COUNT = 4
+/** Names of ThreadState, by value. */
+export const THREAD_STATE_NAMES: readonly string[] = [
+  'absent',
+  'running',
+  'stopping',
+  'gone',
+]
+
+/** Why a session ended: given to onLeave, counted per reason. */
+export const CloseReason = {
+  /** It has not ended. */
+  NONE: 0,
+  /** The peer ended its stream. */
+  PEER_CLOSED: 1,
+  /** The peer reset the connection. */
+  PEER_RESET: 2,
+  /** session.close() or runtime.close(). */
+  LOCAL_CLOSE: 3,
+  /** session.terminate(). */
+  LOCAL_TERMINATE: 4,
+  /** onConnectionRequest returned false. */
+  REFUSED: 5,
+  /** maxSessions sessions were open. */
+  TABLE_FULL: 6,
+  /** A frame announced, or grew to, more than maxPayloadLength. */
+  FRAME_TOO_LONG: 7,
+  /** A header that cannot be: a length below the header it includes. */
+  FRAME_INVALID: 8,
+  /** The handler threw or rejected. */
+  HANDLER_ERROR: 9,
+  /** Nothing was received for idleTimeout. */
+  IDLE_TIMEOUT: 10,
+  /** No message came within firstMessageTimeout. */
+  FIRST_MESSAGE_TIMEOUT: 11,
+  /** The peer did not end its stream within closeTimeout. */
+  CLOSE_TIMEOUT: 12,
+  /** The memory for unsent bytes or partial frames ran out and this session held the most. */
+  OVERFLOW: 13,
+  /** The server stopped. */
+  SERVER_STOP: 14,
+  /** The worker that owned the session ended. */
+  WORKER_LOST: 15,
+  /** The outbound connection was not made. */
+  CONNECT_FAILED: 16,
+  /** The system reported an error that has no reason of its own. */
+  IO_ERROR: 17,
+} as const
+export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason]
+export const CLOSE_REASON_COUNT = 18
+/** Names of CloseReason, by value. */
+export const CLOSE_REASON_NAMES: readonly string[] = [
+  'none',
+  'peerClosed',
+  'peerReset',
+  'localClose',
+  'localTerminate',
+  'refused',
+  'tableFull',
+  'frameTooLong',
+  'frameInvalid',
+  'handlerError',
+  'idleTimeout',
+  'firstMessageTimeout',
+  'closeTimeout',
+  'overflow',
+  'serverStop',
+  'workerLost',
+  'connectFailed',
+  'ioError',
+]
+
+/** Counters of a thread: float64 each (exact to 2^53), one writer, never reset. */
+export const Counter = {
+  /** Turns of the loop. */
+  TURNS: 0,
+  /** Times the thread slept. */
+  SLEEPS: 1,
+  /** Nanoseconds outside sleep. */
+  BUSY_NS: 2,
+  /** Nanoseconds asleep. */
+  ASLEEP_NS: 3,
+  /** Wake-ups signalled to other threads. */
+  WAKES_SENT: 4,
+  /** System calls that the driver made. */
+  SYSCALLS: 5,
+  /** Completions handled. */
+  COMPLETIONS: 6,
+  /** Connections accepted. */
+  ACCEPTED: 7,
+  /** Connections refused by onConnectionRequest. */
+  REFUSED: 8,
+  /** Connections refused because the session table was full. */
+  TABLE_FULL: 9,
+  /** Outbound connections made. */
+  CONNECTED: 10,
+  /** Outbound connections that failed. */
+  CONNECT_FAILED: 11,
+  /** onJoin calls. */
+  JOINED: 12,
+  /** onLeave calls. */
+  LEFT: 13,
+  /** Messages handed to onRecv. */
+  MESSAGES_IN: 14,
+  /** Bytes received. */
+  BYTES_IN: 15,
+  /** Messages queued, one per recipient. */
+  MESSAGES_OUT: 16,
+  /** Bytes that sockets took. */
+  BYTES_OUT: 17,
+  /** Gathered sends submitted. */
+  GATHERS: 18,
+  /** Slices in them. */
+  GATHER_SLICES: 19,
+  /** Sends that the socket took only in part. */
+  SHORT_SENDS: 20,
+  /** Bytes copied to overflow blocks. */
+  OVERFLOW_BYTES: 21,
+  /** Sends refused: the session had maxBackpressure queued. */
+  SEND_FULL: 22,
+  /** Sends to a session that is closing or gone. */
+  SEND_CLOSED: 23,
+  /** Sends refused: no chunk or node was free. */
+  SEND_DROPPED: 24,
+  /** Send flags found held. */
+  FLAG_CONTENDED: 25,
+  /** Compare-exchanges that had to be repeated. */
+  CAS_RETRIES: 26,
+  /** Times receiving stopped because no receive buffer was free. */
+  BUFFERS_STARVED: 27,
+  /** Frames that straddled receive buffers and were copied together. */
+  FRAMES_COPIED: 28,
+  /** Reservations left open at the end of a turn. */
+  OPEN_ABANDONED: 29,
+  /** Errors that handlers threw or rejected with. */
+  HANDLER_ERRORS: 30,
+  /** Slots whose generations are used up. */
+  SLOTS_RETIRED: 31,
+} as const
+export type Counter = (typeof Counter)[keyof typeof Counter]
+export const COUNTER_COUNT = 32
+/** Names of Counter, by value. */
+export const COUNTER_NAMES: readonly string[] = [
+  'turns',
+  'sleeps',
+  'busyNs',
+  'asleepNs',
+  'wakesSent',
+  'syscalls',
+  'completions',
+  'accepted',
+  'refused',
+  'tableFull',
+  'connected',
+  'connectFailed',
+  'joined',
+  'left',
+  'messagesIn',
+  'bytesIn',
+  'messagesOut',
+  'bytesOut',
+  'gathers',
+  'gatherSlices',
+  'shortSends',
+  'overflowBytes',
+  'sendFull',
+  'sendClosed',
+  'sendDropped',
+  'flagContended',
+  'casRetries',
+  'buffersStarved',
+  'framesCopied',
+  'openAbandoned',
+  'handlerErrors',
+  'slotsRetired',
+]
+
+/** Codes of OverlappedError. */
+export type ErrorCode =
+  | 'ERR_OPTION_UNKNOWN'
+  | 'ERR_OPTION_TYPE'
+  | 'ERR_OPTION_RANGE'
+  | 'ERR_CONFIG_FILE'
+  | 'ERR_ARGUMENT'
+  | 'ERR_HANDLER_LOAD'
+  | 'ERR_HANDLER_SHAPE'
+  | 'ERR_LISTEN'
+  | 'ERR_ADDRESS_IN_USE'
+  | 'ERR_ADDRESS_UNAVAILABLE'
+  | 'ERR_PERMISSION'
+  | 'ERR_DRIVER_UNAVAILABLE'
+  | 'ERR_ADDON_MISSING'
+  | 'ERR_LAYOUT_MISMATCH'
+  | 'ERR_MEMORY_PLAN'
+  | 'ERR_SERVER_STATE'
+  | 'ERR_WORKER_LOST'
+  | 'ERR_PACKET_EXPIRED'
+  | 'ERR_BUFFER_RELEASED'
+  | 'ERR_OPEN_NESTED'
+  | 'ERR_SESSION_TABLE_FULL'
+  | 'ERR_CONNECT'
+  | 'ERR_PAYLOAD_TOO_LONG'

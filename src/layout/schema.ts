@@ -1,0 +1,331 @@
+// What: the one declaration of every word, enum, error code, close reason and counter that threads and languages share.
+// Flow: this -> generate.ts -> layout.ts, native/layout/layout.h, docs/reference/.
+// Thread: none; read at build time only.
+
+/** One 32-bit word (or a run of them) of a shared struct. */
+export interface Field {
+  readonly name: string
+  readonly doc: string
+  /** Who stores it. */
+  readonly writer: string
+  /** `plain`: one thread only; else the ordering of the stores and what they pair with. */
+  readonly order: string
+  readonly unit?: string
+  /** Starts a new 64-byte cache line, so that writers do not share one (7.7 x on adjacent counters). */
+  readonly line?: boolean
+}
+
+export interface Struct {
+  readonly name: string
+  readonly doc: string
+  readonly fields: readonly Field[]
+  /** Total size in words; the rest is padding. */
+  readonly words: number
+}
+
+export interface Enum {
+  readonly name: string
+  readonly doc: string
+  /** Value is `first` + index. */
+  readonly first: number
+  readonly members: readonly (readonly [name: string, doc: string])[]
+}
+
+export interface Constant {
+  readonly name: string
+  readonly value: number
+  readonly doc: string
+}
+
+const INIT = 'plain; written by main before any thread starts'
+
+function planned(name: string, doc: string, unit = 'words'): Field {
+  return { name, doc, writer: 'main', order: INIT, unit }
+}
+
+export const constants: readonly Constant[] = [
+  { name: 'MAGIC', value: 0x4f564c50, doc: 'First word of the control memory ("OVLP").' },
+  { name: 'CACHE_LINE_WORDS', value: 16, doc: '64-byte cache lines, in 32-bit words.' },
+  { name: 'THREADS_MAX', value: 64, doc: 'Threads of one runtime: main, workers, and later update, send and job threads.' },
+  { name: 'SLOT_BITS', value: 20, doc: 'Bits of a session id (and of user_data) that name the slot.' },
+  { name: 'SESSIONS_MAX', value: 1048575, doc: 'Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.' },
+  { name: 'LISTENERS_MAX', value: 256, doc: 'Listeners and outbound protocols of one runtime.' },
+  { name: 'GATHER_MAX', value: 1024, doc: 'Most slices in one gathered send: UIO_MAXIOV, uio(7).' },
+  { name: 'IO_RELEASED', value: 0x40000000, doc: 'Bit of the I/O count: the session is released, no pin succeeds any more.' },
+  { name: 'GENERATION_MAX', value: 0xffffffff, doc: 'Last generation of a slot; after it the slot is retired.' },
+  { name: 'SEND_HEADER_WORDS', value: 4, doc: 'Words of a SEND submission before its (offset, length) pairs.' },
+  { name: 'SEND_FLAG_NOW', value: 1, doc: 'SEND completes at once with what the socket took (MSG_DONTWAIT).' },
+  { name: 'CLOSE_FLAG_RESET', value: 1, doc: 'CLOSE sends RST (SO_LINGER with time 0) instead of FIN.' },
+  { name: 'COMPLETION_FLAG_TERMINAL', value: 1, doc: 'No further completion follows for this receive operation.' },
+]
+
+export const structs: readonly Struct[] = [
+  {
+    name: 'control',
+    doc: 'Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena.',
+    words: 48,
+    fields: [
+      planned('magic', 'MAGIC.', ''),
+      planned('layout_hash', 'Hash of this schema; compared when the addon opens the memory.', ''),
+      planned('thread_count', 'Threads with a thread block.', 'threads'),
+      planned('worker_count', 'I/O workers; their thread ids are 1 to worker_count.', 'threads'),
+      planned('session_capacity', 'Slots of the session table.', 'slots'),
+      planned('sessions_per_worker', 'Slots that belong to one worker.', 'slots'),
+      planned('nodes_per_thread', 'Send nodes that belong to one thread.', 'nodes'),
+      planned('chunk_count', 'Chunks in the arena.', 'chunks'),
+      planned('chunk_bytes', 'Size of a chunk.', 'bytes'),
+      planned('recv_buffers_per_worker', 'Receive buffers of one worker; a power of two.', 'buffers'),
+      planned('recv_buffer_bytes', 'Payload size of a receive buffer.', 'bytes'),
+      planned('recv_buffer_stride', 'Distance between receive buffers: one cache line more than their size, so that they spread over the cache sets.', 'bytes'),
+      planned('heap_bytes_per_worker', 'Overflow and partial-frame memory of one worker.', 'bytes'),
+      planned('completion_capacity', 'Entries of one completion ring; a power of two.', 'entries'),
+      planned('submission_words', 'Words of one submission area.'),
+      planned('threads_at', 'Thread blocks.'),
+      planned('sessions_at', 'Session table.'),
+      planned('nodes_at', 'Send nodes.'),
+      planned('chunk_bitmap_at', 'Bitmap of free chunks.'),
+      planned('chunk_refs_at', 'Reference count of each chunk.'),
+      planned('completions_at', 'Completion rings, one per worker.'),
+      planned('submissions_at', 'Submission areas, one per worker.'),
+      planned('counters_at', 'Counters, one block of float64 per thread.'),
+      planned('control_words', 'Size of the control memory.'),
+      planned('recv_byte_at', 'Receive buffers in the arena.', 'bytes'),
+      planned('heap_byte_at', 'Worker heaps in the arena.', 'bytes'),
+      planned('chunk_byte_at', 'Chunks in the arena.', 'bytes'),
+      planned('arena_bytes', 'Size of the arena.', 'bytes'),
+    ],
+  },
+  {
+    name: 'thread',
+    doc: 'One block per thread: the words by which other threads reach it.',
+    words: 144,
+    fields: [
+      { name: 'parked', doc: '1 while the thread sleeps or is about to.', writer: 'both: the thread sets it, a waker exchanges it to 0', order: 'seq_cst; WAKE-1', line: true },
+      { name: 'flush_head', doc: 'Stack of slots (slot + 1; 0 is empty) whose send flag was won by another thread and whose sends this thread must submit.', writer: 'any thread pushes, the thread takes all', order: 'seq_cst; FLUSH-1', line: true },
+      { name: 'release_head', doc: 'Stack of slots (slot + 1) whose I/O count another thread brought to 0.', writer: 'any thread pushes, the thread takes all', order: 'seq_cst; IOCOUNT-3', line: true },
+      { name: 'request_head', doc: 'Stack of slots (slot + 1) that another thread asks this thread to close.', writer: 'any thread pushes, the thread takes all', order: 'seq_cst; REQUEST-1', line: true },
+      { name: 'node_return_head', doc: 'Stack of send nodes (node + 1) of this thread that other threads are done with.', writer: 'any thread pushes, the thread takes all', order: 'seq_cst; SENDLIST-4', line: true },
+      { name: 'assigned_sessions', doc: 'Sessions given to this worker and not yet released; the acceptor balances by it.', writer: 'acceptor and connecting worker add, the worker subtracts', order: 'seq_cst', unit: 'sessions', line: true },
+      { name: 'thread_state', doc: 'ThreadState.', writer: 'the thread; main when it is lost', order: 'seq_cst' },
+      { name: 'completion_head', doc: 'Completions consumed, modulo 2^32.', writer: 'the worker (JavaScript)', order: 'seq_cst; COMPLETION-2', unit: 'entries', line: true },
+      { name: 'completion_tail', doc: 'Completions published, modulo 2^32.', writer: 'its driver (native)', order: 'release; COMPLETION-1', unit: 'entries', line: true },
+      { name: 'local_pending', doc: 'Not 0 when the thread itself has sends or releases that no turn has flushed; read before every sleep.', writer: 'the thread (JavaScript)', order: 'plain; same thread reads', line: true },
+      { name: 'submission_used', doc: 'Words of the submission area that wait for submit.', writer: 'the thread: JavaScript adds, native sets to 0', order: 'plain; same thread', unit: 'words' },
+      { name: 'starved_sessions', doc: 'Sessions whose receiving waits for a free receive buffer.', writer: 'its driver (native)', order: 'plain; same thread', unit: 'sessions' },
+    ],
+  },
+  {
+    name: 'session',
+    doc: 'One slot of the session table: three cache lines, by who writes them.',
+    words: 48,
+    fields: [
+      { name: 'generation', doc: 'Which session this slot holds; 0 is never issued.', writer: 'owner', order: 'seq_cst; SESSION-1', line: true },
+      { name: 'state', doc: 'SessionState.', writer: 'owner', order: 'seq_cst' },
+      { name: 'listener', doc: 'Index of the listener or outbound protocol, so that any thread knows the framing.', writer: 'owner', order: 'seq_cst; published by io_count' },
+      { name: 'owner', doc: 'Thread id of the owning worker.', writer: 'main', order: INIT },
+      { name: 'tag', doc: 'A word for the user.', writer: 'any thread', order: 'seq_cst' },
+      { name: 'io_count', doc: 'References that keep the session alive: base, held send flag, pins; IO_RELEASED when it fell to 0.', writer: 'any thread', order: 'seq_cst; IOCOUNT-1', line: true },
+      { name: 'release_link', doc: 'Next slot on the release stack.', writer: 'whoever brought io_count to 0', order: 'plain; published by release_head' },
+      { name: 'request', doc: '1 while the slot is on a request stack.', writer: 'any thread sets it under a pin, the owner clears it', order: 'seq_cst; REQUEST-1' },
+      { name: 'request_link', doc: 'Next slot on a request stack; the set request word makes membership single.', writer: 'who set request', order: 'plain; published by request_head' },
+      { name: 'send_head', doc: 'Send list: newest node + 1; 0 is empty.', writer: 'any thread pushes under a pin, the flag holder takes all', order: 'seq_cst; SENDLIST-1', line: true },
+      { name: 'send_flag', doc: 'Send flag: 0, or the thread id of its holder + 1 (main is thread 0).', writer: 'any thread', order: 'seq_cst; SENDFLAG-1' },
+      { name: 'flush_link', doc: 'Next slot on a flush stack; the held flag makes membership single.', writer: 'flag holder', order: 'plain; published by flush_head' },
+      { name: 'queued_bytes', doc: 'Bytes that threads other than the owner have queued and no completion has settled.', writer: 'any thread', order: 'seq_cst', unit: 'bytes' },
+    ],
+  },
+  {
+    name: 'node',
+    doc: 'A slice of memory waiting to be sent to one session.',
+    words: 4,
+    fields: [
+      { name: 'next', doc: 'Next node + 1; 0 ends the list.', writer: 'whoever has the node', order: 'plain; published by the list head' },
+      { name: 'offset', doc: 'Where the slice starts in the arena.', writer: 'producer', order: 'plain; published by the list head', unit: 'bytes' },
+      { name: 'length', doc: 'Length of the slice.', writer: 'producer', order: 'plain; published by the list head', unit: 'bytes' },
+      { name: 'block', doc: 'Memory that the slice holds a reference on: chunk index, or -1 - index of a receive buffer.', writer: 'producer', order: 'plain; published by the list head' },
+    ],
+  },
+  {
+    name: 'completion',
+    doc: 'One finished operation, as the driver reports it.',
+    words: 8,
+    fields: [
+      { name: 'kind', doc: 'CompletionKind.', writer: 'driver', order: 'plain; published by completion_tail' },
+      { name: 'flags', doc: 'COMPLETION_FLAG_* bits.', writer: 'driver', order: 'plain; published by completion_tail' },
+      { name: 'slot', doc: 'Session slot; ACCEPT: the listener.', writer: 'driver', order: 'plain; published by completion_tail' },
+      { name: 'generation', doc: 'Generation that the operation was submitted for.', writer: 'driver', order: 'plain; published by completion_tail' },
+      { name: 'status', doc: 'IoStatus.', writer: 'driver', order: 'plain; published by completion_tail' },
+      { name: 'result', doc: 'RECV and SEND: bytes. ACCEPT: token of the socket in transit.', writer: 'driver', order: 'plain; published by completion_tail' },
+      { name: 'offset', doc: 'RECV: where the bytes are in the arena.', writer: 'driver', order: 'plain; published by completion_tail', unit: 'bytes' },
+      { name: 'buffer', doc: 'RECV: receive buffer that holds them, to be returned.', writer: 'driver', order: 'plain; published by completion_tail' },
+    ],
+  },
+]
+
+export const enums: readonly Enum[] = [
+  {
+    name: 'CompletionKind',
+    doc: 'What finished.',
+    first: 1,
+    members: [
+      ['ACCEPT', 'A connection was accepted and waits to be attached or refused.'],
+      ['RECV', 'Bytes arrived, the peer ended its stream, or receiving ended.'],
+      ['SEND', 'A gathered send finished, in whole or in part.'],
+      ['CONNECT', 'An outbound connection was made or failed.'],
+      ['PEER_GONE', 'The peer of a paused session closed or reset its connection.'],
+      ['PAUSED', 'Receiving stopped on request and can be started again.'],
+      ['CLOSED', 'The handle is closed and nothing of it is pending.'],
+    ],
+  },
+  {
+    name: 'SubmissionOp',
+    doc: 'First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count.',
+    first: 1,
+    members: [
+      ['SEND', 'slot, generation, total bytes, then count pairs of offset and length.'],
+      ['ATTACH', 'slot, generation, token: the socket in transit becomes the slot\'s.'],
+      ['REFUSE', 'token: the socket in transit is reset.'],
+      ['RECV', 'slot, generation: start (or start again) receiving.'],
+      ['PAUSE', 'slot, generation: stop receiving, watch for the peer leaving.'],
+      ['CANCEL', 'slot, generation: end every pending operation of the slot.'],
+      ['SHUTDOWN', 'slot, generation: no more sends; FIN follows what was taken.'],
+      ['CLOSE', 'slot, generation: close the handle. Nothing may be pending but a peer watch.'],
+      ['CONNECT', 'slot, generation, token: connect the prepared socket.'],
+      ['BUFFER_RETURN', 'count receive buffer indices.'],
+    ],
+  },
+  {
+    name: 'IoStatus',
+    doc: 'Outcome of an operation, the same on every driver; native errors are mapped once, in the driver.',
+    first: 0,
+    members: [
+      ['OK', 'It succeeded.'],
+      ['END_OF_STREAM', 'The peer sent FIN: nothing more will be received.'],
+      ['RESET', 'The peer reset the connection.'],
+      ['CANCELLED', 'It was cancelled from this side.'],
+      ['REFUSED', 'Nobody listens at the address.'],
+      ['UNREACHABLE', 'There is no way to the address.'],
+      ['TIMED_OUT', 'The peer did not answer in time.'],
+      ['ADDRESS_IN_USE', 'The local address is taken.'],
+      ['ADDRESS_UNAVAILABLE', 'The local address does not exist, or no port is free.'],
+      ['NO_PERMISSION', 'The system does not allow it.'],
+      ['NO_RESOURCES', 'The system is out of descriptors or memory.'],
+      ['UNKNOWN', 'Anything else; the native number is in the log.'],
+    ],
+  },
+  {
+    name: 'SessionState',
+    doc: 'Life of a slot; transitions are drawn in docs/protocols/session.md.',
+    first: 0,
+    members: [
+      ['FREE', 'Nobody uses the slot.'],
+      ['OPEN', 'Receives and sends.'],
+      ['CLOSING', 'Takes no new sends; flushes, then ends the stream and waits for the peer.'],
+      ['TERMINATING', 'Everything pending is being cancelled.'],
+      ['RELEASED', 'The I/O count fell to 0; the handle is being closed.'],
+      ['RETIRED', 'Every generation was used; the slot is not used again.'],
+    ],
+  },
+  {
+    name: 'ThreadState',
+    doc: 'What a thread is doing.',
+    first: 0,
+    members: [
+      ['ABSENT', 'Not started.'],
+      ['RUNNING', 'Takes work.'],
+      ['STOPPING', 'Takes no new sessions.'],
+      ['GONE', 'Ended; its sessions are closed.'],
+    ],
+  },
+  {
+    name: 'CloseReason',
+    doc: 'Why a session ended: given to onLeave, counted per reason.',
+    first: 0,
+    members: [
+      ['NONE', 'It has not ended.'],
+      ['PEER_CLOSED', 'The peer ended its stream.'],
+      ['PEER_RESET', 'The peer reset the connection.'],
+      ['LOCAL_CLOSE', 'session.close() or runtime.close().'],
+      ['LOCAL_TERMINATE', 'session.terminate().'],
+      ['REFUSED', 'onConnectionRequest returned false.'],
+      ['TABLE_FULL', 'maxSessions sessions were open.'],
+      ['FRAME_TOO_LONG', 'A frame announced, or grew to, more than maxPayloadLength.'],
+      ['FRAME_INVALID', 'A header that cannot be: a length below the header it includes.'],
+      ['HANDLER_ERROR', 'The handler threw or rejected.'],
+      ['IDLE_TIMEOUT', 'Nothing was received for idleTimeout.'],
+      ['FIRST_MESSAGE_TIMEOUT', 'No message came within firstMessageTimeout.'],
+      ['CLOSE_TIMEOUT', 'The peer did not end its stream within closeTimeout.'],
+      ['OVERFLOW', 'The memory for unsent bytes or partial frames ran out and this session held the most.'],
+      ['SERVER_STOP', 'The server stopped.'],
+      ['WORKER_LOST', 'The worker that owned the session ended.'],
+      ['CONNECT_FAILED', 'The outbound connection was not made.'],
+      ['IO_ERROR', 'The system reported an error that has no reason of its own.'],
+    ],
+  },
+  {
+    name: 'Counter',
+    doc: 'Counters of a thread: float64 each (exact to 2^53), one writer, never reset.',
+    first: 0,
+    members: [
+      ['TURNS', 'Turns of the loop.'],
+      ['SLEEPS', 'Times the thread slept.'],
+      ['BUSY_NS', 'Nanoseconds outside sleep.'],
+      ['ASLEEP_NS', 'Nanoseconds asleep.'],
+      ['WAKES_SENT', 'Wake-ups signalled to other threads.'],
+      ['SYSCALLS', 'System calls that the driver made.'],
+      ['COMPLETIONS', 'Completions handled.'],
+      ['ACCEPTED', 'Connections accepted.'],
+      ['REFUSED', 'Connections refused by onConnectionRequest.'],
+      ['TABLE_FULL', 'Connections refused because the session table was full.'],
+      ['CONNECTED', 'Outbound connections made.'],
+      ['CONNECT_FAILED', 'Outbound connections that failed.'],
+      ['JOINED', 'onJoin calls.'],
+      ['LEFT', 'onLeave calls.'],
+      ['MESSAGES_IN', 'Messages handed to onRecv.'],
+      ['BYTES_IN', 'Bytes received.'],
+      ['MESSAGES_OUT', 'Messages queued, one per recipient.'],
+      ['BYTES_OUT', 'Bytes that sockets took.'],
+      ['GATHERS', 'Gathered sends submitted.'],
+      ['GATHER_SLICES', 'Slices in them.'],
+      ['SHORT_SENDS', 'Sends that the socket took only in part.'],
+      ['OVERFLOW_BYTES', 'Bytes copied to overflow blocks.'],
+      ['SEND_FULL', 'Sends refused: the session had maxBackpressure queued.'],
+      ['SEND_CLOSED', 'Sends to a session that is closing or gone.'],
+      ['SEND_DROPPED', 'Sends refused: no chunk or node was free.'],
+      ['FLAG_CONTENDED', 'Send flags found held.'],
+      ['CAS_RETRIES', 'Compare-exchanges that had to be repeated.'],
+      ['BUFFERS_STARVED', 'Times receiving stopped because no receive buffer was free.'],
+      ['FRAMES_COPIED', 'Frames that straddled receive buffers and were copied together.'],
+      ['OPEN_ABANDONED', 'Reservations left open at the end of a turn.'],
+      ['HANDLER_ERRORS', 'Errors that handlers threw or rejected with.'],
+      ['SLOTS_RETIRED', 'Slots whose generations are used up.'],
+    ],
+  },
+]
+
+/** Codes of errors that are thrown to whoever can mend the call. */
+export const errorCodes: readonly (readonly [code: string, doc: string])[] = [
+  ['ERR_OPTION_UNKNOWN', 'An option, flag or key that does not exist; the nearest known one is named.'],
+  ['ERR_OPTION_TYPE', 'An option of the wrong type.'],
+  ['ERR_OPTION_RANGE', 'An option whose value is not allowed.'],
+  ['ERR_CONFIG_FILE', 'A configuration file that cannot be read or parsed.'],
+  ['ERR_ARGUMENT', 'A method was called with an argument that is not allowed.'],
+  ['ERR_HANDLER_LOAD', 'The handler module cannot be loaded.'],
+  ['ERR_HANDLER_SHAPE', 'The handler module has no default export made by defineHandler, or one with an unknown event.'],
+  ['ERR_LISTEN', 'The address cannot be listened on.'],
+  ['ERR_ADDRESS_IN_USE', 'Another socket listens at the address.'],
+  ['ERR_ADDRESS_UNAVAILABLE', 'The host is not an address of this machine, or cannot be resolved.'],
+  ['ERR_PERMISSION', 'The system does not allow it: a port below net.ipv4.ip_unprivileged_port_start, or a socket file.'],
+  ['ERR_DRIVER_UNAVAILABLE', 'The driver asked for cannot be used here.'],
+  ['ERR_ADDON_MISSING', 'The native addon is not built.'],
+  ['ERR_LAYOUT_MISMATCH', 'The native addon was built from another memory layout.'],
+  ['ERR_MEMORY_PLAN', 'The options ask for more memory than an arena may have.'],
+  ['ERR_SERVER_STATE', 'The call is not possible in the state that the server is in.'],
+  ['ERR_WORKER_LOST', 'A worker thread ended.'],
+  ['ERR_PACKET_EXPIRED', 'A packet was used after its handler returned.'],
+  ['ERR_BUFFER_RELEASED', 'A send buffer was used after it was released.'],
+  ['ERR_OPEN_NESTED', 'A second reservation was opened before the first was closed.'],
+  ['ERR_SESSION_TABLE_FULL', 'No slot is free for an outbound session.'],
+  ['ERR_CONNECT', 'An outbound connection was not made.'],
+  ['ERR_PAYLOAD_TOO_LONG', 'A payload is longer than the framing can say or maxPayloadLength allows.'],
+]

@@ -1,0 +1,64 @@
+// What: reads the counters of every thread.
+// Flow: counters in shared memory -> this -> the user, who decides where they go.
+// Thread: any; usually main.
+
+import {
+  COUNTER_COUNT,
+  COUNTER_NAMES,
+  THREAD_ASSIGNED_SESSIONS,
+} from '../layout/layout.ts'
+import { COUNTERS_STRIDE, type Arena } from '../shared/arena.ts'
+import { load } from '../shared/atomics.ts'
+
+export interface ThreadSnapshot {
+  /** `main`, `worker1`, …, `acceptor`. */
+  readonly name: string
+  /** Sessions assigned to this worker; 0 for other threads. */
+  readonly sessions: number
+  /** By counter name; docs/reference/counters.md. */
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export interface Snapshot {
+  readonly threads: readonly ThreadSnapshot[]
+  /** Sums over all threads. */
+  readonly totals: Readonly<Record<string, number>>
+  readonly sessions: number
+}
+
+export class Monitor {
+  readonly #arena: Arena
+  readonly #all: Float64Array
+
+  constructor(arena: Arena) {
+    this.#arena = arena
+    const { threadCount, countersAt } = arena.plan
+    this.#all = new Float64Array(arena.memories.control, 4 * countersAt, threadCount * COUNTERS_STRIDE)
+  }
+
+  snapshot(): Snapshot {
+    const { plan, words } = this.#arena
+    const totals: Record<string, number> = {}
+    const threads: ThreadSnapshot[] = []
+    let sessions = 0
+    for (const name of COUNTER_NAMES) totals[name] = 0
+    for (let thread = 0; thread < plan.threadCount; thread++) {
+      const counters: Record<string, number> = {}
+      for (let i = 0; i < COUNTER_COUNT; i++) {
+        const value = this.#all[thread * COUNTERS_STRIDE + i]
+        counters[COUNTER_NAMES[i]] = value
+        totals[COUNTER_NAMES[i]] += value
+      }
+      const worker = thread >= 1 && thread <= plan.workerCount
+      const assigned = worker ? load(words, this.#arena.threadAt(thread) + THREAD_ASSIGNED_SESSIONS) : 0
+      sessions += assigned
+      threads.push({ name: threadName(thread, plan.workerCount), sessions: assigned, counters })
+    }
+    return { threads, totals, sessions }
+  }
+}
+
+export function threadName(thread: number, workerCount: number): string {
+  if (thread === 0) return 'main'
+  return thread <= workerCount ? `worker${thread}` : 'acceptor'
+}

@@ -1,0 +1,677 @@
+// What: the send path of a thread: slices, send lists, send flag, gather, completion, overflow.
+// Flow: session.send, runtime.send, broadcast -> this -> submission ring -> SEND completions -> this.
+// Thread: one instance per thread; only workers submit.
+
+import { assert } from '../assert.ts'
+import type { Encoder } from '../framing/encode.ts'
+import {
+  Counter,
+  IoStatus,
+  NODE_BLOCK,
+  NODE_LENGTH,
+  NODE_OFFSET,
+  SESSION_FLUSH_LINK,
+  SESSION_IO_COUNT,
+  SESSION_OWNER,
+  SESSION_QUEUED_BYTES,
+  SESSION_SEND_FLAG,
+  SESSION_SEND_HEAD,
+  THREAD_FLUSH_HEAD,
+  THREAD_LOCAL_PENDING,
+} from '../layout/layout.ts'
+import type { Arena } from '../shared/arena.ts'
+import { add, load, sub } from '../shared/atomics.ts'
+import { release, retain } from '../shared/io_count.ts'
+import { push, takeAll } from '../shared/link_stack.ts'
+import { NodePool } from '../shared/node_pool.ts'
+import type { SessionTable } from '../shared/session_table.ts'
+import type { Waker } from '../shared/waker.ts'
+import type { WorkerHeap } from '../shared/worker_heap.ts'
+import { ChunkWriter } from './chunk_writer.ts'
+import type { Outbox } from './outbox.ts'
+import { OverflowQueue } from './overflow_queue.ts'
+import { clear, takeOver, tryWin } from './send_flag.ts'
+import type { SubmissionRing } from './submission_ring.ts'
+
+/** A part of the heap in use at which the longest queue is closed: 7/8. */
+const HEAP_PRESSURE = 7 / 8
+
+/** What the sender tells the session layer; none of it is called while a list is being changed. */
+export interface SenderEvents<T extends Outbox> {
+  /** The slot's session in this thread. */
+  outboxOf(slot: number): T
+  /** The socket failed; nothing more is sent. */
+  sendFailed(outbox: T, status: IoStatus): void
+  /** A gather finished: `bytes` were taken. Only when `wantsSent`. */
+  sent(outbox: T, bytes: number): void
+  /** send() had returned 'full', and half of what may be buffered is free again. */
+  drained(outbox: T): void
+  /** Everything queued was taken. */
+  sentAll(outbox: T): void
+  /** The last count went with the flag: the session is released. */
+  released(outbox: T): void
+  /** The heap is under pressure, or exhausted by this one. */
+  heapPressure(outbox: T, exhausted: boolean): void
+  /** Takes a reference on a receive buffer of this worker. */
+  retainReceiveBuffer(buffer: number): void
+  /** Drops one. */
+  releaseReceiveBuffer(buffer: number): void
+}
+
+export interface SubmitParts<T extends Outbox> {
+  readonly submissions: SubmissionRing
+  readonly heap: WorkerHeap
+  readonly events: SenderEvents<T>
+  readonly maxGather: number
+  readonly maxBackpressure: number
+  readonly wantsSent: boolean
+}
+
+/** Blocks of receive buffers are named -1 - index; chunks by their index. */
+export function receiveBufferBlock(buffer: number): number {
+  return -1 - buffer
+}
+
+export class Sender<T extends Outbox> {
+  readonly writer: ChunkWriter
+  readonly #arena: Arena
+  readonly #words: Int32Array
+  readonly #bytes: Uint8Array
+  readonly #counters: Float64Array
+  readonly #nodes: NodePool
+  readonly #waker: Waker
+  readonly #table: SessionTable
+  readonly #thread: number
+  readonly #pendingAt: number
+  readonly #flushHead: number
+
+  /** The slice that is still being extended: its session, when that is ours. */
+  #openOutbox: T | null = null
+  /** Its slot, when the session is another worker's; -1: none. The slot is pinned. */
+  #openSlot = -1
+  #openBlock = 0
+  #openStart = 0
+  #openEnd = 0
+
+  #dirty: T[] = []
+  #dirtySpare: T[] = []
+  #parts: SubmitParts<T> | null = null
+
+  /** References to one chunk that were dropped and not yet settled: one atomic for many. */
+  #dropChunk = -1
+  #dropCount = 0
+
+  constructor(arena: Arena, waker: Waker, table: SessionTable) {
+    this.#arena = arena
+    this.#words = arena.words
+    this.#bytes = arena.bytes
+    this.#counters = arena.counters
+    this.#nodes = new NodePool(arena)
+    this.#waker = waker
+    this.#table = table
+    this.#thread = arena.thread
+    this.#pendingAt = arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING
+    this.#flushHead = arena.threadAt(arena.thread) + THREAD_FLUSH_HEAD
+    this.writer = new ChunkWriter(arena)
+  }
+
+  /** Workers only: what is needed to submit. */
+  attach(parts: SubmitParts<T>): void {
+    this.#parts = parts
+  }
+
+  // --- writing ---------------------------------------------------------------------------------
+
+  /**
+   * Writes header, payload and trailer behind one another and queues them for one of our sessions.
+   * `copy` stores the payload at an arena offset. False: no memory.
+   */
+  writeOwn(outbox: T, source: Uint8Array, start: number, length: number): boolean {
+    const { encoder } = outbox
+    const total = encoder.headerBytes + length + encoder.trailerBytes
+    const { writer } = this
+    if (total > writer.chunkBytes) return this.#writeLong(outbox, -1, encoder, source, start, length)
+    if (!writer.reserve(total)) return false
+    const at = writer.position
+    this.#writeMessage(encoder, at, source, start, length)
+    writer.position = at + total
+    return this.appendOwn(outbox, writer.chunk, at, at + total)
+  }
+
+  /** The same for a session of another worker, which the caller has pinned. */
+  writeForeign(slot: number, encoder: Encoder, source: Uint8Array, start: number, length: number): boolean {
+    const total = encoder.headerBytes + length + encoder.trailerBytes
+    const { writer } = this
+    if (total > writer.chunkBytes) return this.#writeLong(null, slot, encoder, source, start, length)
+    if (!writer.reserve(total)) return false
+    const at = writer.position
+    this.#writeMessage(encoder, at, source, start, length)
+    writer.position = at + total
+    return this.#appendForeign(slot, writer.chunk, at, at + total)
+  }
+
+  /**
+   * Queues [start, end) of the arena, to which the slice takes a reference of its own, for our session.
+   * Slices of one turn that lie behind one another become one.
+   */
+  appendOwn(outbox: T, block: number, start: number, end: number): boolean {
+    outbox.bufferedBytes += end - start
+    if (this.#openOutbox === outbox && this.#openEnd === start && this.#openBlock === block) {
+      this.#openEnd = end
+      return true
+    }
+    if (!this.commit()) {
+      outbox.bufferedBytes -= end - start
+      return false
+    }
+    this.#openOutbox = outbox
+    this.#openBlock = block
+    this.#openStart = start
+    this.#openEnd = end
+    this.#takeReference(block)
+    this.#words[this.#pendingAt] = 1
+    return true
+  }
+
+  #appendForeign(slot: number, block: number, start: number, end: number): boolean {
+    add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, end - start)
+    if (this.#openSlot === slot && this.#openEnd === start && this.#openBlock === block) {
+      this.#openEnd = end
+      return true
+    }
+    if (!this.commit()) return false
+    // The open slice keeps a pin of its own: a push is made under a pin [SENDLIST-3].
+    retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
+    this.#openSlot = slot
+    this.#openBlock = block
+    this.#openStart = start
+    this.#openEnd = end
+    this.#takeReference(block)
+    this.#words[this.#pendingAt] = 1
+    return true
+  }
+
+  /** Whether nothing of ours waits or is in flight for this session. */
+  idle(outbox: T): boolean {
+    return !outbox.holding && outbox.waitFirst === 0 && this.#openOutbox !== outbox
+  }
+
+  /** Whether nothing of ours waits, or all of it is covered by the count of the held flag. */
+  covered(outbox: T): boolean {
+    return (outbox.holding || outbox.waitFirst === 0) && this.#openOutbox !== outbox
+  }
+
+  /** Charges a chunk with references for slices that are about to be pushed. */
+  charge(chunk: number, count: number): void {
+    if (count === 0) return
+    if (chunk === this.writer.chunk) this.writer.give(count)
+    else this.writer.pool.retain(chunk, count)
+  }
+
+  /** Takes back what was charged for slices that were refused. */
+  uncharge(chunk: number, count: number): void {
+    if (count === 0) return
+    if (chunk === this.writer.chunk) this.writer.give(-count)
+    else this.writer.pool.release(chunk, count)
+  }
+
+  /** Queues a slice that already has its reference, without extending it: one buffer for many sessions. */
+  pushShared(outbox: T, block: number, offset: number, length: number): boolean {
+    if (!this.commit()) return false
+    const node = this.#nodes.allocate(offset, length, block)
+    if (node === 0) return false
+    outbox.bufferedBytes += length
+    this.#appendNode(outbox, node)
+    return true
+  }
+
+  /** The same for a session of another worker, pinned by the caller. */
+  pushSharedForeign(slot: number, block: number, offset: number, length: number): boolean {
+    if (!this.commit()) return false
+    const node = this.#nodes.allocate(offset, length, block)
+    if (node === 0) return false
+    add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
+    this.#pushForeign(slot, node)
+    return true
+  }
+
+  /** Ends the open slice: its session gets the node. False: no node is free, the slice stays open. */
+  commit(): boolean {
+    const outbox = this.#openOutbox
+    const slot = this.#openSlot
+    if (outbox === null && slot === -1) return true
+    const node = this.#nodes.allocate(this.#openStart, this.#openEnd - this.#openStart, this.#openBlock)
+    if (node === 0) return false
+    if (outbox !== null) {
+      this.#openOutbox = null
+      this.#appendNode(outbox, node)
+    } else {
+      this.#openSlot = -1
+      this.#pushForeign(slot, node)
+      this.#table.unpin(slot)
+    }
+    return true
+  }
+
+  /** Ends the open slice and wakes who has work by it. For threads without a turn, after every call. */
+  publish(): void {
+    this.commit()
+    this.settle()
+    this.#words[this.#pendingAt] = 0
+    this.#waker.flush()
+  }
+
+  #takeReference(block: number): void {
+    if (block === this.writer.chunk) this.writer.give(1)
+    else if (block >= 0) this.writer.pool.retain(block, 1)
+    else (this.#parts as SubmitParts<T>).events.retainReceiveBuffer(-1 - block)
+  }
+
+  #writeMessage(encoder: Encoder, at: number, source: Uint8Array, start: number, length: number): void {
+    const bytes = this.#bytes
+    encoder.writeHeader(bytes, at, length)
+    const payload = at + encoder.headerBytes
+    if (source === bytes) {
+      bytes.copyWithin(payload, start, start + length)
+    } else if (length < 32) {
+      // A call costs more than this.
+      for (let i = 0; i < length; i++) bytes[payload + i] = source[start + i]
+    } else {
+      bytes.set(start === 0 && length === source.length ? source : source.subarray(start, start + length), payload)
+    }
+    if (encoder.trailerBytes !== 0) encoder.writeTrailer(bytes, payload + length)
+  }
+
+  /** A message longer than a chunk: pieces in several chunks, all or nothing. */
+  #writeLong(
+    outbox: T | null,
+    slot: number,
+    encoder: Encoder,
+    source: Uint8Array,
+    start: number,
+    length: number,
+  ): boolean {
+    if (!this.commit()) return false
+    const { writer } = this
+    const total = encoder.headerBytes + length + encoder.trailerBytes
+    // The frame is made in plain memory first: this path copies megabytes, a second copy is not what costs.
+    const frame = new Uint8Array(total)
+    encoder.writeHeader(frame, 0, length)
+    frame.set(source.subarray(start, start + length), encoder.headerBytes)
+    encoder.writeTrailer(frame, encoder.headerBytes + length)
+    const nodes: number[] = []
+    for (let done = 0; done < total; ) {
+      const piece = Math.min(total - done, writer.chunkBytes)
+      const node = writer.reserve(piece) ? this.#nodes.allocate(writer.position, piece, writer.chunk) : 0
+      if (node === 0) {
+        // No memory for all of it: nothing of it is sent.
+        for (const made of nodes) this.#dropNode(made)
+        return false
+      }
+      this.#bytes.set(frame.subarray(done, done + piece), writer.position)
+      writer.give(1)
+      writer.position += piece
+      nodes.push(node)
+      done += piece
+    }
+    for (const node of nodes) {
+      if (outbox !== null) {
+        this.#appendNode(outbox, node)
+      } else {
+        this.#pushForeign(slot, node)
+      }
+    }
+    if (outbox !== null) outbox.bufferedBytes += total
+    else add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, total)
+    return true
+  }
+
+  #appendNode(outbox: T, node: number): void {
+    const { words } = this.#nodes
+    words[this.#nodes.at(node)] = 0
+    if (outbox.waitLast === 0) outbox.waitFirst = node
+    else words[this.#nodes.at(outbox.waitLast)] = node
+    outbox.waitLast = node
+    outbox.waitCount++
+    this.#markDirty(outbox)
+  }
+
+  #markDirty(outbox: T): void {
+    if (outbox.dirty) return
+    outbox.dirty = true
+    this.#dirty.push(outbox)
+    this.#words[this.#pendingAt] = 1
+  }
+
+  /** Under a pin. The winner of the flag hands the slot to the thread that submits for it. */
+  #pushForeign(slot: number, node: number): void {
+    const words = this.#words
+    const at = this.#arena.sessionAt(slot)
+    const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(node), node)
+    if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
+    if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
+      this.#counters[Counter.FLAG_CONTENDED]++
+      return
+    }
+    retain(words, at + SESSION_IO_COUNT)
+    const owner = words[at + SESSION_OWNER]
+    // order: after the node's push; the flag makes membership single [FLUSH-1]
+    push(words, this.#arena.threadAt(owner) + THREAD_FLUSH_HEAD, at + SESSION_FLUSH_LINK, slot + 1)
+    this.#waker.mark(owner)
+  }
+
+  // --- submitting ------------------------------------------------------------------------------
+
+  /** Gathers for every session with something to send; what does not fit the area waits for the next round. */
+  flush(): void {
+    this.commit()
+    this.#takeFlushes()
+    const list = this.#dirty
+    if (list.length === 0) {
+      this.#words[this.#pendingAt] = 0
+      return
+    }
+    this.#dirty = this.#dirtySpare
+    this.#dirtySpare = list
+    for (let i = 0; i < list.length; i++) {
+      const outbox = list[i]
+      outbox.dirty = false
+      this.#flushOne(outbox)
+    }
+    list.length = 0
+    this.#words[this.#pendingAt] = this.#dirty.length > 0 ? 1 : 0
+  }
+
+  /** Slots whose flag other threads won for us. */
+  #takeFlushes(): void {
+    const words = this.#words
+    let entry = takeAll(words, this.#flushHead)
+    while (entry !== 0) {
+      const slot = entry - 1
+      const at = this.#arena.sessionAt(slot)
+      entry = words[at + SESSION_FLUSH_LINK]
+      const outbox = (this.#parts as SubmitParts<T>).events.outboxOf(slot)
+      takeOver(words, at + SESSION_SEND_FLAG, this.#thread)
+      assert(!outbox.holding, 'FLUSH-2: a slot on the flush stack is held by who pushed it')
+      outbox.holding = true
+      this.#markDirty(outbox)
+    }
+  }
+
+  #flushOne(outbox: T): void {
+    if (outbox.waiting) {
+      // The socket is full: chunks and receive buffers must not wait for it.
+      this.#takeShared(outbox)
+      this.#spill(outbox)
+      return
+    }
+    if (!outbox.holding) {
+      if (!tryWin(this.#words, outbox.at + SESSION_SEND_FLAG, this.#thread)) {
+        // Another thread has just won it and is about to push the slot on our flush stack.
+        this.#counters[Counter.FLAG_CONTENDED]++
+        return
+      }
+      retain(this.#words, outbox.at + SESSION_IO_COUNT)
+      outbox.holding = true
+    }
+    this.#submitNext(outbox)
+  }
+
+  /** Holding the flag, nothing in flight: submits the next gather, or lets go. */
+  #submitNext(outbox: T): void {
+    const parts = this.#parts as SubmitParts<T>
+    this.#takeShared(outbox)
+    if (outbox.overflow !== null) this.#spill(outbox)
+    if (outbox.sendDead) this.#discard(outbox)
+    if (outbox.overflow !== null) {
+      this.#submitOverflow(outbox)
+      return
+    }
+    if (outbox.waitFirst === 0) {
+      this.#letGo(outbox)
+      return
+    }
+    const slices = Math.min(outbox.waitCount, parts.maxGather)
+    let at = parts.submissions.claimSend(outbox.slot, outbox.generation, slices, 0, true)
+    if (at === 0) {
+      this.#markDirty(outbox)
+      return
+    }
+    const words = this.#words
+    let node = outbox.waitFirst
+    let last = 0
+    let bytes = 0
+    for (let i = 0; i < slices; i++) {
+      const nodeAt = this.#nodes.at(node)
+      const length = words[nodeAt + NODE_LENGTH]
+      words[at++] = words[nodeAt + NODE_OFFSET]
+      words[at++] = length
+      bytes += length
+      last = nodeAt
+      node = words[nodeAt]
+    }
+    words[last] = 0
+    outbox.flightFirst = outbox.waitFirst
+    outbox.flightBytes = bytes
+    outbox.waitFirst = node
+    outbox.waitCount -= slices
+    if (node === 0) outbox.waitLast = 0
+    this.#counters[Counter.GATHERS]++
+    this.#counters[Counter.GATHER_SLICES] += slices
+  }
+
+  /** Takes what other threads pushed, oldest first, behind what waits [SENDLIST-2]. Only for the flag's holder. */
+  #takeShared(outbox: T): void {
+    const words = this.#words
+    let node = takeAll(words, outbox.at + SESSION_SEND_HEAD)
+    if (node === 0) return
+    const newest = node
+    let oldest = 0
+    let count = 0
+    let bytes = 0
+    while (node !== 0) {
+      const nodeAt = this.#nodes.at(node)
+      const older = words[nodeAt]
+      bytes += words[nodeAt + NODE_LENGTH]
+      words[nodeAt] = oldest
+      oldest = node
+      node = older
+      count++
+    }
+    if (outbox.waitLast === 0) outbox.waitFirst = oldest
+    else words[this.#nodes.at(outbox.waitLast)] = oldest
+    outbox.waitLast = newest
+    outbox.waitCount += count
+    outbox.bufferedBytes += bytes
+    outbox.foreignBytes += bytes
+  }
+
+  /** A SEND of this session completed. */
+  completed(outbox: T, status: IoStatus, taken: number): void {
+    const parts = this.#parts as SubmitParts<T>
+    assert(outbox.holding, 'SENDFLAG-3: a send completes for the holder of its flag')
+    const failed = status !== IoStatus.OK
+    if (outbox.waiting) {
+      outbox.waiting = false
+      if (taken > 0) (outbox.overflow as OverflowQueue).consume(taken)
+      if (outbox.overflow?.bytes === 0) outbox.overflow = null
+    } else if (!failed && taken === outbox.flightBytes) {
+      this.#dropFlight(outbox)
+    } else {
+      this.#counters[Counter.SHORT_SENDS]++
+      if (!failed) this.#spillFlight(outbox, taken)
+    }
+    this.#counters[Counter.BYTES_OUT] += taken
+    outbox.bufferedBytes -= taken
+    if (outbox.foreignBytes > 0) this.#settleForeign(outbox, taken)
+    if (failed && !outbox.sendDead) {
+      outbox.sendDead = true
+      parts.events.sendFailed(outbox, status)
+    }
+    if (taken > 0 && parts.wantsSent) parts.events.sent(outbox, taken)
+    if (outbox.wantsDrain && !failed && outbox.bufferedBytes * 2 <= parts.maxBackpressure) {
+      outbox.wantsDrain = false
+      parts.events.drained(outbox)
+    }
+    this.#submitNext(outbox)
+  }
+
+  #settleForeign(outbox: T, taken: number): void {
+    const settled = Math.min(outbox.foreignBytes, taken)
+    outbox.foreignBytes -= settled
+    sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled)
+  }
+
+  /** Everything was taken: clears the flag, looks again, and drops the flag's count last [SENDFLAG-2]. */
+  #letGo(outbox: T): void {
+    const words = this.#words
+    const flag = outbox.at + SESSION_SEND_FLAG
+    outbox.holding = false
+    clear(words, flag)
+    if (load(words, outbox.at + SESSION_SEND_HEAD) !== 0 && tryWin(words, flag, this.#thread)) {
+      outbox.holding = true
+      this.#markDirty(outbox)
+      return
+    }
+    const { events } = this.#parts as SubmitParts<T>
+    events.sentAll(outbox)
+    if (release(words, outbox.at + SESSION_IO_COUNT)) events.released(outbox)
+  }
+
+  // --- overflow --------------------------------------------------------------------------------
+
+  /** The socket took only part of the gather: the rest is copied out, so that what it refers to can go. */
+  #spillFlight(outbox: T, taken: number): void {
+    const words = this.#words
+    let skip = taken
+    let node = outbox.flightFirst
+    while (node !== 0) {
+      const at = this.#nodes.at(node)
+      const next = words[at]
+      const length = words[at + NODE_LENGTH]
+      if (skip < length) this.#overflow(outbox, words[at + NODE_OFFSET] + skip, length - skip)
+      skip = Math.max(0, skip - length)
+      this.#dropNode(node)
+      node = next
+    }
+    outbox.flightFirst = outbox.flightBytes = 0
+  }
+
+  /** Copies what waits behind what has overflowed. */
+  #spill(outbox: T): void {
+    const words = this.#words
+    let node = outbox.waitFirst
+    while (node !== 0) {
+      const at = this.#nodes.at(node)
+      const next = words[at]
+      this.#overflow(outbox, words[at + NODE_OFFSET], words[at + NODE_LENGTH])
+      this.#dropNode(node)
+      node = next
+    }
+    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
+  }
+
+  #overflow(outbox: T, offset: number, length: number): void {
+    if (outbox.sendDead) {
+      this.#forget(outbox, length)
+      return
+    }
+    const { heap, events } = this.#parts as SubmitParts<T>
+    outbox.overflow ??= new OverflowQueue(this.#arena, heap)
+    this.#counters[Counter.OVERFLOW_BYTES] += length
+    const before = outbox.overflow.bytes
+    const fits = outbox.overflow.append(offset, length)
+    if (!fits) {
+      // A gap would corrupt the stream: nothing after what was copied may be sent.
+      outbox.sendDead = true
+      this.#forget(outbox, length - (outbox.overflow.bytes - before))
+    }
+    if (!fits || heap.usedBytes > heap.capacityBytes * HEAP_PRESSURE) events.heapPressure(outbox, !fits)
+  }
+
+  #submitOverflow(outbox: T): void {
+    const { submissions, maxGather } = this.#parts as SubmitParts<T>
+    const { blocks } = outbox.overflow as OverflowQueue
+    const slices = Math.min(blocks.length, maxGather)
+    let at = submissions.claimSend(outbox.slot, outbox.generation, slices, 0, false)
+    if (at === 0) {
+      this.#markDirty(outbox)
+      return
+    }
+    for (let i = 0; i < slices; i++) {
+      this.#words[at++] = blocks[i].start
+      this.#words[at++] = blocks[i].end - blocks[i].start
+    }
+    outbox.waiting = true
+    this.#counters[Counter.GATHERS]++
+    this.#counters[Counter.GATHER_SLICES] += slices
+  }
+
+  /** Nothing more will be sent: drops what waits, with its references. */
+  kill(outbox: T): void {
+    outbox.sendDead = true
+    if (this.#openOutbox === outbox) this.commit()
+    // What is in flight is dropped at its completion; what waits, when the flag's holder comes by.
+    if (outbox.waitFirst !== 0) this.#markDirty(outbox)
+  }
+
+  #discard(outbox: T): void {
+    const words = this.#words
+    for (const first of [outbox.flightFirst, outbox.waitFirst]) {
+      let node = first
+      while (node !== 0) {
+        const next = words[this.#nodes.at(node)]
+        this.#dropNode(node)
+        node = next
+      }
+    }
+    outbox.flightFirst = outbox.flightBytes = 0
+    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
+    outbox.overflow?.clear()
+    outbox.overflow = null
+    this.#forget(outbox, outbox.bufferedBytes)
+  }
+
+  #forget(outbox: T, bytes: number): void {
+    outbox.bufferedBytes -= bytes
+    if (outbox.foreignBytes > 0) this.#settleForeign(outbox, bytes)
+  }
+
+  // --- references ------------------------------------------------------------------------------
+
+  #dropFlight(outbox: T): void {
+    const words = this.#words
+    let node = outbox.flightFirst
+    while (node !== 0) {
+      const next = words[this.#nodes.at(node)]
+      this.#dropNode(node)
+      node = next
+    }
+    outbox.flightFirst = outbox.flightBytes = 0
+  }
+
+  #dropNode(node: number): void {
+    this.dropReference(this.#words[this.#nodes.at(node) + NODE_BLOCK])
+    this.#nodes.free(node)
+  }
+
+  /** Drops one reference on a chunk or receive buffer; chunks are settled in bulk. */
+  dropReference(block: number): void {
+    if (block < 0) {
+      ;(this.#parts as SubmitParts<T>).events.releaseReceiveBuffer(-1 - block)
+      return
+    }
+    if (block !== this.#dropChunk) {
+      this.settle()
+      this.#dropChunk = block
+    }
+    this.#dropCount++
+  }
+
+  /** Settles the references that were dropped since the last time. */
+  settle(): void {
+    if (this.#dropCount > 0) this.writer.pool.release(this.#dropChunk, this.#dropCount)
+    this.#dropCount = 0
+    this.#dropChunk = -1
+  }
+}

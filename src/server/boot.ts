@@ -1,0 +1,36 @@
+// What: what main tells a worker when it starts, and the messages between them afterwards.
+// Flow: server -> this -> workers/boot.ts.
+// Thread: main and workers.
+
+import type { MessagePort } from 'node:worker_threads'
+import type { SharedMemories } from '../shared/arena.ts'
+import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
+
+export interface WorkerBoot {
+  readonly thread: number
+  readonly memories: SharedMemories
+  /** DRIVER_URING or DRIVER_EPOLL. */
+  readonly driver: number
+  readonly protocols: readonly ResolvedProtocol[]
+  readonly options: Pick<
+    ResolvedOptions,
+    | 'data'
+    | 'maxBackpressure'
+    | 'maxGather'
+    | 'completionBatch'
+    | 'idleTimeout'
+    | 'firstMessageTimeout'
+    | 'closeTimeout'
+  >
+  readonly port: MessagePort
+}
+
+export type ToWorker =
+  | { readonly type: 'stop'; readonly timeoutMs: number }
+  | { readonly type: 'message'; readonly message: unknown; readonly from: string }
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  /** The worker did not start; `code` of an OverlappedError or ''. */
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'post'; readonly to: string; readonly message: unknown }

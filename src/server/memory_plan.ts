@@ -1,0 +1,168 @@
+// What: divides the control memory and the arena, and says in one line what goes where.
+// Flow: options -> this -> head of the control memory -> every thread.
+// Thread: main.
+
+import { OverlappedError } from '../errors.ts'
+import {
+  CACHE_LINE_WORDS,
+  COMPLETION_WORDS,
+  CONTROL_ARENA_BYTES,
+  CONTROL_CHUNK_BITMAP_AT,
+  CONTROL_CHUNK_BYTE_AT,
+  CONTROL_CHUNK_BYTES,
+  CONTROL_CHUNK_COUNT,
+  CONTROL_CHUNK_REFS_AT,
+  CONTROL_COMPLETION_CAPACITY,
+  CONTROL_COMPLETIONS_AT,
+  CONTROL_CONTROL_WORDS,
+  CONTROL_COUNTERS_AT,
+  CONTROL_HEAP_BYTE_AT,
+  CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_LAYOUT_HASH,
+  CONTROL_MAGIC,
+  CONTROL_NODES_AT,
+  CONTROL_NODES_PER_THREAD,
+  CONTROL_RECV_BUFFER_BYTES,
+  CONTROL_RECV_BUFFER_STRIDE,
+  CONTROL_RECV_BUFFERS_PER_WORKER,
+  CONTROL_RECV_BYTE_AT,
+  CONTROL_SESSION_CAPACITY,
+  CONTROL_SESSIONS_AT,
+  CONTROL_SESSIONS_PER_WORKER,
+  CONTROL_SUBMISSION_WORDS,
+  CONTROL_SUBMISSIONS_AT,
+  CONTROL_THREAD_COUNT,
+  CONTROL_THREADS_AT,
+  CONTROL_WORDS,
+  CONTROL_WORKER_COUNT,
+  LAYOUT_HASH,
+  MAGIC,
+  NODE_WORDS,
+  SESSION_OWNER,
+  SESSION_WORDS,
+  THREAD_WORDS,
+} from '../layout/layout.ts'
+import { COUNTERS_STRIDE } from '../shared/arena.ts'
+import type { ResolvedOptions } from './options.ts'
+
+/** Words of a submission area: 5,461 sends of one slice; what does not fit goes in the next round of a turn. */
+const SUBMISSION_WORDS = 32_768
+/** Completions that one submission can add at most while it is handed over (a pause and a peer's leaving). */
+const COMPLETIONS_PER_THREE_WORDS = 2
+/** Slices that may wait per thread, at least; and per session, for broadcasts. */
+const NODES_MIN = 65_536
+const NODES_PER_SESSION = 8
+/** Bytes beside each receive buffer, so that buffers do not all start in the same cache set. */
+const STAGGER_BYTES = 64
+/** Of what receive buffers leave, chunks get this part, worker heaps the rest. */
+const CHUNK_PART = 1 / 2
+const HEAP_UNIT = 65_536
+
+export interface MemoryPlan {
+  readonly control: SharedArrayBuffer
+  readonly arena: SharedArrayBuffer
+  /** One line for people. */
+  readonly text: string
+}
+
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+
+function powerOfTwo(least: number): number {
+  return 2 ** Math.ceil(Math.log2(least))
+}
+
+/**
+ * Allocates and plans the memory of a runtime: threads are main, the workers, the acceptor.
+ * @throws {OverlappedError} ERR_MEMORY_PLAN
+ */
+export function planMemory(options: ResolvedOptions): MemoryPlan {
+  const { workers, maxSessions, chunkBytes, receiveBuffers, receiveBufferSize, arenaBytes } = options
+  const threads = workers + 2
+  const sessionsPerWorker = Math.ceil(maxSessions / workers)
+  const nodesPerThread = Math.max(NODES_MIN, NODES_PER_SESSION * maxSessions)
+  const completionCapacity = powerOfTwo(
+    options.completionBatch + Math.ceil(SUBMISSION_WORDS / 3) * COMPLETIONS_PER_THREE_WORDS,
+  )
+
+  const stride = receiveBufferSize + STAGGER_BYTES
+  const recvBytes = workers * receiveBuffers * stride
+  const rest = arenaBytes - recvBytes
+  const chunkCount = Math.floor((rest * CHUNK_PART) / chunkBytes)
+  const chunkByteAt = Math.ceil(recvBytes / chunkBytes) * chunkBytes
+  const heapByteAt = chunkByteAt + chunkCount * chunkBytes
+  const heapBytes = Math.floor((arenaBytes - heapByteAt) / workers / HEAP_UNIT) * HEAP_UNIT
+  if (chunkCount < 2 * threads || heapBytes < HEAP_UNIT) {
+    throw new OverlappedError(
+      'ERR_MEMORY_PLAN',
+      `arenaBytes is ${arenaBytes}; ${workers} workers with ${receiveBuffers} receive buffers of ${receiveBufferSize} bytes ` +
+        `and chunks of ${chunkBytes} bytes need at least ${recvBytes + 4 * (threads + 1) * chunkBytes + 2 * workers * HEAP_UNIT}`,
+    )
+  }
+
+  let at = CONTROL_WORDS
+  const region = (words: number): number => {
+    at = Math.ceil(at / CACHE_LINE_WORDS) * CACHE_LINE_WORDS
+    const start = at
+    at += words
+    return start
+  }
+  const threadsAt = region(threads * THREAD_WORDS)
+  const sessionsAt = region(maxSessions * SESSION_WORDS)
+  const nodesAt = region(threads * nodesPerThread * NODE_WORDS)
+  const chunkBitmapAt = region(Math.ceil(chunkCount / 32))
+  const chunkRefsAt = region(chunkCount)
+  const completionsAt = region(workers * completionCapacity * COMPLETION_WORDS)
+  const submissionsAt = region(workers * SUBMISSION_WORDS)
+  const countersAt = region(threads * COUNTERS_STRIDE * 2)
+  const controlWords = region(0)
+
+  let control: SharedArrayBuffer
+  let arena: SharedArrayBuffer
+  try {
+    control = new SharedArrayBuffer(4 * controlWords)
+    arena = new SharedArrayBuffer(arenaBytes)
+  } catch (cause) {
+    throw new OverlappedError(
+      'ERR_MEMORY_PLAN',
+      `${mib(4 * controlWords)} of control memory and ${mib(arenaBytes)} of arena cannot be allocated`,
+      { cause },
+    )
+  }
+  const words = new Int32Array(control)
+  words[CONTROL_MAGIC] = MAGIC
+  words[CONTROL_LAYOUT_HASH] = LAYOUT_HASH
+  words[CONTROL_THREAD_COUNT] = threads
+  words[CONTROL_WORKER_COUNT] = workers
+  words[CONTROL_SESSION_CAPACITY] = maxSessions
+  words[CONTROL_SESSIONS_PER_WORKER] = sessionsPerWorker
+  words[CONTROL_NODES_PER_THREAD] = nodesPerThread
+  words[CONTROL_CHUNK_COUNT] = chunkCount
+  words[CONTROL_CHUNK_BYTES] = chunkBytes
+  words[CONTROL_RECV_BUFFERS_PER_WORKER] = receiveBuffers
+  words[CONTROL_RECV_BUFFER_BYTES] = receiveBufferSize
+  words[CONTROL_RECV_BUFFER_STRIDE] = stride
+  words[CONTROL_HEAP_BYTES_PER_WORKER] = heapBytes
+  words[CONTROL_COMPLETION_CAPACITY] = completionCapacity
+  words[CONTROL_SUBMISSION_WORDS] = SUBMISSION_WORDS
+  words[CONTROL_THREADS_AT] = threadsAt
+  words[CONTROL_SESSIONS_AT] = sessionsAt
+  words[CONTROL_NODES_AT] = nodesAt
+  words[CONTROL_CHUNK_BITMAP_AT] = chunkBitmapAt
+  words[CONTROL_CHUNK_REFS_AT] = chunkRefsAt
+  words[CONTROL_COMPLETIONS_AT] = completionsAt
+  words[CONTROL_SUBMISSIONS_AT] = submissionsAt
+  words[CONTROL_COUNTERS_AT] = countersAt
+  words[CONTROL_CONTROL_WORDS] = controlWords
+  words[CONTROL_RECV_BYTE_AT] = 0
+  words[CONTROL_HEAP_BYTE_AT] = heapByteAt
+  words[CONTROL_CHUNK_BYTE_AT] = chunkByteAt
+  words[CONTROL_ARENA_BYTES] = arenaBytes
+  for (let chunk = 0; chunk < chunkCount; chunk++) words[chunkBitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
+  for (let slot = 0; slot < maxSessions; slot++) {
+    words[sessionsAt + slot * SESSION_WORDS + SESSION_OWNER] = 1 + Math.floor(slot / sessionsPerWorker)
+  }
+  const text =
+    `${maxSessions} sessions, control ${mib(4 * controlWords)}, arena ${mib(arenaBytes)} = ` +
+    `receive ${mib(recvBytes)} + chunks ${mib(chunkCount * chunkBytes)} + overflow ${mib(workers * heapBytes)}`
+  return { control, arena, text }
+}

@@ -1,0 +1,120 @@
+// What: the options of a server, as the user writes them and as they are in force.
+// Flow: user, config -> this -> memory_plan, threads, workers.
+// Thread: main validates; workers get the result.
+
+import type { Framing } from '../framing/framing.ts'
+
+export type DriverName = 'io_uring' | 'epoll'
+export type DriverChoice = 'auto' | DriverName
+export type Mode = 'worker'
+export type CloseMode = 'graceful' | 'reset'
+
+/** What a listener and an outbound protocol have in common. */
+export interface ProtocolOptions {
+  readonly name?: string
+  readonly framing: Framing
+  /** Module with a default export of defineHandler; the server's where absent. */
+  readonly handler?: URL | string
+  /** `reset` ends sessions with RST, which leaves no TIME_WAIT. Default `graceful`. */
+  readonly closeMode?: CloseMode
+  /** TCP_NODELAY. Default true. */
+  readonly noDelay?: boolean
+  /** SO_SNDBUF in bytes; the system's where absent. */
+  readonly sendBufferBytes?: number
+  /** SO_RCVBUF in bytes; the system's where absent. */
+  readonly receiveBufferBytes?: number
+}
+
+export interface ListenerOptions extends ProtocolOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** 0 picks a free one. */
+  readonly port: number
+  /** Default 1024. */
+  readonly backlog?: number
+}
+
+export interface OutboundOptions extends ProtocolOptions {
+  readonly name: string
+}
+
+export interface ServerOptions {
+  readonly listeners?: readonly ListenerOptions[]
+  /** Protocols of sessions that runtime.connect() makes. */
+  readonly outbound?: readonly OutboundOptions[]
+  /** Module with a default export of defineHandler, loaded in the threads that run content. */
+  readonly handler?: URL | string
+  /** Structured-clonable; given to onStart as runtime.data. */
+  readonly data?: unknown
+  /** I/O workers: 1 to 60; 'auto' or 0 is one per available core. */
+  readonly workers?: number | 'auto'
+  readonly mode?: Mode
+  readonly driver?: DriverChoice
+  /** Default 10,000. */
+  readonly maxSessions?: number
+  /** Unsent bytes of one session beyond which send() returns 'full'. Default 1 MiB. */
+  readonly maxBackpressure?: number
+  /** Memory for receive buffers, chunks and overflow. Default 256 MiB. */
+  readonly arenaBytes?: number
+  /** Default 64 KiB. */
+  readonly chunkBytes?: number
+  /** Receive buffers of a worker, a power of two. Default 1024. */
+  readonly receiveBuffers?: number
+  /** Size of a receive buffer. Default 16 KiB. */
+  readonly receiveBufferSize?: number
+  /** Slices in one gathered send. Default 64. */
+  readonly maxGather?: number
+  /** Completions taken per turn. Default 1024. */
+  readonly completionBatch?: number
+  /** Milliseconds; 0 is off. Default 120,000. */
+  readonly idleTimeout?: number
+  /** Milliseconds; 0 is off. Default 0. */
+  readonly firstMessageTimeout?: number
+  /** Milliseconds from close() to RST. Default 5,000. */
+  readonly closeTimeout?: number
+  /** Milliseconds that stop() waits. Default 30,000. */
+  readonly drainTimeout?: number
+}
+
+export interface ResolvedProtocol {
+  readonly name: string
+  readonly framing: Framing
+  /** maxPayloadLength as it is in force. */
+  readonly maxPayloadLength: number
+  /** URL of the handler module. */
+  readonly handler: string
+  readonly closeMode: CloseMode
+  readonly noDelay: boolean
+  /** 0 is the system's. */
+  readonly sendBufferBytes: number
+  /** 0 is the system's. */
+  readonly receiveBufferBytes: number
+}
+
+export interface ResolvedListener extends ResolvedProtocol {
+  readonly host: string
+  readonly port: number
+  readonly backlog: number
+}
+
+/** Every option, in force. */
+export interface ResolvedOptions {
+  readonly listeners: readonly ResolvedListener[]
+  readonly outbound: readonly ResolvedProtocol[]
+  readonly data: unknown
+  readonly workers: number
+  readonly mode: Mode
+  readonly driver: DriverChoice
+  readonly maxSessions: number
+  readonly maxBackpressure: number
+  readonly arenaBytes: number
+  readonly chunkBytes: number
+  readonly receiveBuffers: number
+  readonly receiveBufferSize: number
+  readonly maxGather: number
+  readonly completionBatch: number
+  readonly idleTimeout: number
+  readonly firstMessageTimeout: number
+  readonly closeTimeout: number
+  readonly drainTimeout: number
+}

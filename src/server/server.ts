@@ -1,0 +1,349 @@
+// What: a server: options in, listening sockets and worker threads out, stopped again without loss.
+// Flow: user, CLI -> this -> memory plan, driver choice, threads, acceptor.
+// Thread: main.
+
+import { lookup } from 'node:dns/promises'
+import { EventEmitter } from 'node:events'
+import { isIP } from 'node:net'
+import { getSystemErrorName } from 'node:util'
+import { assert } from '../assert.ts'
+import { type Binding, DRIVER_EPOLL, DRIVER_URING, loadBinding } from '../binding.ts'
+import { OverlappedError } from '../errors.ts'
+import { Encoder } from '../framing/encode.ts'
+import { THREAD_THREAD_STATE, ThreadState } from '../layout/layout.ts'
+import { Monitor } from '../monitor/monitor.ts'
+import { Sender } from '../outbound/sender.ts'
+import type {
+  BroadcastOptions,
+  BroadcastResult,
+  ConnectOptions,
+  Reservation,
+  Runtime,
+  Sendable,
+  SendBuffer,
+  SendResult,
+  Session,
+  SessionId,
+} from '../session/handler.ts'
+import { ThreadRuntime } from '../session/runtime.ts'
+import { Arena } from '../shared/arena.ts'
+import { store } from '../shared/atomics.ts'
+import { SessionTable } from '../shared/session_table.ts'
+import { Waker } from '../shared/waker.ts'
+import { planMemory } from './memory_plan.ts'
+import type { DriverChoice, DriverName, ResolvedListener, ResolvedOptions, ServerOptions } from './options.ts'
+import { resolveOptions } from './resolve_options.ts'
+import { Threads } from './threads.ts'
+
+/** What stop() gives workers beyond drainTimeout to close handles and run onStop. */
+const STOP_GRACE_MS = 5_000
+
+export interface ServerInfo {
+  readonly driver: DriverName
+  /** Why it is this driver. */
+  readonly driverReason: string
+  readonly workers: number
+  readonly listeners: readonly { readonly name: string; readonly host: string; readonly port: number }[]
+  /** Where the memory goes, in one line. */
+  readonly plan: string
+}
+
+/** Everything that exists between listen() and stop(). */
+interface Running {
+  readonly binding: Binding
+  readonly runtimeId: number
+  readonly arena: Arena
+  readonly runtime: ThreadRuntime
+  readonly threads: Threads
+  readonly monitor: Monitor
+  readonly info: ServerInfo
+}
+
+export interface Server {
+  on(event: 'message', listener: (message: unknown, from: string) => void): this
+}
+
+/** One process's server. Emits `message` for what workers post to `main`. */
+export class Server extends EventEmitter implements Runtime {
+  readonly thread = 'main'
+  /** Resolves when stop() is done; rejects when a worker was lost. */
+  readonly closed: Promise<void>
+  readonly #options: ResolvedOptions
+  #state: 'new' | 'starting' | 'listening' | 'stopping' | 'stopped' = 'new'
+  #running: Running | null = null
+  #stopping: Promise<void> | null = null
+  #settleClosed!: { resolve: () => void; reject: (error: Error) => void }
+
+  constructor(options: ServerOptions) {
+    super()
+    this.#options = resolveOptions(options)
+    this.closed = new Promise((resolve, reject) => {
+      this.#settleClosed = { resolve, reject }
+    })
+    // Who does not look at `closed` is told by listen() and stop().
+    this.closed.catch(() => {})
+  }
+
+  get data(): unknown {
+    return this.#options.data
+  }
+
+  /**
+   * Starts workers, then accepts. Resolves when every listener accepts.
+   * @throws {OverlappedError} ERR_LISTEN, ERR_ADDRESS_IN_USE, ERR_ADDRESS_UNAVAILABLE, ERR_PERMISSION,
+   * ERR_DRIVER_UNAVAILABLE, ERR_MEMORY_PLAN, ERR_HANDLER_LOAD, ERR_HANDLER_SHAPE, ERR_SERVER_STATE
+   */
+  async listen(): Promise<void> {
+    if (this.#state !== 'new') {
+      throw new OverlappedError('ERR_SERVER_STATE', `listen() was called while the server is ${this.#state}; a server listens once`)
+    }
+    this.#state = 'starting'
+    try {
+      await this.#start()
+    } catch (error) {
+      await this.#release(0)
+      this.#state = 'stopped'
+      throw error
+    }
+    this.#state = 'listening'
+  }
+
+  async #start(): Promise<void> {
+    const options = this.#options
+    const binding = loadBinding()
+    const { driver, reason } = chooseDriver(binding, options.driver)
+    const kind = driver === 'io_uring' ? DRIVER_URING : DRIVER_EPOLL
+    const plan = planMemory(options)
+    const runtimeId = binding.createRuntime(new Uint8Array(plan.control), new Uint8Array(plan.arena))
+    const memories = { runtime: runtimeId, control: plan.control, arena: plan.arena }
+    const arena = new Arena(binding, memories, 0)
+    const listeners: ServerInfo['listeners'][number][] = []
+    const info: ServerInfo = {
+      driver,
+      driverReason: reason,
+      workers: options.workers,
+      listeners,
+      plan: plan.text,
+    }
+    const threads = new Threads(options.workers, {
+      post: (from, to, message) => this.#route(from, to, message),
+      lost: (thread, error) => this.#lost(thread, error),
+    })
+    this.#running = {
+      binding,
+      runtimeId,
+      arena,
+      runtime: this.#makeRuntime(arena, binding),
+      threads,
+      monitor: new Monitor(arena),
+      info,
+    }
+    for (const listener of options.listeners) {
+      const port = await listenOn(binding, runtimeId, listener)
+      listeners.push({ name: listener.name, host: listener.host, port })
+    }
+    const starts: Promise<void>[] = []
+    for (let thread = 1; thread <= options.workers; thread++) {
+      starts.push(
+        threads.start({
+          thread,
+          memories,
+          driver: kind,
+          protocols: [...options.listeners, ...options.outbound],
+          options: {
+            data: options.data,
+            maxBackpressure: options.maxBackpressure,
+            maxGather: options.maxGather,
+            completionBatch: options.completionBatch,
+            idleTimeout: options.idleTimeout,
+            firstMessageTimeout: options.firstMessageTimeout,
+            closeTimeout: options.closeTimeout,
+          },
+        }),
+      )
+    }
+    const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    if (options.listeners.length > 0) binding.startAccepting(runtimeId, options.workers + 1, kind)
+  }
+
+  #makeRuntime(arena: Arena, binding: Binding): ThreadRuntime {
+    const options = this.#options
+    const waker = new Waker(arena, binding)
+    const table = new SessionTable(arena, waker)
+    const protocols = [...options.listeners, ...options.outbound]
+    return new ThreadRuntime({
+      arena,
+      sender: new Sender(arena, waker, table),
+      table,
+      waker,
+      encoders: protocols.map((protocol) => new Encoder(protocol.framing)),
+      names: protocols.map((protocol) => protocol.name),
+      maxBackpressure: options.maxBackpressure,
+      thread: 'main',
+      data: options.data,
+      post: (to, message) => this.#route('main', to, message),
+      core: null,
+    })
+  }
+
+  #route(from: string, to: string, message: unknown): void {
+    if (to === 'main') {
+      this.emit('message', message, from)
+      return
+    }
+    const thread = Number(/^worker([1-9]\d*)$/.exec(to)?.[1] ?? 0)
+    if (thread < 1 || thread > this.#options.workers) {
+      const error = new OverlappedError(
+        'ERR_ARGUMENT',
+        `post() to '${to}'; there are 'main' and 'worker1' to 'worker${this.#options.workers}'`,
+      )
+      if (from === 'main') throw error
+      console.error(`overlapped: ${from}: ${error.message}`)
+      return
+    }
+    this.#running?.threads.tell(thread, { type: 'message', message, from })
+  }
+
+  #lost(thread: number, error: OverlappedError): void {
+    const running = this.#running
+    if (running !== null) store(running.arena.words, running.arena.threadAt(thread) + THREAD_THREAD_STATE, ThreadState.GONE)
+    this.#settleClosed.reject(error)
+    void this.stop()
+  }
+
+  /** Driver, ports, workers, memory. */
+  info(): ServerInfo {
+    return this.#get('info()').info
+  }
+
+  get monitor(): Monitor {
+    return this.#get('monitor').monitor
+  }
+
+  /**
+   * Stops accepting, flushes and closes every session, ends the threads, frees the memory.
+   * @param options.drainTimeout Milliseconds until what is left is reset; the server's where absent.
+   */
+  stop(options: { drainTimeout?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options.drainTimeout ?? this.#options.drainTimeout)
+    return this.#stopping
+  }
+
+  async #stop(drainTimeout: number): Promise<void> {
+    if (this.#state === 'starting') {
+      throw new OverlappedError('ERR_SERVER_STATE', 'stop() was called before listen() had resolved')
+    }
+    this.#state = 'stopping'
+    await this.#release(drainTimeout)
+    this.#state = 'stopped'
+    this.#settleClosed.resolve()
+  }
+
+  async #release(drainTimeout: number): Promise<void> {
+    const running = this.#running
+    if (running === null) return
+    running.binding.stopAccepting(running.runtimeId)
+    await running.threads.stop(drainTimeout, drainTimeout + STOP_GRACE_MS)
+    this.#running = null
+    running.binding.destroyRuntime(running.runtimeId)
+  }
+
+  #get(what: string): Running {
+    if (this.#running !== null) return this.#running
+    throw new OverlappedError('ERR_SERVER_STATE', `${what} was used while the server is ${this.#state}; it needs a listening server`)
+  }
+
+  // --- Runtime, on main ------------------------------------------------------------------------
+
+  sessions(): Iterable<Session> {
+    return this.#get('sessions()').runtime.sessions()
+  }
+
+  send(id: SessionId, data: Sendable): SendResult {
+    return this.#get('send()').runtime.send(id, data)
+  }
+
+  close(id: SessionId): boolean {
+    return this.#get('close()').runtime.close(id)
+  }
+
+  broadcast(data: Sendable, options?: BroadcastOptions): BroadcastResult {
+    return this.#get('broadcast()').runtime.broadcast(data, options)
+  }
+
+  prepare(data: Sendable): SendBuffer {
+    return this.#get('prepare()').runtime.prepare(data)
+  }
+
+  open(maxBytes: number): Reservation {
+    return this.#get('open()').runtime.open(maxBytes)
+  }
+
+  connect(options: ConnectOptions): Promise<Session> {
+    return this.#get('connect()').runtime.connect(options)
+  }
+
+  post(thread: string, message: unknown): void {
+    this.#get('post()').runtime.post(thread, message)
+  }
+}
+
+/** @throws {OverlappedError} ERR_OPTION_UNKNOWN, ERR_OPTION_TYPE, ERR_OPTION_RANGE */
+export function createServer(options: ServerOptions): Server {
+  return new Server(options)
+}
+
+/**
+ * `auto` takes io_uring where this process may use it (tried, with a real operation), else epoll.
+ * @throws {OverlappedError} ERR_DRIVER_UNAVAILABLE
+ */
+export function chooseDriver(
+  binding: Pick<Binding, 'probeUring'>,
+  choice: DriverChoice,
+): { readonly driver: DriverName; readonly reason: string } {
+  if (choice === 'epoll') return { driver: 'epoll', reason: 'asked for' }
+  const { reason } = binding.probeUring()
+  if (choice === 'io_uring') {
+    if (reason === '') return { driver: 'io_uring', reason: 'asked for' }
+    throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', `driver is 'io_uring', but ${reason}; 'auto' and 'epoll' work here`)
+  }
+  if (reason === '') return { driver: 'io_uring', reason: 'auto: the probe succeeded' }
+  return { driver: 'epoll', reason: `auto: ${reason}` }
+}
+
+async function listenOn(binding: Binding, runtimeId: number, listener: ResolvedListener): Promise<number> {
+  const { name, host, port } = listener
+  const where = `listener '${name}' cannot listen on ${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+  let address = host
+  if (isIP(host) === 0) {
+    try {
+      address = (await lookup(host)).address
+    } catch (cause) {
+      throw new OverlappedError('ERR_ADDRESS_UNAVAILABLE', `${where}: the host name cannot be resolved`, { cause })
+    }
+  }
+  const { errno, value } = binding.listen(
+    runtimeId,
+    address,
+    port,
+    listener.backlog,
+    listener.noDelay,
+    listener.sendBufferBytes,
+    listener.receiveBufferBytes,
+  )
+  if (errno === 0) {
+    assert(value > 0, 'a listening socket has a port')
+    return value
+  }
+  switch (getSystemErrorName(-errno)) {
+    case 'EADDRINUSE':
+      throw new OverlappedError('ERR_ADDRESS_IN_USE', `${where}: another socket listens there; port 0 picks a free one`)
+    case 'EADDRNOTAVAIL':
+      throw new OverlappedError('ERR_ADDRESS_UNAVAILABLE', `${where}: the host is not an address of this machine`)
+    case 'EACCES':
+      throw new OverlappedError('ERR_PERMISSION', `${where}: the system does not allow it; ports from 1024 need no privilege`)
+    default:
+      throw new OverlappedError('ERR_LISTEN', `${where}: ${getSystemErrorName(-errno)}`)
+  }
+}

@@ -1,0 +1,118 @@
+// What: what the rooms of one worker share: memory, send path, protocols, options, and its errors.
+// Flow: workers/io.ts builds it -> session, inbound.
+// Thread: one worker.
+
+import type { Binding } from '../binding.ts'
+import type { Encoder } from '../framing/encode.ts'
+import type { Framing } from '../framing/framing.ts'
+import { CloseReason, Counter, THREAD_LOCAL_PENDING } from '../layout/layout.ts'
+import type { Sender } from '../outbound/sender.ts'
+import type { SubmissionRing } from '../outbound/submission_ring.ts'
+import type { Arena } from '../shared/arena.ts'
+import type { SessionTable } from '../shared/session_table.ts'
+import type { Waker } from '../shared/waker.ts'
+import type { WorkerHeap } from '../shared/worker_heap.ts'
+import type { Handler, Runtime } from './handler.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { PacketCursor } from './packet.ts'
+import type { ReceiveBuffers } from './receive_buffers.ts'
+import type { LiveSession } from './session.ts'
+
+/** A listener or outbound protocol, ready for use in this thread. */
+export interface Protocol {
+  readonly index: number
+  readonly name: string
+  readonly framing: Framing
+  readonly encoder: Encoder
+  readonly maxPayloadLength: number
+  readonly handler: Handler
+  readonly resetOnClose: boolean
+  readonly noDelay: boolean
+  readonly sendBufferBytes: number
+  readonly receiveBufferBytes: number
+}
+
+/** Options that sessions read, in milliseconds and bytes; 0 is off. */
+export interface SessionLimits {
+  readonly maxBackpressure: number
+  readonly idleTimeout: number
+  readonly firstMessageTimeout: number
+  readonly closeTimeout: number
+}
+
+export interface CoreParts {
+  readonly arena: Arena
+  readonly binding: Binding
+  readonly waker: Waker
+  readonly table: SessionTable
+  readonly sender: Sender<LiveSession>
+  readonly submissions: SubmissionRing
+  readonly heap: WorkerHeap
+  readonly buffers: ReceiveBuffers
+  readonly protocols: readonly Protocol[]
+  readonly limits: SessionLimits
+}
+
+export class Core {
+  readonly arena: Arena
+  readonly binding: Binding
+  readonly waker: Waker
+  readonly table: SessionTable
+  readonly sender: Sender<LiveSession>
+  readonly submissions: SubmissionRing
+  readonly heap: WorkerHeap
+  readonly buffers: ReceiveBuffers
+  readonly protocols: readonly Protocol[]
+  readonly limits: SessionLimits
+  readonly counters: Float64Array
+  readonly pendingAt: number
+  /** Milliseconds, read once per turn. */
+  now = 0
+  // Set right after construction; the parts refer to one another.
+  packet!: PacketCursor
+  lifecycle!: Lifecycle
+  runtime!: Runtime
+
+  constructor(parts: CoreParts) {
+    this.arena = parts.arena
+    this.binding = parts.binding
+    this.waker = parts.waker
+    this.table = parts.table
+    this.sender = parts.sender
+    this.submissions = parts.submissions
+    this.heap = parts.heap
+    this.buffers = parts.buffers
+    this.protocols = parts.protocols
+    this.limits = parts.limits
+    this.counters = parts.arena.counters
+    this.pendingAt = parts.arena.threadAt(parts.arena.thread) + THREAD_LOCAL_PENDING
+  }
+
+  /** Asks for another turn before the thread sleeps. */
+  markPending(): void {
+    this.arena.words[this.pendingAt] = 1
+  }
+
+  /** A handler threw or rejected: its owner hears of it, the session ends, nobody else is touched. */
+  handlerFailed(handler: Handler, error: unknown, session?: LiveSession): void {
+    this.counters[Counter.HANDLER_ERRORS]++
+    if (handler.onError === undefined) {
+      console.error(`overlapped: a handler failed${session === undefined ? '' : ` for session ${session.id}`}:`, error)
+    } else {
+      try {
+        handler.onError(error, session)
+      } catch (second) {
+        console.error('overlapped: onError failed itself:', second, 'while handling:', error)
+      }
+    }
+    if (session !== undefined) this.lifecycle.close(session, CloseReason.HANDLER_ERROR)
+  }
+
+  /** Hears of a returned promise's rejection; the promise is not awaited. */
+  watch(handler: Handler, returned: unknown, session?: LiveSession): void {
+    if (typeof (returned as PromiseLike<unknown>)?.then !== 'function') return
+    ;(returned as PromiseLike<unknown>).then(undefined, (error: unknown) =>
+      this.handlerFailed(handler, error, session),
+    )
+  }
+}

@@ -1,0 +1,228 @@
+// What: what content sees: handler events, session, packet, runtime, and defineHandler.
+// Flow: handler module -> this -> dispatcher, lifecycle.
+// Thread: the thread that runs content.
+
+import { OverlappedError } from '../errors.ts'
+import type { SessionId } from '../shared/session_id.ts'
+
+export type { SessionId }
+
+/** Why a session ended; docs/reference/close_reasons.md has a sentence for each. */
+export type CloseReasonName =
+  | 'none'
+  | 'peerClosed'
+  | 'peerReset'
+  | 'localClose'
+  | 'localTerminate'
+  | 'refused'
+  | 'tableFull'
+  | 'frameTooLong'
+  | 'frameInvalid'
+  | 'handlerError'
+  | 'idleTimeout'
+  | 'firstMessageTimeout'
+  | 'closeTimeout'
+  | 'overflow'
+  | 'serverStop'
+  | 'workerLost'
+  | 'connectFailed'
+  | 'ioError'
+
+/**
+ * `queued`: it will be sent, in order. `full`: maxBackpressure bytes wait already, onDrain follows.
+ * `closed`: the session is closing or gone. `dropped`: the server has no memory left for it.
+ */
+export type SendResult = 'queued' | 'full' | 'closed' | 'dropped'
+
+export type Endian = 'little' | 'big'
+
+/** A received message: valid until the handler returns or first awaits; later use throws ERR_PACKET_EXPIRED. */
+export interface Packet {
+  /** Payload bytes. */
+  readonly length: number
+  /** The payload, without a copy. Read it, do not keep or change it. */
+  readonly bytes: Uint8Array
+  /** A copy that may be kept. */
+  copy(): Uint8Array
+  /** The payload as something that can be sent later, many times; release() it. */
+  retain(): SendBuffer
+  /** UTF-8 text of [start, end). */
+  text(start?: number, end?: number): string
+  u8(offset: number): number
+  i8(offset: number): number
+  u16(offset: number, endian?: Endian): number
+  i16(offset: number, endian?: Endian): number
+  u32(offset: number, endian?: Endian): number
+  i32(offset: number, endian?: Endian): number
+  f32(offset: number, endian?: Endian): number
+  f64(offset: number, endian?: Endian): number
+}
+
+/** Bytes that were written once and can be sent many times, by the thread that made them. */
+export interface SendBuffer {
+  /** Payload bytes. */
+  readonly length: number
+  /** Lets go of it; sends that were queued go out all the same. A second release throws. */
+  release(): void
+}
+
+/** Room in the send memory, to write in place. */
+export interface Reservation {
+  /** `max` bytes to write to, until close(). */
+  readonly bytes: Uint8Array
+  /** Ends it: the first `used` bytes are a SendBuffer. */
+  close(used: number): SendBuffer
+}
+
+export type Sendable = Uint8Array | string | Packet | SendBuffer
+
+export interface PeerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Session<Data = unknown> {
+  /** Never used again for another session. */
+  readonly id: SessionId
+  /** The user's own. */
+  data: Data
+  /** A 32-bit word that every thread can read. */
+  tag: number
+  /** Name of the listener or outbound protocol. */
+  readonly listener: string
+  readonly remoteAddress: PeerAddress
+  readonly runtime: Runtime
+  /** Bytes that the socket has not taken yet. */
+  readonly bufferedAmount: number
+  readonly isOpen: boolean
+  /**
+   * Queues a message; the framing adds its header.
+   * @throws {OverlappedError} ERR_PAYLOAD_TOO_LONG, ERR_PACKET_EXPIRED, ERR_BUFFER_RELEASED, ERR_ARGUMENT
+   */
+  send(data: Sendable): SendResult
+  /** Sends what is queued, then ends the stream; after closeTimeout the connection is reset. */
+  close(): void
+  /** Resets the connection; what is queued is lost. */
+  terminate(): void
+  /** Stops receiving: no onRecv until resume(). */
+  pause(): void
+  resume(): void
+}
+
+export interface BroadcastOptions {
+  /** Who gets it: `'all'` sessions of the runtime (the default), or these. */
+  readonly to?: 'all' | Iterable<SessionId>
+  /** Not this one. */
+  readonly except?: SessionId
+  /** Only sessions of this listener. */
+  readonly listener?: string
+  /** Only sessions of this thread for which it returns true; a closure cannot cross threads. */
+  readonly where?: (session: Session) => boolean
+}
+
+/** Sessions by the status that send() would have returned. */
+export type BroadcastResult = Record<SendResult, number>
+
+export interface ConnectOptions {
+  /** Name of one of the server's `outbound` protocols. */
+  readonly protocol: string
+  /** An IP address. */
+  readonly host: string
+  readonly port: number
+}
+
+/** The server as content sees it; the same methods in every thread. */
+export interface Runtime {
+  /** `main`, `worker1`, `worker2`, … */
+  readonly thread: string
+  /** The `data` option of the server. */
+  readonly data: unknown
+  /** Sessions of this thread; none on main. */
+  sessions(): Iterable<Session>
+  send(id: SessionId, data: Sendable): SendResult
+  /** False when the session is gone already. */
+  close(id: SessionId): boolean
+  /** Encodes once, queues for every recipient, on every thread. */
+  broadcast(data: Sendable, options?: BroadcastOptions): BroadcastResult
+  /** @throws {OverlappedError} ERR_MEMORY_PLAN when no chunk is free. */
+  prepare(data: Sendable): SendBuffer
+  /** One reservation at a time; one that is left open at the end of a turn is abandoned and counted. */
+  open(maxBytes: number): Reservation
+  /** An outbound session of this worker. */
+  connect(options: ConnectOptions): Promise<Session>
+  /** Sends a structured clone to onMessage of a worker, or to the server's `message` event. */
+  post(thread: string, message: unknown): void
+}
+
+export interface ConnectionRequest {
+  readonly remoteAddress: PeerAddress
+  readonly listener: string
+}
+
+/** Events. A returned promise is not awaited; its rejection goes to onError and closes the session. */
+export interface Handler<Data = unknown> {
+  /** Before the first session; awaited. */
+  onStart?(runtime: Runtime): void | Promise<void>
+  /** After the last session; awaited. */
+  onStop?(runtime: Runtime): void | Promise<void>
+  /** A connection was accepted; false resets it. There is no session yet. */
+  onConnectionRequest?(request: ConnectionRequest): boolean
+  onJoin?(session: Session<Data>): void | Promise<void>
+  onRecv?(session: Session<Data>, packet: Packet): void | Promise<void>
+  /** After send() returned `full`: half of maxBackpressure is free again. */
+  onDrain?(session: Session<Data>): void | Promise<void>
+  /** A gather was taken by the socket. */
+  onSend?(session: Session<Data>, bytes: number): void | Promise<void>
+  /** Exactly once per onJoin, after the last completion. */
+  onLeave?(session: Session<Data>, reason: CloseReasonName): void | Promise<void>
+  /** From runtime.post(). */
+  onMessage?(message: unknown, from: string): void | Promise<void>
+  /** What a handler threw or rejected with. Without it the error is printed. */
+  onError?(error: unknown, session?: Session<Data>): void
+}
+
+const EVENTS: readonly string[] = [
+  'onStart',
+  'onStop',
+  'onConnectionRequest',
+  'onJoin',
+  'onRecv',
+  'onDrain',
+  'onSend',
+  'onLeave',
+  'onMessage',
+  'onError',
+]
+
+const BRAND = Symbol.for('overlapped.handler')
+
+/** Marks and types the default export of a handler module. */
+export function defineHandler<Data = unknown>(handler: Handler<Data>): Handler<Data> {
+  return Object.assign({}, handler, { [BRAND]: true })
+}
+
+/**
+ * The handler that a module exports.
+ * @throws {OverlappedError} ERR_HANDLER_SHAPE
+ */
+export function handlerOf(module: { default?: unknown }, url: string): Handler {
+  const handler = module.default
+  if (typeof handler !== 'object' || handler === null || !(BRAND in handler)) {
+    throw new OverlappedError(
+      'ERR_HANDLER_SHAPE',
+      `${url} has no handler; its default export must be made by defineHandler({ … })`,
+    )
+  }
+  for (const [name, value] of Object.entries(handler)) {
+    if (!EVENTS.includes(name)) {
+      throw new OverlappedError(
+        'ERR_HANDLER_SHAPE',
+        `${url} defines '${name}'; a handler has ${EVENTS.join(', ')}`,
+      )
+    }
+    if (typeof value !== 'function') {
+      throw new OverlappedError('ERR_HANDLER_SHAPE', `${url} defines ${name} as ${typeof value}; it must be a function`)
+    }
+  }
+  return handler as Handler
+}

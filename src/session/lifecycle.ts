@@ -1,0 +1,497 @@
+// What: the life of a session: accept or connect, close, terminate, end of receiving, release, closed.
+// Flow: completions and the user -> this -> submissions, handler events, slots.
+// Thread: the owning worker.
+
+import { assert } from '../assert.ts'
+import { OverlappedError } from '../errors.ts'
+import {
+  CLOSE_REASON_NAMES,
+  CloseReason,
+  Counter,
+  IO_STATUS_NAMES,
+  IoStatus,
+  SESSION_IO_COUNT,
+  SESSION_LISTENER,
+  SESSION_QUEUED_BYTES,
+  SESSION_RELEASE_LINK,
+  SESSION_REQUEST,
+  SESSION_REQUEST_LINK,
+  SESSION_STATE,
+  SESSION_TAG,
+  SessionState,
+  THREAD_ASSIGNED_SESSIONS,
+  THREAD_RELEASE_HEAD,
+  THREAD_REQUEST_HEAD,
+} from '../layout/layout.ts'
+import type { SenderEvents } from '../outbound/sender.ts'
+import { add, store, sub } from '../shared/atomics.ts'
+import { open, release } from '../shared/io_count.ts'
+import { takeAll } from '../shared/link_stack.ts'
+import type { Core, Protocol } from './core.ts'
+import type { CloseReasonName, ConnectOptions, Session } from './handler.ts'
+import { Registry } from './registry.ts'
+import { LiveSession, Receiving } from './session.ts'
+
+interface Connecting {
+  readonly resolve: (session: Session) => void
+  readonly reject: (error: OverlappedError) => void
+  readonly target: string
+}
+
+export class Lifecycle implements SenderEvents<LiveSession> {
+  readonly registry: Registry
+  /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
+  readonly resumed: LiveSession[] = []
+  /** Sessions that ended, by CloseReason. */
+  readonly closedByReason = new Float64Array(CLOSE_REASON_NAMES.length)
+  stopping = false
+  readonly #core: Core
+  /** Sessions whose count fell to 0 and whose onLeave is due. */
+  readonly #released: LiveSession[] = []
+  readonly #connecting = new Map<LiveSession, Connecting>()
+  readonly #assignedAt: number
+  readonly #releaseHead: number
+  readonly #requestHead: number
+  #onEmpty: (() => void) | null = null
+
+  constructor(core: Core) {
+    this.#core = core
+    this.registry = new Registry(core.arena)
+    const block = core.arena.threadAt(core.arena.thread)
+    this.#assignedAt = block + THREAD_ASSIGNED_SESSIONS
+    this.#releaseHead = block + THREAD_RELEASE_HEAD
+    this.#requestHead = block + THREAD_REQUEST_HEAD
+  }
+
+  // --- beginning -------------------------------------------------------------------------------
+
+  /** A connection was accepted; the acceptor has counted it as assigned to this worker. */
+  accepted(listener: number, token: number): void {
+    const core = this.#core
+    const protocol = core.protocols[listener]
+    const reason = this.#refusal(protocol, token)
+    const slot = reason === CloseReason.NONE ? this.registry.allocate() : -1
+    if (slot === -1) {
+      core.submissions.refuse(token)
+      sub(core.arena.words, this.#assignedAt, 1)
+      this.closedByReason[reason === CloseReason.NONE ? CloseReason.TABLE_FULL : reason]++
+      return
+    }
+    const session = this.#make(slot, protocol)
+    core.submissions.attach(slot, session.generation, token)
+    this.#begin(session)
+  }
+
+  #refusal(protocol: Protocol, token: number): CloseReason {
+    if (this.stopping) return CloseReason.SERVER_STOP
+    const { handler } = protocol
+    if (handler.onConnectionRequest === undefined) return CloseReason.NONE
+    try {
+      const remoteAddress = this.#core.binding.transitAddress(token)
+      if (handler.onConnectionRequest({ remoteAddress, listener: protocol.name }) !== false) return CloseReason.NONE
+    } catch (error) {
+      this.#core.handlerFailed(handler, error)
+    }
+    this.#core.counters[Counter.REFUSED]++
+    return CloseReason.REFUSED
+  }
+
+  /** @throws {OverlappedError} ERR_SESSION_TABLE_FULL, ERR_CONNECT, ERR_ARGUMENT */
+  connect(options: ConnectOptions): Promise<Session> {
+    const core = this.#core
+    const protocol = core.protocols.find((known) => known.name === options.protocol)
+    if (protocol === undefined) {
+      const names = core.protocols.map((known) => `'${known.name}'`).join(', ')
+      throw new OverlappedError('ERR_ARGUMENT', `connect(): there is no protocol '${options.protocol}'; there are ${names}`)
+    }
+    if (this.stopping) throw new OverlappedError('ERR_SERVER_STATE', 'connect(): the server is stopping')
+    const target = `${options.host}:${options.port}`
+    const { errno, value: token } = core.binding.prepareConnect(
+      options.host,
+      options.port,
+      protocol.noDelay,
+      protocol.sendBufferBytes,
+      protocol.receiveBufferBytes,
+    )
+    if (errno !== 0) throw new OverlappedError('ERR_CONNECT', `connect(): ${target} is not an address that a socket can be made for`)
+    const slot = this.registry.allocate()
+    if (slot === -1) {
+      core.submissions.refuse(token)
+      throw new OverlappedError(
+        'ERR_SESSION_TABLE_FULL',
+        `connect(): this worker has all of its ${this.registry.capacity} sessions; raise maxSessions`,
+      )
+    }
+    add(core.arena.words, this.#assignedAt, 1)
+    const session = this.#make(slot, protocol)
+    core.submissions.connect(slot, session.generation, token)
+    return new Promise((resolve, reject) => this.#connecting.set(session, { resolve, reject, target }))
+  }
+
+  connected(session: LiveSession, status: IoStatus): void {
+    const waiting = this.#connecting.get(session) as Connecting
+    this.#connecting.delete(session)
+    if (status === IoStatus.OK && session.state === SessionState.OPEN) {
+      this.#core.counters[Counter.CONNECTED]++
+      waiting.resolve(session)
+      this.#begin(session)
+      return
+    }
+    this.#core.counters[Counter.CONNECT_FAILED]++
+    waiting.reject(new OverlappedError('ERR_CONNECT', `the connection to ${waiting.target} was not made: ${IO_STATUS_NAMES[status]}`))
+    this.#to(session, SessionState.TERMINATING, CloseReason.CONNECT_FAILED)
+    session.receiving = Receiving.ENDED
+    this.#core.sender.kill(session)
+    this.#dropBaseWhenIdle(session)
+  }
+
+  #make(slot: number, protocol: Protocol): LiveSession {
+    const { arena } = this.#core
+    const session = new LiveSession(this.#core, slot, this.registry.generationOf(slot), protocol)
+    const { words } = arena
+    store(words, session.at + SESSION_STATE, SessionState.OPEN)
+    store(words, session.at + SESSION_LISTENER, protocol.index)
+    store(words, session.at + SESSION_TAG, 0)
+    store(words, session.at + SESSION_QUEUED_BYTES, 0)
+    store(words, session.at + SESSION_REQUEST, 0)
+    // order: last; publishes the words above to whoever pins the session [SESSION-1]
+    open(words, session.at + SESSION_IO_COUNT)
+    this.registry.put(session)
+    return session
+  }
+
+  #begin(session: LiveSession): void {
+    const core = this.#core
+    session.receiving = Receiving.ARMED
+    core.submissions.recv(session.slot, session.generation)
+    session.receivedAt = core.now
+    const { firstMessageTimeout } = core.limits
+    if (firstMessageTimeout > 0) session.deadline = core.now + firstMessageTimeout
+    session.joined = true
+    core.counters[Counter.JOINED]++
+    const { handler } = session.protocolOf
+    if (handler.onJoin === undefined) return
+    try {
+      core.watch(handler, handler.onJoin(session), session)
+    } catch (error) {
+      core.handlerFailed(handler, error, session)
+    }
+  }
+
+  // --- ending ----------------------------------------------------------------------------------
+
+  #to(session: LiveSession, state: SessionState, reason: CloseReason): void {
+    session.state = state
+    if (session.closeReason === CloseReason.NONE) session.closeReason = reason
+    store(this.#core.arena.words, session.at + SESSION_STATE, state)
+  }
+
+  /** Takes no new sends, flushes, ends the stream, waits for the peer's end. */
+  close(session: LiveSession, reason: CloseReason): void {
+    if (session.state !== SessionState.OPEN) return
+    const core = this.#core
+    this.#to(session, SessionState.CLOSING, reason)
+    session.deadline = core.now + core.limits.closeTimeout
+    session.paused = false
+    this.#dropHeld(session)
+    if (session.receiving === Receiving.PAUSED) this.#receiveAgain(session)
+    if (session.receiving === Receiving.NONE) {
+      this.terminate(session, reason)
+    } else if (core.sender.idle(session)) {
+      this.#endStream(session)
+    }
+  }
+
+  /** Ends everything at once; the handle will be closed by RST. */
+  terminate(session: LiveSession, reason: CloseReason): void {
+    if (session.state !== SessionState.OPEN && session.state !== SessionState.CLOSING) return
+    this.#to(session, SessionState.TERMINATING, reason)
+    session.resetOnClose = true
+    session.deadline = 0
+    this.#core.sender.kill(session)
+    this.#dropHeld(session)
+    this.#core.submissions.cancel(session.slot, session.generation)
+    if (session.receiving === Receiving.ENDED) this.#dropBaseWhenIdle(session)
+  }
+
+  /** Everything queued has gone out. */
+  #endStream(session: LiveSession): void {
+    if (session.protocolOf.resetOnClose) {
+      this.terminate(session, session.closeReason)
+    } else if (session.receiving !== Receiving.ENDED && !session.shutdownDone) {
+      session.shutdownDone = true
+      this.#core.submissions.shutdown(session.slot, session.generation)
+    }
+  }
+
+  /** The terminal receive completion. Held bytes are handled first. */
+  receiveEnded(session: LiveSession, status: IoStatus): void {
+    session.receiving = Receiving.ENDED
+    if (session.held !== null) {
+      session.endStatus = status
+      // A paused session notices that its peer left: it has closeTimeout to resume.
+      session.deadline = this.#core.now + this.#core.limits.closeTimeout
+      return
+    }
+    this.#finishReceiving(session, status)
+  }
+
+  /** Bytes that were held are handled; if the peer's end waited behind them, it is due now. */
+  heldDone(session: LiveSession): void {
+    session.held = null
+    if (session.endStatus === -1) {
+      if (session.receiving === Receiving.PAUSED) this.#receiveAgain(session)
+      return
+    }
+    const status = session.endStatus as IoStatus
+    session.endStatus = -1
+    this.#finishReceiving(session, status)
+  }
+
+  #finishReceiving(session: LiveSession, status: IoStatus): void {
+    if (status === IoStatus.END_OF_STREAM) {
+      // What was received before the FIN is answered: queued sends still go out.
+      if (session.state === SessionState.OPEN) {
+        this.#to(session, SessionState.CLOSING, CloseReason.PEER_CLOSED)
+        session.deadline = this.#core.now + this.#core.limits.closeTimeout
+      }
+    } else if (status !== IoStatus.CANCELLED) {
+      this.#to(session, SessionState.TERMINATING, status === IoStatus.RESET ? CloseReason.PEER_RESET : CloseReason.IO_ERROR)
+      this.#core.sender.kill(session)
+      this.#core.submissions.cancel(session.slot, session.generation)
+    }
+    this.#dropBaseWhenIdle(session)
+  }
+
+  /** The base count goes when receiving has ended and whatever waits is covered by the held flag's count. */
+  #dropBaseWhenIdle(session: LiveSession): void {
+    if (!session.base || session.receiving !== Receiving.ENDED || session.endStatus !== -1) return
+    if (!this.#core.sender.covered(session)) return
+    session.base = false
+    if (release(this.#core.arena.words, session.at + SESSION_IO_COUNT)) this.released(session)
+  }
+
+  // --- what the sender tells -------------------------------------------------------------------
+
+  outboxOf(slot: number): LiveSession {
+    const session = this.registry.at(slot)
+    assert(session !== undefined, 'SESSION-3: a slot with a held flag has a session')
+    return session
+  }
+
+  sendFailed(session: LiveSession, status: IoStatus): void {
+    if (session.state === SessionState.OPEN || session.state === SessionState.CLOSING) {
+      this.#to(session, SessionState.TERMINATING, status === IoStatus.RESET ? CloseReason.PEER_RESET : CloseReason.IO_ERROR)
+    }
+    session.deadline = 0
+    this.#dropHeld(session)
+    this.#core.submissions.cancel(session.slot, session.generation)
+  }
+
+  sent(session: LiveSession, bytes: number): void {
+    const { handler } = session.protocolOf
+    if (handler.onSend === undefined || !session.joined) return
+    try {
+      this.#core.watch(handler, handler.onSend(session, bytes), session)
+    } catch (error) {
+      this.#core.handlerFailed(handler, error, session)
+    }
+  }
+
+  drained(session: LiveSession): void {
+    const { handler } = session.protocolOf
+    if (handler.onDrain === undefined || session.state !== SessionState.OPEN) return
+    try {
+      this.#core.watch(handler, handler.onDrain(session), session)
+    } catch (error) {
+      this.#core.handlerFailed(handler, error, session)
+    }
+  }
+
+  sentAll(session: LiveSession): void {
+    if (session.state === SessionState.OPEN) return
+    // onDrain or onSend may have queued more before the session began to close.
+    if (!this.#core.sender.idle(session)) return
+    if (session.state === SessionState.CLOSING) this.#endStream(session)
+    this.#dropBaseWhenIdle(session)
+  }
+
+  released(session: LiveSession): void {
+    this.#released.push(session)
+    this.#core.markPending()
+  }
+
+  /** 7/8 of the heap is in use: the longest queue goes. */
+  heapPressure(session: LiveSession, exhausted: boolean): void {
+    let worst = session
+    if (!exhausted) {
+      for (const other of this.registry.live) {
+        if (other.state === SessionState.TERMINATING) continue
+        if ((other.overflow?.bytes ?? 0) > (worst.overflow?.bytes ?? 0)) worst = other
+      }
+    }
+    this.terminate(worst, CloseReason.OVERFLOW)
+  }
+
+  retainReceiveBuffer(buffer: number): void {
+    this.#core.buffers.retain(buffer)
+  }
+
+  releaseReceiveBuffer(buffer: number): void {
+    this.#core.buffers.release(buffer)
+  }
+
+  // --- pause -----------------------------------------------------------------------------------
+
+  pause(session: LiveSession): void {
+    if (session.paused || session.state !== SessionState.OPEN) return
+    session.paused = true
+    if (session.receiving !== Receiving.ARMED) return
+    session.receiving = Receiving.PAUSING
+    this.#core.submissions.pause(session.slot, session.generation)
+  }
+
+  resume(session: LiveSession): void {
+    if (!session.paused || session.state !== SessionState.OPEN) return
+    session.paused = false
+    session.receivedAt = this.#core.now
+    if (session.held !== null) {
+      this.resumed.push(session)
+      this.#core.markPending()
+    } else if (session.receiving === Receiving.PAUSED) {
+      this.#receiveAgain(session)
+    }
+  }
+
+  /** The driver stopped receiving as asked. */
+  pausedByDriver(session: LiveSession): void {
+    if (session.receiving !== Receiving.PAUSING) return
+    session.receiving = Receiving.PAUSED
+    if (!session.paused && session.held === null) this.#receiveAgain(session)
+  }
+
+  /** The peer of a paused session has left: closeTimeout to resume and handle what it sent. */
+  peerGone(session: LiveSession): void {
+    if (session.state === SessionState.OPEN && session.paused) {
+      session.deadline = this.#core.now + this.#core.limits.closeTimeout
+    }
+  }
+
+  #receiveAgain(session: LiveSession): void {
+    if (session.state !== SessionState.OPEN && session.state !== SessionState.CLOSING) return
+    session.receiving = Receiving.ARMED
+    session.deadline = session.state === SessionState.OPEN ? 0 : session.deadline
+    this.#core.submissions.recv(session.slot, session.generation)
+  }
+
+  #dropHeld(session: LiveSession): void {
+    if (session.held === null) return
+    for (const { buffer } of session.held) this.#core.buffers.release(buffer)
+    session.held = null
+    if (session.endStatus === -1) return
+    const status = session.endStatus as IoStatus
+    session.endStatus = -1
+    this.#finishReceiving(session, status)
+  }
+
+  // --- release ---------------------------------------------------------------------------------
+
+  /** Slots that other threads released, or want closed. */
+  takeForeign(): void {
+    const { words } = this.#core.arena
+    let entry = takeAll(words, this.#releaseHead)
+    while (entry !== 0) {
+      const session = this.outboxOf(entry - 1)
+      entry = words[session.at + SESSION_RELEASE_LINK]
+      this.#released.push(session)
+    }
+    entry = takeAll(words, this.#requestHead)
+    while (entry !== 0) {
+      const at = this.#core.arena.sessionAt(entry - 1)
+      const session = this.registry.at(entry - 1)
+      entry = words[at + SESSION_REQUEST_LINK]
+      // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
+      store(words, at + SESSION_REQUEST, 0)
+      if (session !== undefined) this.close(session, CloseReason.LOCAL_CLOSE)
+    }
+  }
+
+  /** onLeave for every session whose count fell to 0, then the handle is closed. */
+  finishReleases(): void {
+    while (this.#released.length > 0) this.#leave(this.#released.pop() as LiveSession)
+  }
+
+  #leave(session: LiveSession): void {
+    const core = this.#core
+    assert(!session.sending, 'IOCOUNT-4: at count 0 nothing is queued and the flag is free')
+    this.#to(session, SessionState.RELEASED, CloseReason.IO_ERROR)
+    this.closedByReason[session.closeReason]++
+    this.freePartial(session)
+    this.#dropHeld(session)
+    if (session.joined) {
+      core.counters[Counter.LEFT]++
+      const { handler } = session.protocolOf
+      if (handler.onLeave !== undefined) {
+        try {
+          core.watch(handler, handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName))
+        } catch (error) {
+          core.handlerFailed(handler, error)
+        }
+      }
+    }
+    core.submissions.close(session.slot, session.generation, session.resetOnClose)
+  }
+
+  /** The handle is closed: the slot can hold another session. */
+  closed(session: LiveSession): void {
+    if (this.registry.free(session)) sub(this.#core.arena.words, this.#assignedAt, 1)
+    if (this.stopping && this.registry.live.length === 0) this.#onEmpty?.()
+  }
+
+  freePartial(session: LiveSession): void {
+    if (session.partialAt === -1) return
+    this.#core.heap.free(session.partialAt, session.partialCapacity)
+    session.partialAt = -1
+    session.partialCapacity = session.partialLength = 0
+  }
+
+  // --- stop ------------------------------------------------------------------------------------
+
+  /** Closes every session; resolves when the last handle is closed. After `timeoutMs` the rest is reset. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.stopping = true
+    for (const session of [...this.registry.live]) this.close(session, CloseReason.SERVER_STOP)
+    if (this.registry.live.length === 0) return
+    const timer = setTimeout(() => {
+      for (const session of [...this.registry.live]) this.terminate(session, CloseReason.SERVER_STOP)
+    }, timeoutMs)
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve
+    })
+    clearTimeout(timer)
+  }
+
+  /** Deadlines of every live session; called a few times per shortest timeout. */
+  sweep(): void {
+    const { now, limits } = this.#core
+    for (const session of [...this.registry.live]) {
+      if (session.deadline > 0 && now >= session.deadline) {
+        session.deadline = 0
+        if (session.state === SessionState.CLOSING) {
+          this.terminate(session, CloseReason.CLOSE_TIMEOUT)
+        } else if (session.paused) {
+          this.terminate(session, CloseReason.PEER_CLOSED)
+        } else if (session.messages === 0) {
+          this.close(session, CloseReason.FIRST_MESSAGE_TIMEOUT)
+        }
+      } else if (
+        limits.idleTimeout > 0 &&
+        session.state === SessionState.OPEN &&
+        !session.paused &&
+        now - session.receivedAt >= limits.idleTimeout
+      ) {
+        this.close(session, CloseReason.IDLE_TIMEOUT)
+      }
+    }
+  }
+}

@@ -1,0 +1,119 @@
+// What: the packet cursor: one object per thread that stands on the message being handled.
+// Flow: frame_reader sets it -> handler.onRecv reads it -> session.send(packet).
+// Thread: the thread that runs content.
+
+import { OverlappedError } from '../errors.ts'
+import type { Encoder } from '../framing/encode.ts'
+import type { Arena } from '../shared/arena.ts'
+import type { Endian, Packet, SendBuffer } from './handler.ts'
+import type { ReceiveBuffers } from './receive_buffers.ts'
+
+export class PacketCursor implements Packet {
+  /** Payload, in arena bytes; -1 when no handler runs. */
+  start = -1
+  end = -1
+  /** The frame around it. */
+  frameStart = -1
+  frameEnd = -1
+  /** Receive buffer that holds the whole frame; -1 when it was copied together. */
+  buffer = -1
+  /** Framing that the frame was received by. */
+  encoder: Encoder | null = null
+
+  readonly #arena: Arena
+  readonly #buffers: ReceiveBuffers
+  readonly #view: DataView
+  readonly #retain: (packet: PacketCursor) => SendBuffer
+
+  constructor(arena: Arena, buffers: ReceiveBuffers, retain: (packet: PacketCursor) => SendBuffer) {
+    this.#arena = arena
+    this.#buffers = buffers
+    this.#view = new DataView(arena.bytes.buffer, arena.bytes.byteOffset, arena.bytes.byteLength)
+    this.#retain = retain
+  }
+
+  /** @throws {OverlappedError} ERR_PACKET_EXPIRED */
+  check(): void {
+    if (this.start >= 0) return
+    throw new OverlappedError(
+      'ERR_PACKET_EXPIRED',
+      'a packet was used after its handler returned or awaited; packet.copy() or packet.retain() keeps it',
+    )
+  }
+
+  get length(): number {
+    this.check()
+    return this.end - this.start
+  }
+
+  get bytes(): Uint8Array {
+    this.check()
+    // A frame that was copied together lies in memory that is used again at once.
+    if (this.buffer === -1) return this.#arena.bytes.slice(this.start, this.end)
+    return this.#buffers.view(this.buffer, this.start, this.end)
+  }
+
+  copy(): Uint8Array {
+    this.check()
+    return this.#arena.bytes.slice(this.start, this.end)
+  }
+
+  retain(): SendBuffer {
+    this.check()
+    return this.#retain(this)
+  }
+
+  text(start = 0, end = this.length): string {
+    this.check()
+    if (!(start >= 0 && start <= end && end <= this.length)) {
+      throw new OverlappedError('ERR_ARGUMENT', `text(${start}, ${end}) is outside a packet of ${this.length} bytes`)
+    }
+    return this.#arena.buffer.toString('utf8', this.start + start, this.start + end)
+  }
+
+  u8(offset: number): number {
+    return this.#arena.bytes[this.#at(offset, 1)]
+  }
+
+  i8(offset: number): number {
+    return this.#view.getInt8(this.#at(offset, 1))
+  }
+
+  u16(offset: number, endian: Endian = 'little'): number {
+    return this.#view.getUint16(this.#at(offset, 2), endian === 'little')
+  }
+
+  i16(offset: number, endian: Endian = 'little'): number {
+    return this.#view.getInt16(this.#at(offset, 2), endian === 'little')
+  }
+
+  u32(offset: number, endian: Endian = 'little'): number {
+    return this.#view.getUint32(this.#at(offset, 4), endian === 'little')
+  }
+
+  i32(offset: number, endian: Endian = 'little'): number {
+    return this.#view.getInt32(this.#at(offset, 4), endian === 'little')
+  }
+
+  f32(offset: number, endian: Endian = 'little'): number {
+    return this.#view.getFloat32(this.#at(offset, 4), endian === 'little')
+  }
+
+  f64(offset: number, endian: Endian = 'little'): number {
+    return this.#view.getFloat64(this.#at(offset, 8), endian === 'little')
+  }
+
+  /** Whether nobody can have changed the frame, so that it can be sent as it came. */
+  get untouched(): boolean {
+    return this.buffer !== -1 && !this.#buffers.viewed(this.buffer)
+  }
+
+  #at(offset: number, size: number): number {
+    const at = this.start + offset
+    if (this.start < 0 || !(offset >= 0) || at + size > this.end) {
+      this.check()
+      throw new OverlappedError('ERR_ARGUMENT', `${size} bytes at ${offset} are outside a packet of ${this.length} bytes`)
+    }
+    return at
+  }
+}

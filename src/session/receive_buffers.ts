@@ -1,0 +1,66 @@
+// What: who still needs a worker's receive buffers: the dispatcher, slices that send from them, paused sessions.
+// Flow: RECV completions -> this -> back to the driver when nobody does.
+// Thread: the worker that owns the buffers.
+
+import { assert } from '../assert.ts'
+import type { SubmissionRing } from '../outbound/submission_ring.ts'
+import type { Arena } from '../shared/arena.ts'
+
+export class ReceiveBuffers {
+  readonly #arena: Arena
+  readonly #submissions: SubmissionRing
+  readonly #first: number
+  readonly #references: Int32Array
+  /** One external view per buffer, made when a handler first asks; users may keep it, so it covers nothing else. */
+  readonly #views: (Uint8Array | undefined)[] = []
+  readonly #viewed: Uint8Array
+
+  constructor(arena: Arena, submissions: SubmissionRing) {
+    this.#arena = arena
+    this.#submissions = submissions
+    const count = arena.plan.recvBuffersPerWorker
+    this.#first = (arena.thread - 1) * count
+    this.#references = new Int32Array(count)
+    this.#viewed = new Uint8Array(count)
+  }
+
+  retain(buffer: number): void {
+    this.#references[buffer - this.#first]++
+  }
+
+  release(buffer: number): void {
+    const local = buffer - this.#first
+    const left = --this.#references[local]
+    if (left > 0) return
+    assert(left === 0, 'BUFFER-2: a receive buffer has no more releases than retains')
+    this.#viewed[local] = 0
+    this.#submissions.returnBuffer(buffer)
+  }
+
+  /** Whether a handler has a view on the buffer, through which it could change what lies there. */
+  viewed(buffer: number): boolean {
+    return this.#viewed[buffer - this.#first] !== 0
+  }
+
+  /** A view of [start, end) of the arena, which lies in this buffer. */
+  view(buffer: number, start: number, end: number): Uint8Array {
+    const local = buffer - this.#first
+    const { recvByteAt, recvBufferStride } = this.#arena.plan
+    const base = recvByteAt + buffer * recvBufferStride
+    let whole = this.#views[local]
+    // A user may have transferred it away; then it is made again.
+    if (whole === undefined || whole.byteLength === 0) {
+      whole = this.#arena.aliasRange(base, recvBufferStride)
+      this.#views[local] = whole
+    }
+    this.#viewed[local] = 1
+    return whole.subarray(start - base, end - base)
+  }
+
+  /** Buffers that the driver does not have. */
+  heldCount(): number {
+    let held = 0
+    for (const references of this.#references) if (references > 0) held++
+    return held
+  }
+}

@@ -1,0 +1,199 @@
+// What: a session as its owner and its handler see it.
+// Flow: lifecycle makes it -> dispatcher hands it to the handler -> send() -> sender.
+// Thread: the owning worker.
+
+import { OverlappedError } from '../errors.ts'
+import { CloseReason, Counter, SESSION_TAG, SessionState } from '../layout/layout.ts'
+import { Outbox } from '../outbound/outbox.ts'
+import { receiveBufferBlock } from '../outbound/sender.ts'
+import { load, store } from '../shared/atomics.ts'
+import { makeSessionId } from '../shared/session_id.ts'
+import type { Core, Protocol } from './core.ts'
+import type { PeerAddress, Runtime, Sendable, SendResult, Session } from './handler.ts'
+import { PacketCursor } from './packet.ts'
+import { PreparedBuffer } from './send_buffer.ts'
+
+/** What the driver does for this session's receiving. */
+export const Receiving = {
+  /** Not started: an outbound session that is not connected. */
+  NONE: 0,
+  ARMED: 1,
+  /** PAUSE was submitted. */
+  PAUSING: 2,
+  PAUSED: 3,
+  /** The terminal completion was seen. */
+  ENDED: 4,
+} as const
+export type Receiving = (typeof Receiving)[keyof typeof Receiving]
+
+/** Received bytes that wait for resume(); the receive buffer is held. */
+export interface Held {
+  readonly buffer: number
+  readonly start: number
+  readonly end: number
+}
+
+/** Strings are turned into bytes here; a longer one gets memory of its own. */
+const scratch = Buffer.alloc(65_536)
+
+export class LiveSession extends Outbox implements Session {
+  data: unknown = undefined
+  state: SessionState = SessionState.OPEN
+  closeReason: CloseReason = CloseReason.NONE
+  readonly protocolOf: Protocol
+  joined = false
+  receiving: Receiving = Receiving.NONE
+  /** The user paused it. */
+  paused = false
+  held: Held[] | null = null
+  /** IoStatus of the terminal receive completion that waits behind held bytes; -1: none. */
+  endStatus = -1
+  /** The base count is still held. */
+  base = true
+  shutdownDone = false
+  resetOnClose = false
+  /** The frame that is being put together: block offset, -1: none. */
+  partialAt = -1
+  partialCapacity = 0
+  partialLength = 0
+  /** Milliseconds of core.now. */
+  receivedAt: number
+  /** When the close or the first message is overdue; 0: no deadline. */
+  deadline = 0
+  messages = 0
+  /** Index in the registry's list of live sessions. */
+  liveIndex = -1
+  readonly #core: Core
+  #remote: PeerAddress | null = null
+
+  constructor(core: Core, slot: number, generation: number, protocol: Protocol) {
+    super(slot, generation, core.arena.sessionAt(slot), protocol.index, protocol.encoder)
+    this.#core = core
+    this.protocolOf = protocol
+    this.receivedAt = core.now
+  }
+
+  get id(): number {
+    return makeSessionId(this.slot, this.generation)
+  }
+
+  get listener(): string {
+    return this.protocolOf.name
+  }
+
+  get runtime(): Runtime {
+    return this.#core.runtime
+  }
+
+  get remoteAddress(): PeerAddress {
+    this.#remote ??= this.#core.binding.peerAddress(this.slot)
+    return this.#remote
+  }
+
+  get bufferedAmount(): number {
+    return this.bufferedBytes
+  }
+
+  get isOpen(): boolean {
+    return this.state === SessionState.OPEN
+  }
+
+  get tag(): number {
+    return this.state === SessionState.RELEASED ? 0 : load(this.#core.arena.words, this.at + SESSION_TAG)
+  }
+
+  set tag(value: number) {
+    if (this.state !== SessionState.RELEASED) store(this.#core.arena.words, this.at + SESSION_TAG, value)
+  }
+
+  send(data: Sendable): SendResult {
+    const core = this.#core
+    if (this.state !== SessionState.OPEN || this.sendDead) {
+      core.counters[Counter.SEND_CLOSED]++
+      return 'closed'
+    }
+    if (data instanceof PacketCursor) return this.#sendPacket(data)
+    if (data instanceof Uint8Array) return this.#sendBytes(data, 0, data.length)
+    if (typeof data === 'string') {
+      // UTF-8 has at most three bytes for each UTF-16 unit.
+      if (data.length * 3 > scratch.length) {
+        const bytes = Buffer.from(data, 'utf8')
+        return this.#sendBytes(bytes, 0, bytes.length)
+      }
+      return this.#sendBytes(scratch, 0, scratch.write(data, 0, 'utf8'))
+    }
+    if (data instanceof PreparedBuffer) return this.sendPrepared(data)
+    throw new OverlappedError('ERR_ARGUMENT', `send() was given ${typeof data}; it takes bytes, a string, a packet or a send buffer`)
+  }
+
+  #sendBytes(source: Uint8Array, start: number, length: number): SendResult {
+    this.encoder.check(length)
+    if (this.#isFull(length)) return this.#full()
+    if (length + this.encoder.headerBytes + this.encoder.trailerBytes === 0) return 'queued'
+    return this.#queued(this.#core.sender.writeOwn(this, source, start, length))
+  }
+
+  /** A frame of the same framing goes out as it came: no copy, the slice refers to the receive buffer. */
+  #sendPacket(packet: PacketCursor): SendResult {
+    packet.check()
+    const { encoder } = this
+    const length = packet.end - packet.start
+    if (packet.encoder !== encoder || !encoder.echoes || !packet.untouched || length === 0) {
+      return this.#sendBytes(this.#core.arena.bytes, packet.start, length)
+    }
+    if (this.#isFull(length)) return this.#full()
+    const block = receiveBufferBlock(packet.buffer)
+    return this.#queued(this.#core.sender.appendOwn(this, block, packet.frameStart, packet.frameEnd))
+  }
+
+  /** The caller has checked that it is not released. */
+  sendPrepared(prepared: PreparedBuffer): SendResult {
+    prepared.check()
+    const core = this.#core
+    if (this.state !== SessionState.OPEN || this.sendDead) {
+      core.counters[Counter.SEND_CLOSED]++
+      return 'closed'
+    }
+    if (prepared.long !== null) return this.#sendBytes(prepared.long, 0, prepared.long.length)
+    if (this.#isFull(prepared.length)) return this.#full()
+    const encoding = prepared.encode(this.encoder)
+    if (encoding === null) return this.#queued(false)
+    if (encoding.length === 0) return 'queued'
+    core.sender.charge(encoding.chunk, 1)
+    const done = core.sender.pushShared(this, encoding.chunk, encoding.offset, encoding.length)
+    if (!done) core.sender.uncharge(encoding.chunk, 1)
+    return this.#queued(done)
+  }
+
+  #isFull(length: number): boolean {
+    // A message longer than the limit is taken when nothing waits: it could never be sent otherwise.
+    return this.bufferedBytes > 0 && this.bufferedBytes + length > this.#core.limits.maxBackpressure
+  }
+
+  #full(): SendResult {
+    this.wantsDrain = true
+    this.#core.counters[Counter.SEND_FULL]++
+    return 'full'
+  }
+
+  #queued(done: boolean): SendResult {
+    this.#core.counters[done ? Counter.MESSAGES_OUT : Counter.SEND_DROPPED]++
+    return done ? 'queued' : 'dropped'
+  }
+
+  close(): void {
+    this.#core.lifecycle.close(this, CloseReason.LOCAL_CLOSE)
+  }
+
+  terminate(): void {
+    this.#core.lifecycle.terminate(this, CloseReason.LOCAL_TERMINATE)
+  }
+
+  pause(): void {
+    this.#core.lifecycle.pause(this)
+  }
+
+  resume(): void {
+    this.#core.lifecycle.resume(this)
+  }
+}

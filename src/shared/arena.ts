@@ -1,0 +1,159 @@
+// What: the two memories of a runtime as one thread sees them: control words, arena bytes, and where everything is.
+// Flow: memory_plan -> this -> every room that touches shared memory.
+// Thread: any; one instance per thread.
+
+import type { Binding } from '../binding.ts'
+import {
+  CONTROL_ARENA_BYTES,
+  CONTROL_CHUNK_BITMAP_AT,
+  CONTROL_CHUNK_BYTE_AT,
+  CONTROL_CHUNK_BYTES,
+  CONTROL_CHUNK_COUNT,
+  CONTROL_CHUNK_REFS_AT,
+  CONTROL_COMPLETION_CAPACITY,
+  CONTROL_COMPLETIONS_AT,
+  CONTROL_COUNTERS_AT,
+  CONTROL_HEAP_BYTE_AT,
+  CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_NODES_AT,
+  CONTROL_NODES_PER_THREAD,
+  CONTROL_RECV_BUFFER_STRIDE,
+  CONTROL_RECV_BUFFERS_PER_WORKER,
+  CONTROL_RECV_BYTE_AT,
+  CONTROL_SESSION_CAPACITY,
+  CONTROL_SESSIONS_AT,
+  CONTROL_SESSIONS_PER_WORKER,
+  CONTROL_SUBMISSION_WORDS,
+  CONTROL_SUBMISSIONS_AT,
+  CONTROL_THREAD_COUNT,
+  CONTROL_THREADS_AT,
+  CONTROL_WORKER_COUNT,
+  COUNTER_COUNT,
+  SESSION_WORDS,
+  THREAD_WORDS,
+} from '../layout/layout.ts'
+
+/** Counters of one thread, rounded up to whole cache lines of eight float64. */
+export const COUNTERS_STRIDE = Math.ceil(COUNTER_COUNT / 8) * 8
+
+/** What crosses to a worker by message. */
+export interface SharedMemories {
+  readonly runtime: number
+  readonly control: SharedArrayBuffer
+  readonly arena: SharedArrayBuffer
+}
+
+/** Sizes and places, read once from the head of the control memory. */
+export interface Plan {
+  readonly threadCount: number
+  readonly workerCount: number
+  readonly sessionCapacity: number
+  readonly sessionsPerWorker: number
+  readonly nodesPerThread: number
+  readonly chunkCount: number
+  readonly chunkBytes: number
+  readonly recvBuffersPerWorker: number
+  readonly recvBufferStride: number
+  readonly heapBytesPerWorker: number
+  readonly completionCapacity: number
+  readonly submissionWords: number
+  readonly threadsAt: number
+  readonly sessionsAt: number
+  readonly nodesAt: number
+  readonly chunkBitmapAt: number
+  readonly chunkRefsAt: number
+  readonly completionsAt: number
+  readonly submissionsAt: number
+  readonly countersAt: number
+  readonly recvByteAt: number
+  readonly heapByteAt: number
+  readonly chunkByteAt: number
+  readonly arenaBytes: number
+}
+
+export function readPlan(words: Int32Array): Plan {
+  return {
+    threadCount: words[CONTROL_THREAD_COUNT],
+    workerCount: words[CONTROL_WORKER_COUNT],
+    sessionCapacity: words[CONTROL_SESSION_CAPACITY],
+    sessionsPerWorker: words[CONTROL_SESSIONS_PER_WORKER],
+    nodesPerThread: words[CONTROL_NODES_PER_THREAD],
+    chunkCount: words[CONTROL_CHUNK_COUNT],
+    chunkBytes: words[CONTROL_CHUNK_BYTES],
+    recvBuffersPerWorker: words[CONTROL_RECV_BUFFERS_PER_WORKER],
+    recvBufferStride: words[CONTROL_RECV_BUFFER_STRIDE],
+    heapBytesPerWorker: words[CONTROL_HEAP_BYTES_PER_WORKER],
+    completionCapacity: words[CONTROL_COMPLETION_CAPACITY],
+    submissionWords: words[CONTROL_SUBMISSION_WORDS],
+    threadsAt: words[CONTROL_THREADS_AT],
+    sessionsAt: words[CONTROL_SESSIONS_AT],
+    nodesAt: words[CONTROL_NODES_AT],
+    chunkBitmapAt: words[CONTROL_CHUNK_BITMAP_AT],
+    chunkRefsAt: words[CONTROL_CHUNK_REFS_AT],
+    completionsAt: words[CONTROL_COMPLETIONS_AT],
+    submissionsAt: words[CONTROL_SUBMISSIONS_AT],
+    countersAt: words[CONTROL_COUNTERS_AT],
+    recvByteAt: words[CONTROL_RECV_BYTE_AT],
+    heapByteAt: words[CONTROL_HEAP_BYTE_AT],
+    chunkByteAt: words[CONTROL_CHUNK_BYTE_AT],
+    arenaBytes: words[CONTROL_ARENA_BYTES],
+  }
+}
+
+/** A view for users over a part of the arena; plain memory as far as V8 knows. */
+export type AliasRange = (offset: number, length: number) => Uint8Array
+
+export class Arena {
+  /** Control words: those of other threads through atomics.ts only. */
+  readonly words: Int32Array
+  /**
+   * Arena bytes by this thread's own alias (a shared view is 20 x slower for 4 KiB copies). Touched only
+   * after an atomic load of the same turn saw the bytes published. Never handed to users: a structured
+   * clone of a view would copy the whole arena, a transfer would detach it.
+   */
+  readonly bytes: Uint8Array
+  /** The same bytes as a Buffer, for text. */
+  readonly buffer: Buffer
+  readonly plan: Plan
+  readonly thread: number
+  /** This thread's counters; it is their only writer. */
+  readonly counters: Float64Array
+  readonly memories: SharedMemories
+  readonly #binding: Pick<Binding, 'aliasArena'>
+
+  constructor(
+    binding: Pick<Binding, 'aliasArena'>,
+    memories: SharedMemories,
+    thread: number,
+  ) {
+    this.#binding = binding
+    this.memories = memories
+    this.thread = thread
+    this.words = new Int32Array(memories.control)
+    this.plan = readPlan(this.words)
+    this.bytes = this.aliasRange(0, this.plan.arenaBytes)
+    this.buffer = Buffer.from(this.bytes.buffer as ArrayBuffer, this.bytes.byteOffset, this.plan.arenaBytes)
+    this.counters = new Float64Array(
+      memories.control,
+      4 * this.plan.countersAt + 8 * thread * COUNTERS_STRIDE,
+      COUNTER_COUNT,
+    )
+  }
+
+  /** A view of its own over part of the arena: external memory, or the shared memory where Node refuses that. */
+  aliasRange(offset: number, length: number): Uint8Array {
+    const alias = this.#binding.aliasArena(this.memories.runtime, offset, length)
+    if (alias === null) return new Uint8Array(this.memories.arena, offset, length)
+    return new Uint8Array(alias)
+  }
+
+  /** First word of a thread's block. */
+  threadAt(thread: number): number {
+    return this.plan.threadsAt + thread * THREAD_WORDS
+  }
+
+  /** First word of a session slot. */
+  sessionAt(slot: number): number {
+    return this.plan.sessionsAt + slot * SESSION_WORDS
+  }
+}

@@ -1,0 +1,49 @@
+// What: tests of the option table: names, limits, and the reference page made from it.
+// Flow: option_schema -> this; writes docs/reference/options.md with -u.
+// Thread: main.
+
+import { describe, expect, it } from 'vitest'
+import { checkOption } from '../../src/config/check_option.ts'
+import {
+  allowedOf,
+  framingOptions,
+  listenerOptions,
+  optionsPage,
+  outboundOptions,
+  serverOptions,
+} from '../../src/config/option_schema.ts'
+
+const all = [...serverOptions, ...listenerOptions, ...outboundOptions, ...framingOptions]
+
+describe('option table', () => {
+  it('derives flag and environment name from the key', () => {
+    const spec = serverOptions.find(({ key }) => key === 'maxSessions')
+    expect(spec).toMatchObject({ flag: 'max-sessions', env: 'OVERLAPPED_MAX_SESSIONS' })
+    expect(serverOptions.find(({ key }) => key === 'data')).toMatchObject({ flag: '', env: '' })
+  })
+
+  it.each(all.map((spec) => [spec.key, spec] as const))('%s is described', (_, spec) => {
+    expect(spec.doc).toMatch(/^[A-Z`].*\.$/)
+    expect(allowedOf(spec)).not.toBe('')
+    if (spec.type === 'integer') {
+      expect(spec.min).toBeLessThan(spec.max)
+      expect(spec.reason).toMatch(/\.$/)
+    }
+  })
+
+  it.each(
+    all.filter((spec) => spec.default !== undefined).map((spec) => [spec.key, spec] as const),
+  )('the default of %s is allowed', (_, spec) => checkOption(spec, spec.key, spec.default))
+
+  it('has no flag of two options', () => {
+    const named = [...serverOptions, ...listenerOptions, ...framingOptions].filter(
+      ({ env }) => env !== '',
+    )
+    expect(new Set(named.map(({ flag }) => flag)).size).toBe(named.length)
+    expect(new Set(named.map(({ env }) => env)).size).toBe(named.length)
+  })
+
+  it('is docs/reference/options.md', async () => {
+    await expect(optionsPage()).toMatchFileSnapshot('../../docs/reference/options.md')
+  })
+})
