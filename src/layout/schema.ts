@@ -142,7 +142,7 @@ export const structs: readonly Struct[] = [
       { name: 'next', doc: 'Next node + 1; 0 ends the list.', writer: 'whoever has the node', order: 'plain; published by the list head' },
       { name: 'offset', doc: 'Where the slice starts in the arena.', writer: 'producer', order: 'plain; published by the list head', unit: 'bytes' },
       { name: 'length', doc: 'Length of the slice.', writer: 'producer', order: 'plain; published by the list head', unit: 'bytes' },
-      { name: 'block', doc: 'Memory that the slice holds a reference on: chunk index, or -1 - index of a receive buffer.', writer: 'producer', order: 'plain; published by the list head' },
+      { name: 'block', doc: 'Memory that the slice holds a reference on: chunk index, or -2 - index of a receive buffer.', writer: 'producer', order: 'plain; published by the list head' },
     ],
   },
   {

@@ -69,6 +69,7 @@ const START_INTERVAL_MS = 50
 /** When a rate's messages are due is looked up each timer tick. */
 const PACE_INTERVAL_MS = 1
 const DRAIN_INTERVAL_MS = 10
+const RETRY_MS = 10
 /** After the last answer: time for one that should not come. */
 const SETTLE_MS = 100
 
@@ -106,6 +107,7 @@ class LoadWorker {
   /** When sending began. */
   #goMs = 0
   #timer: NodeJS.Timeout | undefined
+  #retryTimer: NodeJS.Timeout | undefined
   /** Ring of the send times of each client: `#depthSlots` doubles, a power of two. */
   readonly #times: Float64Array
   readonly #depthSlots: number
@@ -204,19 +206,9 @@ class LoadWorker {
   }
 
   #connectFailed(client: Client, { message }: Error): void {
-    const { host, port } = this.#plan
-    const expected = `a connection to ${host}:${port}`
-    const atMs = this.#now()
-    const { id } = client
-    const fault: Fault = {
-      kind: 'connect failed',
-      client: id,
-      sequence: 0,
-      expected,
-      got: message,
-      atMs,
-    }
-    this.#reply({ type: 'failed', fault })
+    const expected = `a connection to ${this.#plan.host}:${this.#plan.port}`
+    const found = { client: client.id, sequence: 0, expected, got: message, atMs: this.#now() }
+    this.#reply({ type: 'failed', fault: { kind: 'connect failed', ...found } })
   }
 
   /** Sessions are given out in the order in which they are connected. */
@@ -302,8 +294,10 @@ class LoadWorker {
     while (this.#phase === 'running' && client.sent - this.#answered(client) < depth) {
       const atMs = rate > 0 ? this.#dueMs(client, client.sent) : nowMs
       if (atMs > nowMs) return
-      // What is refused for want of memory is tried again when something came back, or at onDrain.
-      if (session.send(this.#content.build(id, client.sent)) !== 'queued') return
+      const status = session.send(this.#content.build(id, client.sent))
+      // After 'full' onDrain follows, after 'closed' onLeave.
+      if (status === 'dropped') this.#retry()
+      if (status !== 'queued') return
       // Of a message that could not be sent in time, latency counts from when it was due.
       this.#times[this.#timeSlot(client, client.sent)] = atMs
       client.sent++
@@ -327,6 +321,14 @@ class LoadWorker {
 
   #fillSender(): void {
     if (this.#sender !== undefined) this.#fill(this.#sender, this.#now())
+  }
+
+  /** There was no memory for a message: all clients send again when there may be. */
+  #retry(): void {
+    this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer = undefined
+      for (const client of this.#clients) this.refill(client)
+    }, RETRY_MS)
   }
 
   refill(client: Client): void {
@@ -399,13 +401,18 @@ class LoadWorker {
       this.#check.fault('reordered', index, got)
     } else if (client.startNext === -1) {
       this.#started++
-      if (this.#started === this.#clients.length) this.#reply({ type: 'ready' })
+      this.#readyWhenStarted()
     } else if (sequence > client.startNext) {
       this.#check.fault('dropped', index, got)
     } else if (sequence < client.startNext) {
       this.#check.fault('duplicated', index, got)
     }
     client.startNext = Math.max(client.startNext, sequence + 1)
+  }
+
+  #readyWhenStarted(): void {
+    const isConnected = this.#joined === this.#clients.length
+    if (isConnected && this.#started === this.#live) this.#reply({ type: 'ready' })
   }
 
   #difference(packet: Packet, client: Client, sequence: number): string {
@@ -468,6 +475,8 @@ class LoadWorker {
         this.#gotCounts[sequence % this.#depthSlots]--
       }
       this.#complete()
+      if (client.startNext !== -1) this.#started--
+      this.#readyWhenStarted()
     }
     if (this.#live === 0 || client === this.#sender) this.#reply({ type: 'idle' })
   }

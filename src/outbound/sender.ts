@@ -67,9 +67,9 @@ export interface SubmitParts<T extends Outbox> {
   readonly wantsSent: boolean
 }
 
-/** Blocks of receive buffers are named -1 - index; chunks by their index. */
+/** Blocks of receive buffers are named -2 - index, chunks by their index; -1 is no block. */
 export function receiveBufferBlock(buffer: number): number {
-  return -1 - buffer
+  return -2 - buffer
 }
 
 export class Sender<T extends Outbox> {
@@ -264,7 +264,7 @@ export class Sender<T extends Outbox> {
   #takeReference(block: number): void {
     if (block === this.writer.chunk) this.writer.give(1)
     else if (block >= 0) this.writer.pool.retain(block, 1)
-    else (this.#parts as SubmitParts<T>).events.retainReceiveBuffer(-1 - block)
+    else (this.#parts as SubmitParts<T>).events.retainReceiveBuffer(-2 - block)
   }
 
   #writeMessage(encoder: Encoder, at: number, source: Uint8Array, start: number, length: number): void {
@@ -658,7 +658,7 @@ export class Sender<T extends Outbox> {
   /** Drops one reference on a chunk or receive buffer; chunks are settled in bulk. */
   dropReference(block: number): void {
     if (block < 0) {
-      ;(this.#parts as SubmitParts<T>).events.releaseReceiveBuffer(-1 - block)
+      ;(this.#parts as SubmitParts<T>).events.releaseReceiveBuffer(-2 - block)
       return
     }
     if (block !== this.#dropChunk) {
