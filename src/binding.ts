@@ -24,6 +24,14 @@ export interface Address {
 export const DRIVER_URING = 0
 export const DRIVER_EPOLL = 1
 
+/** Feature bits of native/driver/driver.h. */
+export const IO_URING_FEATURES = {
+  multishotRecv: 1,
+  multishotAccept: 2,
+  deferTaskrun: 4,
+  registeredRing: 8,
+} as const
+
 /** The addon's functions; native/napi/binding.cc says what each does. */
 export interface Binding {
   layoutHash(): number
@@ -39,7 +47,7 @@ export interface Binding {
     sendBufferBytes: number,
     receiveBufferBytes: number,
   ): Outcome
-  startAccepting(runtime: number, thread: number, kind: number): void
+  startAccepting(runtime: number, thread: number, kind: number, featuresForbidden: number): void
   stopAccepting(runtime: number): void
   signal(runtime: number, thread: number): void
   /** Null where this Node refuses external buffers. */
@@ -91,7 +99,10 @@ export function loadBinding(): Binding {
   if (loaded !== undefined) return loaded
   const path = join(packageRoot(), 'build', 'Release', 'overlapped.node')
   if (!existsSync(path)) {
-    throw new OverlappedError('ERR_ADDON_MISSING', 'the native addon is not built; run npm rebuild overlapped')
+    throw new OverlappedError(
+      'ERR_ADDON_MISSING',
+      'the native addon is not built; run npm rebuild overlapped',
+    )
   }
   const binding = createRequire(import.meta.url)(path) as Binding
   checkLayout(binding.layoutHash())

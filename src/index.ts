@@ -2,10 +2,10 @@
 // Flow: users -> this -> server, framing, session types.
 // Thread: any.
 
-export type { ErrorCode } from './layout/layout.ts'
+export { loadConfig } from './config/load_config.ts'
 export { OverlappedError } from './errors.ts'
 export { delimiter, type Framing, lengthPrefix, raw } from './framing/framing.ts'
-export { loadConfig } from './config/load_config.ts'
+export type { ErrorCode } from './layout/layout.ts'
 export type { ListenerOptions, OutboundOptions, ServerOptions } from './server/options.ts'
 export { createServer, type Server } from './server/server.ts'
 export {

@@ -40,14 +40,19 @@ async function loadHandlers(boot: WorkerBoot): Promise<Map<string, Handler>> {
       module = (await import(url)) as { default?: unknown }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new OverlappedError('ERR_HANDLER_LOAD', `the handler ${url} cannot be loaded: ${why}`, { cause })
+      throw new OverlappedError('ERR_HANDLER_LOAD', `the handler ${url} cannot be loaded: ${why}`, {
+        cause,
+      })
     }
     handlers.set(url, handlerOf(module, url))
   }
   return handlers
 }
 
-export async function runIoWorker(boot: WorkerBoot, tell: (message: FromWorker) => void): Promise<void> {
+export async function runIoWorker(
+  boot: WorkerBoot,
+  tell: (message: FromWorker) => void,
+): Promise<void> {
   const binding = loadBinding()
   const handlers = await loadHandlers(boot)
   const arena = new Arena(binding, boot.memories, boot.thread)
@@ -56,7 +61,10 @@ export async function runIoWorker(boot: WorkerBoot, tell: (message: FromWorker) 
   const sender = new Sender<LiveSession>(arena, waker, table)
   const submissions = new SubmissionRing(arena)
   const { heapByteAt, heapBytesPerWorker } = arena.plan
-  const heap = new WorkerHeap(heapByteAt + (boot.thread - 1) * heapBytesPerWorker, heapBytesPerWorker)
+  const heap = new WorkerHeap(
+    heapByteAt + (boot.thread - 1) * heapBytesPerWorker,
+    heapBytesPerWorker,
+  )
   const buffers = new ReceiveBuffers(arena, submissions)
   const protocols: Protocol[] = boot.protocols.map((protocol, index) => ({
     index,
@@ -135,7 +143,7 @@ export async function runIoWorker(boot: WorkerBoot, tell: (message: FromWorker) 
     boot.thread,
     boot.driver,
     boot.options.completionBatch,
-    0,
+    boot.featuresForbidden,
     new Uint8Array(boot.memories.control),
     new Uint8Array(boot.memories.arena),
     turn,
@@ -147,7 +155,9 @@ export async function runIoWorker(boot: WorkerBoot, tell: (message: FromWorker) 
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve(message.timeoutMs)
-      else for (const handler of handlers.values()) deliver(core, handler, message.message, message.from)
+      else
+        for (const handler of handlers.values())
+          deliver(core, handler, message.message, message.from)
     })
   })
   try {
@@ -178,7 +188,10 @@ function deliver(core: Core, handler: Handler, message: unknown, from: string): 
 function createSweeper(core: Core, boot: WorkerBoot) {
   const { idleTimeout, firstMessageTimeout, closeTimeout } = boot.options
   const timeouts = [idleTimeout, firstMessageTimeout, closeTimeout].filter((ms) => ms > 0)
-  const everyMs = Math.min(SWEEP_MAX_MS, Math.max(SWEEP_MIN_MS, Math.min(...timeouts) / SWEEPS_PER_TIMEOUT))
+  const everyMs = Math.min(
+    SWEEP_MAX_MS,
+    Math.max(SWEEP_MIN_MS, Math.min(...timeouts) / SWEEPS_PER_TIMEOUT),
+  )
   let timer: NodeJS.Timeout | null = null
   const stop = () => {
     if (timer !== null) clearInterval(timer)

@@ -67,7 +67,7 @@ export function markdownReport({ at, machine, options, missing, cases }) {
     '',
     '## How busy: shares of a core',
     '',
-    'A figure per CPU second counts what the server used; a server that sleeps often also pays for ' +
+    'A figure per CPU second counts what the server used; one that sleeps often also pays for ' +
       'waking. `other` is what the rest of the machine took: noise.',
     '',
     ...busyTable(cases),

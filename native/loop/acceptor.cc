@@ -15,8 +15,9 @@ constexpr int64_t kRetryMs = 20;
 
 }  // namespace
 
-Acceptor::Acceptor(std::shared_ptr<shared::Runtime> runtime, int32_t thread, driver::Kind kind)
-    : runtime_(std::move(runtime)), thread_id_(thread), kind_(kind) {}
+Acceptor::Acceptor(std::shared_ptr<shared::Runtime> runtime, int32_t thread, driver::Kind kind,
+                   uint32_t features_forbidden)
+    : runtime_(std::move(runtime)), thread_id_(thread), kind_(kind), features_forbidden_(features_forbidden) {}
 
 Acceptor::~Acceptor() { stop(); }
 
@@ -92,6 +93,7 @@ void Acceptor::run() {
   config.completions = &ring;
   config.counters = memory.counters(thread_id_);
   config.wake_fd = runtime_->wake_fd(thread_id_);
+  config.features_forbidden = features_forbidden_;
   why_ = driver->open(config);
   opened_ = why_.empty() ? 1 : -1;
   opened_.notify_one();

@@ -17,7 +17,8 @@ namespace loop {
 class Acceptor {
  public:
   /** `thread` is the acceptor's thread id. */
-  Acceptor(std::shared_ptr<shared::Runtime> runtime, int32_t thread, driver::Kind kind);
+  Acceptor(std::shared_ptr<shared::Runtime> runtime, int32_t thread, driver::Kind kind,
+           uint32_t features_forbidden);
   ~Acceptor();
 
   /** Adds a listener before start; its index is its listener index. */
@@ -35,6 +36,7 @@ class Acceptor {
   std::shared_ptr<shared::Runtime> runtime_;
   int32_t thread_id_;
   driver::Kind kind_;
+  uint32_t features_forbidden_;
   std::vector<base::Fd> listeners_;
   std::atomic<bool> stopping_{false};
   std::atomic<int> opened_{0};  // 0: not yet, 1: runs, -1: failed with why_

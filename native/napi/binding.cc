@@ -102,12 +102,13 @@ Value listen(const CallbackInfo& info) {
   return outcome(info.Env(), 0, driver::port_of(address));
 }
 
-/** startAccepting(id, thread, kind): the listeners of the runtime, in the order in which they were opened. */
+/** startAccepting(id, thread, kind, featuresForbidden): the listeners of the runtime, in the order in which they were opened. */
 Value start_accepting(const CallbackInfo& info) {
   State& state = state_of(info.Env());
   int32_t id = integer(info, 0);
   auto acceptor = std::make_unique<loop::Acceptor>(shared::find_runtime(id), integer(info, 1),
-                                                   static_cast<driver::Kind>(integer(info, 2)));
+                                                   static_cast<driver::Kind>(integer(info, 2)),
+                                                   info[3].As<Napi::Number>().Uint32Value());
   for (base::Fd& listener : state.listeners[id]) acceptor->add(std::move(listener));
   state.listeners.erase(id);
   std::string why = acceptor->start();

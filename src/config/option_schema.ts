@@ -129,6 +129,12 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     default: 'auto',
     doc: 'Completion driver; `auto` is io_uring where it works, else epoll.',
   },
+  ioUringWithout: {
+    type: 'list',
+    allowed: "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing'",
+    doc: 'io_uring features not to use although the kernel has them: to measure, or to rule them out.',
+    codeOnly: true,
+  },
   maxSessions: {
     type: 'integer',
     min: 1,

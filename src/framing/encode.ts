@@ -26,7 +26,8 @@ export class Encoder {
     this.payloadMax = longestPayload(framing)
     this.#lengthBytes = framing.kind === 'length-prefix' ? framing.bytes : 0
     this.#little = framing.kind === 'length-prefix' && framing.endian === 'little'
-    this.#lengthAdds = framing.kind === 'length-prefix' && framing.includesHeader ? this.headerBytes : 0
+    this.#lengthAdds =
+      framing.kind === 'length-prefix' && framing.includesHeader ? this.headerBytes : 0
     this.#trailer = framing.kind === 'delimiter' && framing.strip ? framing.bytes : []
     this.echoes = framing.kind !== 'length-prefix' || framing.offset === 0
   }

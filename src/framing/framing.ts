@@ -47,7 +47,10 @@ export const PAYLOAD_LENGTH_DEFAULT = 65_536
 
 function range(name: string, value: unknown, min: number, max: number): void {
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
-    throw new OverlappedError('ERR_OPTION_RANGE', `${name} is ${show(value)}; it must be a whole number from ${min} to ${max}`)
+    throw new OverlappedError(
+      'ERR_OPTION_RANGE',
+      `${name} is ${show(value)}; it must be a whole number from ${min} to ${max}`,
+    )
   }
 }
 
@@ -59,14 +62,20 @@ function show(value: unknown): string {
 function known(name: string, options: object, names: readonly string[]): void {
   for (const key of Object.keys(options)) {
     if (!names.includes(key)) {
-      throw new OverlappedError('ERR_OPTION_UNKNOWN', `${name} has no option '${key}'; it has ${names.join(', ')}`)
+      throw new OverlappedError(
+        'ERR_OPTION_UNKNOWN',
+        `${name} has no option '${key}'; it has ${names.join(', ')}`,
+      )
     }
   }
 }
 
 function oneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
   if (!allowed.includes(value)) {
-    throw new OverlappedError('ERR_OPTION_RANGE', `${name} is ${show(value)}; it must be one of ${allowed.map(show).join(', ')}`)
+    throw new OverlappedError(
+      'ERR_OPTION_RANGE',
+      `${name} is ${show(value)}; it must be one of ${allowed.map(show).join(', ')}`,
+    )
   }
 }
 
@@ -83,13 +92,26 @@ export function lengthPrefix(
     maxPayloadLength?: number
   } = {},
 ): LengthPrefix {
-  known('lengthPrefix', options, ['bytes', 'endian', 'offset', 'includesHeader', 'maxPayloadLength'])
-  const { bytes = 2, endian = 'big', offset = 0, includesHeader = false, maxPayloadLength } = options
+  known('lengthPrefix', options, [
+    'bytes',
+    'endian',
+    'offset',
+    'includesHeader',
+    'maxPayloadLength',
+  ])
+  const {
+    bytes = 2,
+    endian = 'big',
+    offset = 0,
+    includesHeader = false,
+    maxPayloadLength,
+  } = options
   oneOf('lengthPrefix bytes', bytes, [1, 2, 4])
   oneOf('lengthPrefix endian', endian, ['little', 'big'])
   range('lengthPrefix offset', offset, 0, OFFSET_MAX)
   oneOf('lengthPrefix includesHeader', includesHeader, [true, false])
-  if (maxPayloadLength === undefined) return { kind: 'length-prefix', bytes, endian, offset, includesHeader }
+  if (maxPayloadLength === undefined)
+    return { kind: 'length-prefix', bytes, endian, offset, includesHeader }
   range('lengthPrefix maxPayloadLength', maxPayloadLength, 1, PAYLOAD_LENGTH_LIMIT)
   return { kind: 'length-prefix', bytes, endian, offset, includesHeader, maxPayloadLength }
 }
@@ -99,7 +121,11 @@ export function lengthPrefix(
  * @throws {OverlappedError} ERR_OPTION_RANGE
  */
 export function delimiter(
-  options: { bytes?: string | Uint8Array | readonly number[]; strip?: boolean; maxPayloadLength?: number } = {},
+  options: {
+    bytes?: string | Uint8Array | readonly number[]
+    strip?: boolean
+    maxPayloadLength?: number
+  } = {},
 ): Delimiter {
   known('delimiter', options, ['bytes', 'strip', 'maxPayloadLength'])
   const { bytes = '\n', strip = true, maxPayloadLength } = options

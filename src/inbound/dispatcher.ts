@@ -69,7 +69,8 @@ export class Dispatcher {
     const start = words[at + COMPLETION_OFFSET]
     core.buffers.retain(buffer)
     if (session.state === SessionState.OPEN) {
-      if (session.paused || session.held !== null) this.#hold(session, buffer, start, start + length)
+      if (session.paused || session.held !== null)
+        this.#hold(session, buffer, start, start + length)
       else this.#readers[session.protocol].read(session, buffer, start, start + length)
     }
     core.buffers.release(buffer)

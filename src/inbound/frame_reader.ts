@@ -144,7 +144,10 @@ class LengthPrefixReader extends Reader {
     const headerBytes = this.#headerBytes
     while (end - at >= headerBytes) {
       const payload = this.#payloadBytes(at)
-      if (payload < 0 || payload > this.#payloadMax) return this.#refuse(session, payload)
+      if (payload < 0 || payload > this.#payloadMax) {
+        this.#refuse(session, payload)
+        return
+      }
       const frameEnd = at + headerBytes + payload
       if (frameEnd > end) break
       this.deliver(session, buffer, at, at + headerBytes, frameEnd, frameEnd)
@@ -163,13 +166,25 @@ class LengthPrefixReader extends Reader {
     const field = at + this.#field
     let length: number
     if (this.#width === 2) {
-      length = this.#little ? bytes[field] | (bytes[field + 1] << 8) : (bytes[field] << 8) | bytes[field + 1]
+      length = this.#little
+        ? bytes[field] | (bytes[field + 1] << 8)
+        : (bytes[field] << 8) | bytes[field + 1]
     } else if (this.#width === 1) {
       length = bytes[field]
     } else if (this.#little) {
-      length = (bytes[field] | (bytes[field + 1] << 8) | (bytes[field + 2] << 16) | (bytes[field + 3] << 24)) >>> 0
+      length =
+        (bytes[field] |
+          (bytes[field + 1] << 8) |
+          (bytes[field + 2] << 16) |
+          (bytes[field + 3] << 24)) >>>
+        0
     } else {
-      length = ((bytes[field] << 24) | (bytes[field + 1] << 16) | (bytes[field + 2] << 8) | bytes[field + 3]) >>> 0
+      length =
+        ((bytes[field] << 24) |
+          (bytes[field + 1] << 16) |
+          (bytes[field + 2] << 8) |
+          bytes[field + 3]) >>>
+        0
     }
     return this.#includesHeader ? length - this.#headerBytes : length
   }
@@ -228,11 +243,17 @@ class DelimiterReader extends Reader {
         frameStart = at + 1
         const whole = session.partialLength
         if (whole < width || !this.#endsHere(session.partialAt + whole)) continue
-        if (whole - width > this.#payloadMax) return this.fail(session, CloseReason.FRAME_TOO_LONG)
+        if (whole - width > this.#payloadMax) {
+          this.fail(session, CloseReason.FRAME_TOO_LONG)
+          return
+        }
         this.deliverPartial(session, 0, this.#trailerBytes)
       } else {
         if (at + 1 - frameStart < width || !this.#endsHere(at + 1)) continue
-        if (at + 1 - width - frameStart > this.#payloadMax) return this.fail(session, CloseReason.FRAME_TOO_LONG)
+        if (at + 1 - width - frameStart > this.#payloadMax) {
+          this.fail(session, CloseReason.FRAME_TOO_LONG)
+          return
+        }
         this.deliver(session, buffer, frameStart, frameStart, at + 1 - this.#trailerBytes, at + 1)
         frameStart = at + 1
       }
@@ -243,7 +264,8 @@ class DelimiterReader extends Reader {
     }
     // A delimiter that has begun does not count against the payload.
     if (session.partialLength + end - frameStart > this.#payloadMax + width - 1) {
-      return this.fail(session, CloseReason.FRAME_TOO_LONG)
+      this.fail(session, CloseReason.FRAME_TOO_LONG)
+      return
     }
     if (frameStart < end) this.keep(session, frameStart, end)
   }
@@ -252,7 +274,8 @@ class DelimiterReader extends Reader {
   #endsHere(end: number): boolean {
     const sequence = this.#sequence
     const first = end - sequence.length
-    for (let i = sequence.length - 2; i >= 0; i--) if (this.bytes[first + i] !== sequence[i]) return false
+    for (let i = sequence.length - 2; i >= 0; i--)
+      if (this.bytes[first + i] !== sequence[i]) return false
     return true
   }
 }
@@ -262,4 +285,3 @@ class RawReader extends Reader {
     this.deliver(session, buffer, start, start, end, end)
   }
 }
-

@@ -23,7 +23,8 @@ export function place(struct: Struct): readonly Placed[] {
     placed.push({ name: field.name, word })
     word += 1
   }
-  if (word > struct.words) throw new Error(`${struct.name} needs ${word} words, has ${struct.words}`)
+  if (word > struct.words)
+    throw new Error(`${struct.name} needs ${word} words, has ${struct.words}`)
   return placed
 }
 
@@ -50,10 +51,16 @@ function typescript(): string {
     `export const LAYOUT_HASH = ${layoutHash()}`,
     '',
   ]
-  for (const { name, value, doc } of constants) out.push(`/** ${doc} */`, `export const ${name} = ${value}`)
+  for (const { name, value, doc } of constants)
+    out.push(`/** ${doc} */`, `export const ${name} = ${value}`)
   for (const struct of structs) {
-    out.push('', `/** ${struct.doc} Size in words. */`, `export const ${upper(struct.name)}_WORDS = ${struct.words}`)
-    for (const { name, word } of place(struct)) out.push(`export const ${upper(struct.name)}_${upper(name)} = ${word}`)
+    out.push(
+      '',
+      `/** ${struct.doc} Size in words. */`,
+      `export const ${upper(struct.name)}_WORDS = ${struct.words}`,
+    )
+    for (const { name, word } of place(struct))
+      out.push(`export const ${upper(struct.name)}_${upper(name)} = ${word}`)
   }
   for (const e of enums) {
     out.push('', `/** ${e.doc} */`, `export const ${e.name} = {`)
@@ -62,7 +69,10 @@ function typescript(): string {
     })
     out.push('} as const', `export type ${e.name} = (typeof ${e.name})[keyof typeof ${e.name}]`)
     out.push(`export const ${screaming(e.name)}_COUNT = ${e.first + e.members.length}`)
-    out.push(`/** Names of ${e.name}, by value. */`, `export const ${screaming(e.name)}_NAMES: readonly string[] = [`)
+    out.push(
+      `/** Names of ${e.name}, by value. */`,
+      `export const ${screaming(e.name)}_NAMES: readonly string[] = [`,
+    )
     for (let i = 0; i < e.first; i++) out.push("  '',")
     for (const [name] of e.members) out.push(`  '${camel(name)}',`)
     out.push(']')
@@ -95,7 +105,9 @@ function header(): string {
     `inline constexpr int32_t kLayoutHash = ${layoutHash()};`,
   ]
   for (const { name, value, doc } of constants)
-    out.push(`inline constexpr ${value > 0x7fffffff ? 'uint32_t' : 'int32_t'} k${pascal(name)} = ${value}${value > 0x7fffffff ? 'u' : ''};  // ${doc}`)
+    out.push(
+      `inline constexpr ${value > 0x7fffffff ? 'uint32_t' : 'int32_t'} k${pascal(name)} = ${value}${value > 0x7fffffff ? 'u' : ''};  // ${doc}`,
+    )
   for (const struct of structs) {
     const type = pascal(struct.name)
     out.push('', `// ${struct.doc}`, `struct ${type} {`)
@@ -108,8 +120,13 @@ function header(): string {
       at = word + 1
     }
     if (struct.words > at) out.push(`  int32_t pad_${pads}[${struct.words - at}];`)
-    out.push('};', `static_assert(sizeof(${type}) == ${struct.words * 4});`, `static_assert(alignof(${type}) == 4);`)
-    for (const { name, word } of placed) out.push(`static_assert(offsetof(${type}, ${name}) == ${word * 4});`)
+    out.push(
+      '};',
+      `static_assert(sizeof(${type}) == ${struct.words * 4});`,
+      `static_assert(alignof(${type}) == 4);`,
+    )
+    for (const { name, word } of placed)
+      out.push(`static_assert(offsetof(${type}, ${name}) == ${word * 4});`)
   }
   for (const e of enums) {
     out.push('', `// ${e.doc}`, `enum class ${e.name} : int32_t {`)
@@ -123,20 +140,30 @@ function header(): string {
 }
 
 function memoryPage(): string {
-  const out = ['# Memory layout', '', GENERATED, '', `Layout hash: \`${layoutHash()}\`. Every word is 32 bits, little endian.`, '']
+  const out = [
+    '# Memory layout',
+    '',
+    GENERATED,
+    '',
+    `Layout hash: \`${layoutHash()}\`. Every word is 32 bits, little endian.`,
+    '',
+  ]
   for (const struct of structs) {
     out.push(`## ${struct.name}`, '', struct.doc, '', `${struct.words} words.`, '')
     out.push('| word | field | unit | writer | ordering | meaning |', '|---:|---|---|---|---|---|')
     const placed = place(struct)
     struct.fields.forEach((f, i) => {
-      out.push(`| ${placed[i]?.word} | \`${f.name}\` | ${f.unit ?? ''} | ${f.writer} | ${f.order} | ${f.doc} |`)
+      out.push(
+        `| ${placed[i]?.word} | \`${f.name}\` | ${f.unit ?? ''} | ${f.writer} | ${f.order} | ${f.doc} |`,
+      )
     })
     out.push('')
   }
   out.push('## Constants', '', '| name | value | meaning |', '|---|---:|---|')
   for (const c of constants) out.push(`| \`${c.name}\` | ${c.value} | ${c.doc} |`)
   out.push('')
-  for (const e of enums.filter((x) => !['CloseReason', 'Counter'].includes(x.name))) out.push(...enumTable(e))
+  for (const e of enums.filter((x) => !['CloseReason', 'Counter'].includes(x.name)))
+    out.push(...enumTable(e))
   return out.join('\n')
 }
 
@@ -157,7 +184,12 @@ function enumPage(title: string, name: string): string {
 
 function errorsPage(): string {
   const out = ['# Errors', '', GENERATED, '']
-  out.push('Misuse throws `OverlappedError`, which has one of these in `code`.', '', '| code | meaning |', '|---|---|')
+  out.push(
+    'Misuse throws `OverlappedError`, which has one of these in `code`.',
+    '',
+    '| code | meaning |',
+    '|---|---|',
+  )
   for (const [code, doc] of errorCodes) out.push(`| \`${code}\` | ${doc} |`)
   out.push('')
   return out.join('\n')

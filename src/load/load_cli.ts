@@ -44,7 +44,7 @@ class Workers {
   constructor(server: Server, count: number) {
     this.#server = server
     this.#count = count
-    server.on('message', (message: Reply, from: string) => this.#take(message, from))
+    server.on('message', (message, from) => this.#take(message as Reply, from))
     server.closed.catch((error: Error) => {
       this.#error = error
       this.#wake()
@@ -165,11 +165,10 @@ async function runClients(server: Server, workers: Workers, plan: LoadPlan): Pro
   const failure = earliest(workers.failures)
   if (failure !== undefined) return connectFailed(failure)
   if (!isInTime) {
-    const { address } = server.data as LoadData
-    const expected = `a connection to ${address}:${plan.port}`
-    const got = `none in ${BEGIN_TIMEOUT_MS / 1000} s`
-    const found = { client: server.monitor.snapshot().totals.connected, sequence: 0, atMs: 0 }
-    return connectFailed({ kind: 'connect failed', ...found, expected, got })
+    const client = server.monitor.snapshot().totals.connected
+    const got = `none to ${plan.host}:${plan.port} in ${BEGIN_TIMEOUT_MS / 1000} s`
+    const found = { client, sequence: 0, expected: 'a connection', got, atMs: 0 }
+    return connectFailed({ kind: 'connect failed', ...found })
   }
   if (plan.mode === 'broadcast') {
     workers.post({ type: 'handshake' })
@@ -189,8 +188,11 @@ async function measure(
   const live = showLive(server, plan)
   const startMs = performance.now()
   if (!workers.isIdle) workers.post({ type: 'go' })
-  await workers.until(() => workers.isIdle, plan.duration * 1000)
-  live.stop()
+  try {
+    await workers.until(() => workers.isIdle, plan.duration * 1000)
+  } finally {
+    live.stop()
+  }
   workers.post({ type: 'end' })
   const ended = await workers.all('ended', REPLY_TIMEOUT_MS)
   const seconds = (performance.now() - startMs) / 1000

@@ -206,9 +206,9 @@ class LoadWorker {
   }
 
   #connectFailed(client: Client, { message }: Error): void {
-    const expected = `a connection to ${this.#plan.host}:${this.#plan.port}`
-    const found = { client: client.id, sequence: 0, expected, got: message, atMs: this.#now() }
-    this.#reply({ type: 'failed', fault: { kind: 'connect failed', ...found } })
+    const found = { client: client.id, sequence: 0, got: `none: ${message}`, atMs: this.#now() }
+    const fault: Fault = { kind: 'connect failed', expected: 'a connection', ...found }
+    this.#reply({ type: 'failed', fault })
   }
 
   /** Sessions are given out in the order in which they are connected. */

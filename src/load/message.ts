@@ -78,7 +78,7 @@ export class MessageContent {
     this.#stampBytes = contentBytesMin(avoid !== undefined)
     const patternBytes = 2 ** PATTERN_START_BITS * 4 + Math.ceil(size / 4) * 4
     this.#memory = Buffer.alloc(size + patternBytes)
-    this.#message = this.#memory.subarray(0, size)
+    this.#message = new Uint8Array(this.#memory.buffer, this.#memory.byteOffset, size)
     this.#patternAt = size
     this.#words = this.#fillPattern(patternBytes)
   }

@@ -2,12 +2,8 @@
 // Flow: counters in shared memory -> this -> the user, who decides where they go.
 // Thread: any; usually main.
 
-import {
-  COUNTER_COUNT,
-  COUNTER_NAMES,
-  THREAD_ASSIGNED_SESSIONS,
-} from '../layout/layout.ts'
-import { COUNTERS_STRIDE, type Arena } from '../shared/arena.ts'
+import { COUNTER_COUNT, COUNTER_NAMES, THREAD_ASSIGNED_SESSIONS } from '../layout/layout.ts'
+import { type Arena, COUNTERS_STRIDE } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
 
 export interface ThreadSnapshot {
@@ -33,7 +29,11 @@ export class Monitor {
   constructor(arena: Arena) {
     this.#arena = arena
     const { threadCount, countersAt } = arena.plan
-    this.#all = new Float64Array(arena.memories.control, 4 * countersAt, threadCount * COUNTERS_STRIDE)
+    this.#all = new Float64Array(
+      arena.memories.control,
+      4 * countersAt,
+      threadCount * COUNTERS_STRIDE,
+    )
   }
 
   snapshot(): Snapshot {
@@ -50,7 +50,9 @@ export class Monitor {
         totals[COUNTER_NAMES[i]] += value
       }
       const worker = thread >= 1 && thread <= plan.workerCount
-      const assigned = worker ? load(words, this.#arena.threadAt(thread) + THREAD_ASSIGNED_SESSIONS) : 0
+      const assigned = worker
+        ? load(words, this.#arena.threadAt(thread) + THREAD_ASSIGNED_SESSIONS)
+        : 0
       sessions += assigned
       threads.push({ name: threadName(thread, plan.workerCount), sessions: assigned, counters })
     }

@@ -33,7 +33,9 @@ export class OverflowQueue {
     while (left > 0) {
       let tail = this.blocks.at(-1)
       if (tail === undefined || tail.end === tail.offset + tail.size) {
-        const size = WorkerHeap.blockBytes(Math.min(Math.max(left, this.bytes >> 2), BLOCK_BYTES_MAX))
+        const size = WorkerHeap.blockBytes(
+          Math.min(Math.max(left, this.bytes >> 2), BLOCK_BYTES_MAX),
+        )
         const at = this.#heap.allocate(size)
         if (at === -1) return false
         tail = { offset: at, size, start: at, end: at }

@@ -130,7 +130,8 @@ export class Sender<T extends Outbox> {
     const { encoder } = outbox
     const total = encoder.headerBytes + length + encoder.trailerBytes
     const { writer } = this
-    if (total > writer.chunkBytes) return this.#writeLong(outbox, -1, encoder, source, start, length)
+    if (total > writer.chunkBytes)
+      return this.#writeLong(outbox, -1, encoder, source, start, length)
     if (!writer.reserve(total)) return false
     const at = writer.position
     this.#writeMessage(encoder, at, source, start, length)
@@ -139,10 +140,17 @@ export class Sender<T extends Outbox> {
   }
 
   /** The same for a session of another worker, which the caller has pinned. */
-  writeForeign(slot: number, encoder: Encoder, source: Uint8Array, start: number, length: number): boolean {
+  writeForeign(
+    slot: number,
+    encoder: Encoder,
+    source: Uint8Array,
+    start: number,
+    length: number,
+  ): boolean {
     const total = encoder.headerBytes + length + encoder.trailerBytes
     const { writer } = this
-    if (total > writer.chunkBytes) return this.#writeLong(null, slot, encoder, source, start, length)
+    if (total > writer.chunkBytes)
+      return this.#writeLong(null, slot, encoder, source, start, length)
     if (!writer.reserve(total)) return false
     const at = writer.position
     this.#writeMessage(encoder, at, source, start, length)
@@ -240,7 +248,11 @@ export class Sender<T extends Outbox> {
     const outbox = this.#openOutbox
     const slot = this.#openSlot
     if (outbox === null && slot === -1) return true
-    const node = this.#nodes.allocate(this.#openStart, this.#openEnd - this.#openStart, this.#openBlock)
+    const node = this.#nodes.allocate(
+      this.#openStart,
+      this.#openEnd - this.#openStart,
+      this.#openBlock,
+    )
     if (node === 0) return false
     if (outbox !== null) {
       this.#openOutbox = null
@@ -267,7 +279,13 @@ export class Sender<T extends Outbox> {
     else (this.#parts as SubmitParts<T>).events.retainReceiveBuffer(-2 - block)
   }
 
-  #writeMessage(encoder: Encoder, at: number, source: Uint8Array, start: number, length: number): void {
+  #writeMessage(
+    encoder: Encoder,
+    at: number,
+    source: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
     const bytes = this.#bytes
     encoder.writeHeader(bytes, at, length)
     const payload = at + encoder.headerBytes
@@ -277,7 +295,10 @@ export class Sender<T extends Outbox> {
       // A call costs more than this.
       for (let i = 0; i < length; i++) bytes[payload + i] = source[start + i]
     } else {
-      bytes.set(start === 0 && length === source.length ? source : source.subarray(start, start + length), payload)
+      bytes.set(
+        start === 0 && length === source.length ? source : source.subarray(start, start + length),
+        payload,
+      )
     }
     if (encoder.trailerBytes !== 0) encoder.writeTrailer(bytes, payload + length)
   }
@@ -302,7 +323,9 @@ export class Sender<T extends Outbox> {
     const nodes: number[] = []
     for (let done = 0; done < total; ) {
       const piece = Math.min(total - done, writer.chunkBytes)
-      const node = writer.reserve(piece) ? this.#nodes.allocate(writer.position, piece, writer.chunk) : 0
+      const node = writer.reserve(piece)
+        ? this.#nodes.allocate(writer.position, piece, writer.chunk)
+        : 0
       if (node === 0) {
         // No memory for all of it: nothing of it is sent.
         for (const made of nodes) this.#dropNode(made)
@@ -586,7 +609,8 @@ export class Sender<T extends Outbox> {
       outbox.sendDead = true
       this.#forget(outbox, length - (outbox.overflow.bytes - before))
     }
-    if (!fits || heap.usedBytes > heap.capacityBytes * HEAP_PRESSURE) events.heapPressure(outbox, !fits)
+    if (!fits || heap.usedBytes > heap.capacityBytes * HEAP_PRESSURE)
+      events.heapPressure(outbox, !fits)
   }
 
   #submitOverflow(outbox: T): void {

@@ -11,6 +11,8 @@ export interface WorkerBoot {
   readonly memories: SharedMemories
   /** DRIVER_URING or DRIVER_EPOLL. */
   readonly driver: number
+  /** IO_URING_FEATURES bits that are not to be used. */
+  readonly featuresForbidden: number
   readonly protocols: readonly ResolvedProtocol[]
   readonly options: Pick<
     ResolvedOptions,

@@ -76,7 +76,8 @@ function powerOfTwo(least: number): number {
  * @throws {OverlappedError} ERR_MEMORY_PLAN
  */
 export function planMemory(options: ResolvedOptions): MemoryPlan {
-  const { workers, maxSessions, chunkBytes, receiveBuffers, receiveBufferSize, arenaBytes } = options
+  const { workers, maxSessions, chunkBytes, receiveBuffers, receiveBufferSize, arenaBytes } =
+    options
   const threads = workers + 2
   const sessionsPerWorker = Math.ceil(maxSessions / workers)
   const nodesPerThread = Math.max(NODES_MIN, NODES_PER_SESSION * maxSessions)
@@ -157,9 +158,11 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   words[CONTROL_HEAP_BYTE_AT] = heapByteAt
   words[CONTROL_CHUNK_BYTE_AT] = chunkByteAt
   words[CONTROL_ARENA_BYTES] = arenaBytes
-  for (let chunk = 0; chunk < chunkCount; chunk++) words[chunkBitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
+  for (let chunk = 0; chunk < chunkCount; chunk++)
+    words[chunkBitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
   for (let slot = 0; slot < maxSessions; slot++) {
-    words[sessionsAt + slot * SESSION_WORDS + SESSION_OWNER] = 1 + Math.floor(slot / sessionsPerWorker)
+    words[sessionsAt + slot * SESSION_WORDS + SESSION_OWNER] =
+      1 + Math.floor(slot / sessionsPerWorker)
   }
   const text =
     `${maxSessions} sessions, control ${mib(4 * controlWords)}, arena ${mib(arenaBytes)} = ` +

@@ -6,6 +6,7 @@ import type { Framing } from '../framing/framing.ts'
 
 export type DriverName = 'io_uring' | 'epoll'
 export type DriverChoice = 'auto' | DriverName
+export type IoUringFeature = 'multishotRecv' | 'multishotAccept' | 'deferTaskrun' | 'registeredRing'
 export type Mode = 'worker'
 export type CloseMode = 'graceful' | 'reset'
 
@@ -50,6 +51,8 @@ export interface ServerOptions {
   readonly workers?: number | 'auto'
   readonly mode?: Mode
   readonly driver?: DriverChoice
+  /** io_uring features that must not be used although the kernel has them: to measure, or to rule them out. */
+  readonly ioUringWithout?: readonly IoUringFeature[]
   /** Default 10,000. */
   readonly maxSessions?: number
   /** Unsent bytes of one session beyond which send() returns 'full'. Default 1 MiB. */
@@ -105,6 +108,7 @@ export interface ResolvedOptions {
   readonly workers: number
   readonly mode: Mode
   readonly driver: DriverChoice
+  readonly ioUringWithout: readonly IoUringFeature[]
   readonly maxSessions: number
   readonly maxBackpressure: number
   readonly arenaBytes: number

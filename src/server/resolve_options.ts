@@ -4,6 +4,7 @@
 
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { IO_URING_FEATURES } from '../binding.ts'
 import { checkOption, nearest, refusal, show, unknownName } from '../config/check_option.ts'
 import {
   listenerOptions,
@@ -24,6 +25,7 @@ import {
 import { LISTENERS_MAX } from '../layout/layout.ts'
 import { availableCores } from './cores.ts'
 import type {
+  IoUringFeature,
   ResolvedListener,
   ResolvedOptions,
   ResolvedProtocol,
@@ -197,6 +199,14 @@ function checkData(data: unknown): void {
   }
 }
 
+function checkFeatures(given: readonly unknown[]): void {
+  given.forEach((feature, index) => {
+    if (Object.keys(IO_URING_FEATURES).includes(feature as string)) return
+    const allowed = `one of ${Object.keys(IO_URING_FEATURES).map(show).join(', ')}`
+    throw refusal('ERR_OPTION_RANGE', `ioUringWithout[${index}]`, feature, allowed)
+  })
+}
+
 /**
  * Every option as it is in force: defaults filled in, `workers` counted, handlers as file: URLs
  * (relative paths start at process.cwd()), framings with the maxPayloadLength that holds.
@@ -211,10 +221,13 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
   const listeners = checkListeners((values.listeners ?? []) as unknown[], inherited)
   const outbound = checkOutbound((values.outbound ?? []) as unknown[], inherited)
   checkNames(listeners, outbound)
+  const ioUringWithout = (values.ioUringWithout ?? []) as IoUringFeature[]
+  checkFeatures(ioUringWithout)
   return {
     ...(values as unknown as ResolvedOptions),
     listeners: listeners as unknown as ResolvedListener[],
     outbound: outbound as unknown as ResolvedProtocol[],
+    ioUringWithout,
     workers: countWorkers(values.workers),
   }
 }

@@ -7,7 +7,13 @@ import { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { assert } from '../assert.ts'
-import { type Binding, DRIVER_EPOLL, DRIVER_URING, loadBinding } from '../binding.ts'
+import {
+  type Binding,
+  DRIVER_EPOLL,
+  DRIVER_URING,
+  IO_URING_FEATURES,
+  loadBinding,
+} from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
 import { Encoder } from '../framing/encode.ts'
 import { THREAD_THREAD_STATE, ThreadState } from '../layout/layout.ts'
@@ -31,7 +37,13 @@ import { store } from '../shared/atomics.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { Waker } from '../shared/waker.ts'
 import { planMemory } from './memory_plan.ts'
-import type { DriverChoice, DriverName, ResolvedListener, ResolvedOptions, ServerOptions } from './options.ts'
+import type {
+  DriverChoice,
+  DriverName,
+  ResolvedListener,
+  ResolvedOptions,
+  ServerOptions,
+} from './options.ts'
 import { resolveOptions } from './resolve_options.ts'
 import { Threads } from './threads.ts'
 
@@ -43,7 +55,11 @@ export interface ServerInfo {
   /** Why it is this driver. */
   readonly driverReason: string
   readonly workers: number
-  readonly listeners: readonly { readonly name: string; readonly host: string; readonly port: number }[]
+  readonly listeners: readonly {
+    readonly name: string
+    readonly host: string
+    readonly port: number
+  }[]
   /** Where the memory goes, in one line. */
   readonly plan: string
 }
@@ -59,12 +75,11 @@ interface Running {
   readonly info: ServerInfo
 }
 
-export interface Server {
-  on(event: 'message', listener: (message: unknown, from: string) => void): this
-}
-
 /** One process's server. Emits `message` for what workers post to `main`. */
-export class Server extends EventEmitter implements Runtime {
+export class Server
+  extends EventEmitter<{ message: [message: unknown, from: string] }>
+  implements Runtime
+{
   readonly thread = 'main'
   /** Resolves when stop() is done; rejects when a worker was lost. */
   readonly closed: Promise<void>
@@ -95,7 +110,10 @@ export class Server extends EventEmitter implements Runtime {
    */
   async listen(): Promise<void> {
     if (this.#state !== 'new') {
-      throw new OverlappedError('ERR_SERVER_STATE', `listen() was called while the server is ${this.#state}; a server listens once`)
+      throw new OverlappedError(
+        'ERR_SERVER_STATE',
+        `listen() was called while the server is ${this.#state}; a server listens once`,
+      )
     }
     this.#state = 'starting'
     try {
@@ -114,7 +132,10 @@ export class Server extends EventEmitter implements Runtime {
     const { driver, reason } = chooseDriver(binding, options.driver)
     const kind = driver === 'io_uring' ? DRIVER_URING : DRIVER_EPOLL
     const plan = planMemory(options)
-    const runtimeId = binding.createRuntime(new Uint8Array(plan.control), new Uint8Array(plan.arena))
+    const runtimeId = binding.createRuntime(
+      new Uint8Array(plan.control),
+      new Uint8Array(plan.arena),
+    )
     const memories = { runtime: runtimeId, control: plan.control, arena: plan.arena }
     const arena = new Arena(binding, memories, 0)
     const listeners: ServerInfo['listeners'][number][] = []
@@ -142,6 +163,8 @@ export class Server extends EventEmitter implements Runtime {
       const port = await listenOn(binding, runtimeId, listener)
       listeners.push({ name: listener.name, host: listener.host, port })
     }
+    let featuresForbidden = 0
+    for (const feature of options.ioUringWithout) featuresForbidden |= IO_URING_FEATURES[feature]
     const starts: Promise<void>[] = []
     for (let thread = 1; thread <= options.workers; thread++) {
       starts.push(
@@ -149,6 +172,7 @@ export class Server extends EventEmitter implements Runtime {
           thread,
           memories,
           driver: kind,
+          featuresForbidden,
           protocols: [...options.listeners, ...options.outbound],
           options: {
             data: options.data,
@@ -164,7 +188,8 @@ export class Server extends EventEmitter implements Runtime {
     }
     const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected')
     if (failed !== undefined) throw failed.reason
-    if (options.listeners.length > 0) binding.startAccepting(runtimeId, options.workers + 1, kind)
+    if (options.listeners.length > 0)
+      binding.startAccepting(runtimeId, options.workers + 1, kind, featuresForbidden)
   }
 
   #makeRuntime(arena: Arena, binding: Binding): ThreadRuntime {
@@ -207,7 +232,12 @@ export class Server extends EventEmitter implements Runtime {
 
   #lost(thread: number, error: OverlappedError): void {
     const running = this.#running
-    if (running !== null) store(running.arena.words, running.arena.threadAt(thread) + THREAD_THREAD_STATE, ThreadState.GONE)
+    if (running !== null)
+      store(
+        running.arena.words,
+        running.arena.threadAt(thread) + THREAD_THREAD_STATE,
+        ThreadState.GONE,
+      )
     this.#settleClosed.reject(error)
     void this.stop()
   }
@@ -232,7 +262,10 @@ export class Server extends EventEmitter implements Runtime {
 
   async #stop(drainTimeout: number): Promise<void> {
     if (this.#state === 'starting') {
-      throw new OverlappedError('ERR_SERVER_STATE', 'stop() was called before listen() had resolved')
+      throw new OverlappedError(
+        'ERR_SERVER_STATE',
+        'stop() was called before listen() had resolved',
+      )
     }
     this.#state = 'stopping'
     await this.#release(drainTimeout)
@@ -251,7 +284,10 @@ export class Server extends EventEmitter implements Runtime {
 
   #get(what: string): Running {
     if (this.#running !== null) return this.#running
-    throw new OverlappedError('ERR_SERVER_STATE', `${what} was used while the server is ${this.#state}; it needs a listening server`)
+    throw new OverlappedError(
+      'ERR_SERVER_STATE',
+      `${what} was used while the server is ${this.#state}; it needs a listening server`,
+    )
   }
 
   // --- Runtime, on main ------------------------------------------------------------------------
@@ -306,13 +342,20 @@ export function chooseDriver(
   const { reason } = binding.probeUring()
   if (choice === 'io_uring') {
     if (reason === '') return { driver: 'io_uring', reason: 'asked for' }
-    throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', `driver is 'io_uring', but ${reason}; 'auto' and 'epoll' work here`)
+    throw new OverlappedError(
+      'ERR_DRIVER_UNAVAILABLE',
+      `driver is 'io_uring', but ${reason}; 'auto' and 'epoll' work here`,
+    )
   }
   if (reason === '') return { driver: 'io_uring', reason: 'auto: the probe succeeded' }
   return { driver: 'epoll', reason: `auto: ${reason}` }
 }
 
-async function listenOn(binding: Binding, runtimeId: number, listener: ResolvedListener): Promise<number> {
+async function listenOn(
+  binding: Binding,
+  runtimeId: number,
+  listener: ResolvedListener,
+): Promise<number> {
   const { name, host, port } = listener
   const where = `listener '${name}' cannot listen on ${isIP(host) === 6 ? `[${host}]` : host}:${port}`
   let address = host
@@ -320,7 +363,11 @@ async function listenOn(binding: Binding, runtimeId: number, listener: ResolvedL
     try {
       address = (await lookup(host)).address
     } catch (cause) {
-      throw new OverlappedError('ERR_ADDRESS_UNAVAILABLE', `${where}: the host name cannot be resolved`, { cause })
+      throw new OverlappedError(
+        'ERR_ADDRESS_UNAVAILABLE',
+        `${where}: the host name cannot be resolved`,
+        { cause },
+      )
     }
   }
   const { errno, value } = binding.listen(
@@ -338,11 +385,20 @@ async function listenOn(binding: Binding, runtimeId: number, listener: ResolvedL
   }
   switch (getSystemErrorName(-errno)) {
     case 'EADDRINUSE':
-      throw new OverlappedError('ERR_ADDRESS_IN_USE', `${where}: another socket listens there; port 0 picks a free one`)
+      throw new OverlappedError(
+        'ERR_ADDRESS_IN_USE',
+        `${where}: another socket listens there; port 0 picks a free one`,
+      )
     case 'EADDRNOTAVAIL':
-      throw new OverlappedError('ERR_ADDRESS_UNAVAILABLE', `${where}: the host is not an address of this machine`)
+      throw new OverlappedError(
+        'ERR_ADDRESS_UNAVAILABLE',
+        `${where}: the host is not an address of this machine`,
+      )
     case 'EACCES':
-      throw new OverlappedError('ERR_PERMISSION', `${where}: the system does not allow it; ports from 1024 need no privilege`)
+      throw new OverlappedError(
+        'ERR_PERMISSION',
+        `${where}: the system does not allow it; ports from 1024 need no privilege`,
+      )
     default:
       throw new OverlappedError('ERR_LISTEN', `${where}: ${getSystemErrorName(-errno)}`)
   }

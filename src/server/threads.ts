@@ -66,9 +66,16 @@ export class Threads {
     })
   }
 
-  #lost(thread: number, started: boolean, cause: unknown, reject: (error: OverlappedError) => void): void {
+  #lost(
+    thread: number,
+    started: boolean,
+    cause: unknown,
+    reject: (error: OverlappedError) => void,
+  ): void {
     const why = cause instanceof Error ? cause.message : 'it ended'
-    const error = new OverlappedError('ERR_WORKER_LOST', `worker${thread} was lost: ${why}`, { cause })
+    const error = new OverlappedError('ERR_WORKER_LOST', `worker${thread} was lost: ${why}`, {
+      cause,
+    })
     if (started) this.#events.lost(thread, error)
     else reject(error)
   }

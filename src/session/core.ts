@@ -97,7 +97,10 @@ export class Core {
   handlerFailed(handler: Handler, error: unknown, session?: LiveSession): void {
     this.counters[Counter.HANDLER_ERRORS]++
     if (handler.onError === undefined) {
-      console.error(`overlapped: a handler failed${session === undefined ? '' : ` for session ${session.id}`}:`, error)
+      console.error(
+        `overlapped: a handler failed${session === undefined ? '' : ` for session ${session.id}`}:`,
+        error,
+      )
     } else {
       try {
         handler.onError(error, session)

@@ -221,7 +221,10 @@ export function handlerOf(module: { default?: unknown }, url: string): Handler {
       )
     }
     if (typeof value !== 'function') {
-      throw new OverlappedError('ERR_HANDLER_SHAPE', `${url} defines ${name} as ${typeof value}; it must be a function`)
+      throw new OverlappedError(
+        'ERR_HANDLER_SHAPE',
+        `${url} defines ${name} as ${typeof value}; it must be a function`,
+      )
     }
   }
   return handler as Handler

@@ -88,7 +88,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (handler.onConnectionRequest === undefined) return CloseReason.NONE
     try {
       const remoteAddress = this.#core.binding.transitAddress(token)
-      if (handler.onConnectionRequest({ remoteAddress, listener: protocol.name }) !== false) return CloseReason.NONE
+      if (handler.onConnectionRequest({ remoteAddress, listener: protocol.name }) !== false)
+        return CloseReason.NONE
     } catch (error) {
       this.#core.handlerFailed(handler, error)
     }
@@ -102,9 +103,13 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const protocol = core.protocols.find((known) => known.name === options.protocol)
     if (protocol === undefined) {
       const names = core.protocols.map((known) => `'${known.name}'`).join(', ')
-      throw new OverlappedError('ERR_ARGUMENT', `connect(): there is no protocol '${options.protocol}'; there are ${names}`)
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `connect(): there is no protocol '${options.protocol}'; there are ${names}`,
+      )
     }
-    if (this.stopping) throw new OverlappedError('ERR_SERVER_STATE', 'connect(): the server is stopping')
+    if (this.stopping)
+      throw new OverlappedError('ERR_SERVER_STATE', 'connect(): the server is stopping')
     const target = `${options.host}:${options.port}`
     const { errno, value: token } = core.binding.prepareConnect(
       options.host,
@@ -113,7 +118,11 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       protocol.sendBufferBytes,
       protocol.receiveBufferBytes,
     )
-    if (errno !== 0) throw new OverlappedError('ERR_CONNECT', `connect(): ${target} is not an address that a socket can be made for`)
+    if (errno !== 0)
+      throw new OverlappedError(
+        'ERR_CONNECT',
+        `connect(): ${target} is not an address that a socket can be made for`,
+      )
     const slot = this.registry.allocate()
     if (slot === -1) {
       core.submissions.refuse(token)
@@ -125,7 +134,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     add(core.arena.words, this.#assignedAt, 1)
     const session = this.#make(slot, protocol)
     core.submissions.connect(slot, session.generation, token)
-    return new Promise((resolve, reject) => this.#connecting.set(session, { resolve, reject, target }))
+    return new Promise((resolve, reject) =>
+      this.#connecting.set(session, { resolve, reject, target }),
+    )
   }
 
   connected(session: LiveSession, status: IoStatus): void {
@@ -138,7 +149,12 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       return
     }
     this.#core.counters[Counter.CONNECT_FAILED]++
-    waiting.reject(new OverlappedError('ERR_CONNECT', `the connection to ${waiting.target} was not made: ${IO_STATUS_NAMES[status]}`))
+    waiting.reject(
+      new OverlappedError(
+        'ERR_CONNECT',
+        `the connection to ${waiting.target} was not made: ${IO_STATUS_NAMES[status]}`,
+      ),
+    )
     this.#to(session, SessionState.TERMINATING, CloseReason.CONNECT_FAILED)
     session.receiving = Receiving.ENDED
     this.#core.sender.kill(session)
@@ -256,7 +272,11 @@ export class Lifecycle implements SenderEvents<LiveSession> {
         session.deadline = this.#core.now + this.#core.limits.closeTimeout
       }
     } else if (status !== IoStatus.CANCELLED) {
-      this.#to(session, SessionState.TERMINATING, status === IoStatus.RESET ? CloseReason.PEER_RESET : CloseReason.IO_ERROR)
+      this.#to(
+        session,
+        SessionState.TERMINATING,
+        status === IoStatus.RESET ? CloseReason.PEER_RESET : CloseReason.IO_ERROR,
+      )
       this.#core.sender.kill(session)
       this.#core.submissions.cancel(session.slot, session.generation)
     }
@@ -281,7 +301,11 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   sendFailed(session: LiveSession, status: IoStatus): void {
     if (session.state === SessionState.OPEN || session.state === SessionState.CLOSING) {
-      this.#to(session, SessionState.TERMINATING, status === IoStatus.RESET ? CloseReason.PEER_RESET : CloseReason.IO_ERROR)
+      this.#to(
+        session,
+        SessionState.TERMINATING,
+        status === IoStatus.RESET ? CloseReason.PEER_RESET : CloseReason.IO_ERROR,
+      )
     }
     session.deadline = 0
     this.#dropHeld(session)
@@ -433,7 +457,10 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       const { handler } = session.protocolOf
       if (handler.onLeave !== undefined) {
         try {
-          core.watch(handler, handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName))
+          core.watch(
+            handler,
+            handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName),
+          )
         } catch (error) {
           core.handlerFailed(handler, error)
         }
@@ -463,7 +490,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     for (const session of [...this.registry.live]) this.close(session, CloseReason.SERVER_STOP)
     if (this.registry.live.length === 0) return
     const timer = setTimeout(() => {
-      for (const session of [...this.registry.live]) this.terminate(session, CloseReason.SERVER_STOP)
+      for (const session of [...this.registry.live])
+        this.terminate(session, CloseReason.SERVER_STOP)
     }, timeoutMs)
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve

@@ -66,7 +66,10 @@ export class PacketCursor implements Packet {
   text(start = 0, end = this.length): string {
     this.check()
     if (!(start >= 0 && start <= end && end <= this.length)) {
-      throw new OverlappedError('ERR_ARGUMENT', `text(${start}, ${end}) is outside a packet of ${this.length} bytes`)
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `text(${start}, ${end}) is outside a packet of ${this.length} bytes`,
+      )
     }
     return this.#arena.buffer.toString('utf8', this.start + start, this.start + end)
   }
@@ -112,7 +115,10 @@ export class PacketCursor implements Packet {
     const at = this.start + offset
     if (this.start < 0 || !(offset >= 0) || at + size > this.end) {
       this.check()
-      throw new OverlappedError('ERR_ARGUMENT', `${size} bytes at ${offset} are outside a packet of ${this.length} bytes`)
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `${size} bytes at ${offset} are outside a packet of ${this.length} bytes`,
+      )
     }
     return at
   }

@@ -71,12 +71,17 @@ export class ThreadRuntime implements Runtime {
     this.#buffers = new BufferMaker(parts.arena, parts.sender)
     const { thread, plan } = parts.arena
     const first = (thread - 1) * plan.sessionsPerWorker
-    this.#own = parts.core === null ? () => false : (slot) => slot >= first && slot < first + plan.sessionsPerWorker
+    this.#own =
+      parts.core === null
+        ? () => false
+        : (slot) => slot >= first && slot < first + plan.sessionsPerWorker
   }
 
   sessions(): Iterable<Session> {
     const { core } = this.#parts
-    return core === null ? noSessions : core.lifecycle.registry.live.filter((session) => session.joined && session.isOpen)
+    return core === null
+      ? noSessions
+      : core.lifecycle.registry.live.filter((session) => session.joined && session.isOpen)
   }
 
   send(id: SessionId, data: Sendable): SendResult {
@@ -164,7 +169,10 @@ export class ThreadRuntime implements Runtime {
   prepare(data: Sendable): SendBuffer {
     const prepared = this.#prepared('prepare', data)
     if (prepared === null) {
-      throw new OverlappedError('ERR_MEMORY_PLAN', 'prepare(): no chunk is free; arenaBytes is too small for what is queued')
+      throw new OverlappedError(
+        'ERR_MEMORY_PLAN',
+        'prepare(): no chunk is free; arenaBytes is too small for what is queued',
+      )
     }
     return prepared
   }
@@ -176,7 +184,11 @@ export class ThreadRuntime implements Runtime {
   /** @throws {OverlappedError} ERR_SERVER_STATE on main */
   connect(options: ConnectOptions): Promise<Session> {
     const { core } = this.#parts
-    if (core === null) throw new OverlappedError('ERR_SERVER_STATE', 'connect() was called on main; sessions belong to workers')
+    if (core === null)
+      throw new OverlappedError(
+        'ERR_SERVER_STATE',
+        'connect() was called on main; sessions belong to workers',
+      )
     return core.lifecycle.connect(options)
   }
 
@@ -240,8 +252,16 @@ export class ThreadRuntime implements Runtime {
         continue
       }
       const at = arena.sessionAt(slot)
-      if (load(words, at + SESSION_IO_COUNT) === 0 || load(words, at + SESSION_STATE) !== SessionState.OPEN) continue
-      if (slot === exceptSlot || (protocol !== -1 && load(words, at + SESSION_LISTENER) !== protocol)) continue
+      if (
+        load(words, at + SESSION_IO_COUNT) === 0 ||
+        load(words, at + SESSION_STATE) !== SessionState.OPEN
+      )
+        continue
+      if (
+        slot === exceptSlot ||
+        (protocol !== -1 && load(words, at + SESSION_LISTENER) !== protocol)
+      )
+        continue
       if (!table.pinOpen(slot)) continue
       result[this.#pushForeign(slot, prepared)]++
       table.unpin(slot)
@@ -253,7 +273,11 @@ export class ThreadRuntime implements Runtime {
     const slot = table.pin(id)
     if (slot === -1) return this.#closed()
     try {
-      if (protocol !== -1 && load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER) !== protocol) return this.#closed()
+      if (
+        protocol !== -1 &&
+        load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER) !== protocol
+      )
+        return this.#closed()
       return this.#pushForeign(slot, prepared)
     } finally {
       table.unpin(slot)
@@ -262,11 +286,14 @@ export class ThreadRuntime implements Runtime {
 
   /** Under a pin. */
   #pushForeign(slot: number, prepared: PreparedBuffer): SendResult {
-    if (prepared.long !== null) return this.#writeForeign(slot, prepared.long, 0, prepared.long.length)
+    if (prepared.long !== null)
+      return this.#writeForeign(slot, prepared.long, 0, prepared.long.length)
     const refused = this.#refusal(slot, prepared.length)
     if (refused !== null) return refused
     const { sender, arena } = this.#parts
-    const encoding = prepared.encode(this.#parts.encoders[load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)])
+    const encoding = prepared.encode(
+      this.#parts.encoders[load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)],
+    )
     if (encoding === null) return this.#counted(false)
     if (encoding.length === 0) return 'queued'
     sender.charge(encoding.chunk, 1)
@@ -319,7 +346,10 @@ export class ThreadRuntime implements Runtime {
 
   #prepared(method: string, data: Sendable): PreparedBuffer | null {
     if (data instanceof PreparedBuffer && data.long === null) {
-      throw new OverlappedError('ERR_ARGUMENT', `${method}() was given a send buffer; it takes bytes, a string or a packet`)
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `${method}() was given a send buffer; it takes bytes, a string or a packet`,
+      )
     }
     const { bytes, start, length } = this.#bytesOf(method, data)
     return this.#buffers.copy(bytes, start, length)
@@ -335,18 +365,27 @@ export class ThreadRuntime implements Runtime {
       const bytes = Buffer.from(data, 'utf8')
       return { bytes, start: 0, length: bytes.length }
     }
-    throw new OverlappedError('ERR_ARGUMENT', `${method}() was given ${typeof data}; it takes bytes, a string or a packet`)
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `${method}() was given ${typeof data}; it takes bytes, a string or a packet`,
+    )
   }
 
   #protocol(listener: string): number {
     const index = this.#parts.names.indexOf(listener)
     if (index !== -1) return index
     const names = this.#parts.names.map((name) => `'${name}'`).join(', ')
-    throw new OverlappedError('ERR_ARGUMENT', `broadcast(): there is no listener '${listener}'; there are ${names}`)
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `broadcast(): there is no listener '${listener}'; there are ${names}`,
+    )
   }
 }
 
 function checkId(method: string, id: unknown): void {
   if (isSessionId(id)) return
-  throw new OverlappedError('ERR_ARGUMENT', `${method}() was given ${String(id)}; it takes a session id`)
+  throw new OverlappedError(
+    'ERR_ARGUMENT',
+    `${method}() was given ${String(id)}; it takes a session id`,
+  )
 }

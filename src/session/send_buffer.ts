@@ -35,7 +35,14 @@ export class PreparedBuffer implements SendBuffer {
   readonly #encodings: Encoding[] = []
 
   /** Takes over one reference on `chunk`, unless `long`. */
-  constructor(arena: Arena, sender: Sender<Outbox>, chunk: number, payloadAt: number, length: number, long: Uint8Array | null) {
+  constructor(
+    arena: Arena,
+    sender: Sender<Outbox>,
+    chunk: number,
+    payloadAt: number,
+    length: number,
+    long: Uint8Array | null,
+  ) {
     this.#arena = arena
     this.#sender = sender
     this.#chunk = chunk
@@ -113,13 +120,27 @@ export class BufferMaker {
   /** Copies [start, start + length) of `source`. Null: no chunk is free. */
   copy(source: Uint8Array, start: number, length: number): PreparedBuffer | null {
     if (length > this.payloadMax) {
-      return new PreparedBuffer(this.#arena, this.#sender, -1, 0, length, source.slice(start, start + length))
+      return new PreparedBuffer(
+        this.#arena,
+        this.#sender,
+        -1,
+        0,
+        length,
+        source.slice(start, start + length),
+      )
     }
     const at = this.#reserve(length)
     if (at === -1) return null
     if (source === this.#arena.bytes) source.copyWithin(at, start, start + length)
     else this.#arena.bytes.set(source.subarray(start, start + length), at)
-    return new PreparedBuffer(this.#arena, this.#sender, this.#sender.writer.chunk, at, length, null)
+    return new PreparedBuffer(
+      this.#arena,
+      this.#sender,
+      this.#sender.writer.chunk,
+      at,
+      length,
+      null,
+    )
   }
 
   /**
@@ -127,18 +148,29 @@ export class BufferMaker {
    */
   open(maxBytes: number): Reservation {
     if (this.#open !== null) {
-      throw new OverlappedError('ERR_OPEN_NESTED', 'open() was called while another reservation is open; close that first')
+      throw new OverlappedError(
+        'ERR_OPEN_NESTED',
+        'open() was called while another reservation is open; close that first',
+      )
     }
     if (!Number.isInteger(maxBytes) || maxBytes < 1 || maxBytes > this.payloadMax) {
-      throw new OverlappedError('ERR_ARGUMENT', `open(${maxBytes}): the size must be a whole number from 1 to ${this.payloadMax}`)
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `open(${maxBytes}): the size must be a whole number from 1 to ${this.payloadMax}`,
+      )
     }
     const at = this.#reserve(maxBytes)
-    if (at === -1) throw new OverlappedError('ERR_MEMORY_PLAN', 'open(): no chunk is free; arenaBytes is too small for what is queued')
+    if (at === -1)
+      throw new OverlappedError(
+        'ERR_MEMORY_PLAN',
+        'open(): no chunk is free; arenaBytes is too small for what is queued',
+      )
     const { writer } = this.#sender
     this.#open = new ReservationInPlace(this.#arena.aliasRange(at, maxBytes), (used) => {
       this.#open = null
       // Nobody has written behind it unless a send came between; then the rest of it stays unused.
-      if (writer.position === at + maxBytes + TRAILER_ROOM) writer.position = at + used + TRAILER_ROOM
+      if (writer.position === at + maxBytes + TRAILER_ROOM)
+        writer.position = at + used + TRAILER_ROOM
       return new PreparedBuffer(this.#arena, this.#sender, chunk, at, used, null)
     })
     const { chunk } = writer
@@ -174,14 +206,18 @@ class ReservationInPlace implements Reservation {
   }
 
   get bytes(): Uint8Array {
-    if (this.#closed) throw new OverlappedError('ERR_BUFFER_RELEASED', 'a reservation was used after close()')
+    if (this.#closed)
+      throw new OverlappedError('ERR_BUFFER_RELEASED', 'a reservation was used after close()')
     return this.#bytes
   }
 
   close(used: number): PreparedBuffer {
     const max = this.bytes.length
     if (!Number.isInteger(used) || used < 0 || used > max) {
-      throw new OverlappedError('ERR_ARGUMENT', `close(${used}): the bytes used must be a whole number from 0 to ${max}`)
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `close(${used}): the bytes used must be a whole number from 0 to ${max}`,
+      )
     }
     this.#closed = true
     return this.#finish(used)

@@ -99,11 +99,14 @@ export class LiveSession extends Outbox implements Session {
   }
 
   get tag(): number {
-    return this.state === SessionState.RELEASED ? 0 : load(this.#core.arena.words, this.at + SESSION_TAG)
+    return this.state === SessionState.RELEASED
+      ? 0
+      : load(this.#core.arena.words, this.at + SESSION_TAG)
   }
 
   set tag(value: number) {
-    if (this.state !== SessionState.RELEASED) store(this.#core.arena.words, this.at + SESSION_TAG, value)
+    if (this.state !== SessionState.RELEASED)
+      store(this.#core.arena.words, this.at + SESSION_TAG, value)
   }
 
   send(data: Sendable): SendResult {
@@ -123,7 +126,10 @@ export class LiveSession extends Outbox implements Session {
       return this.#sendBytes(scratch, 0, scratch.write(data, 0, 'utf8'))
     }
     if (data instanceof PreparedBuffer) return this.sendPrepared(data)
-    throw new OverlappedError('ERR_ARGUMENT', `send() was given ${typeof data}; it takes bytes, a string, a packet or a send buffer`)
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `send() was given ${typeof data}; it takes bytes, a string, a packet or a send buffer`,
+    )
   }
 
   #sendBytes(source: Uint8Array, start: number, length: number): SendResult {
@@ -143,7 +149,9 @@ export class LiveSession extends Outbox implements Session {
     }
     if (this.#isFull(length)) return this.#full()
     const block = receiveBufferBlock(packet.buffer)
-    return this.#queued(this.#core.sender.appendOwn(this, block, packet.frameStart, packet.frameEnd))
+    return this.#queued(
+      this.#core.sender.appendOwn(this, block, packet.frameStart, packet.frameEnd),
+    )
   }
 
   /** The caller has checked that it is not released. */

@@ -121,18 +121,18 @@ export class Arena {
   readonly memories: SharedMemories
   readonly #binding: Pick<Binding, 'aliasArena'>
 
-  constructor(
-    binding: Pick<Binding, 'aliasArena'>,
-    memories: SharedMemories,
-    thread: number,
-  ) {
+  constructor(binding: Pick<Binding, 'aliasArena'>, memories: SharedMemories, thread: number) {
     this.#binding = binding
     this.memories = memories
     this.thread = thread
     this.words = new Int32Array(memories.control)
     this.plan = readPlan(this.words)
     this.bytes = this.aliasRange(0, this.plan.arenaBytes)
-    this.buffer = Buffer.from(this.bytes.buffer as ArrayBuffer, this.bytes.byteOffset, this.plan.arenaBytes)
+    this.buffer = Buffer.from(
+      this.bytes.buffer as ArrayBuffer,
+      this.bytes.byteOffset,
+      this.plan.arenaBytes,
+    )
     this.counters = new Float64Array(
       memories.control,
       4 * this.plan.countersAt + 8 * thread * COUNTERS_STRIDE,

@@ -53,7 +53,12 @@ export class SessionTable {
     const { words } = this.#arena
     if (!release(words, at + SESSION_IO_COUNT)) return
     const owner = words[at + SESSION_OWNER]
-    push(words, this.#arena.threadAt(owner) + THREAD_RELEASE_HEAD, at + SESSION_RELEASE_LINK, slot + 1)
+    push(
+      words,
+      this.#arena.threadAt(owner) + THREAD_RELEASE_HEAD,
+      at + SESSION_RELEASE_LINK,
+      slot + 1,
+    )
     this.#waker.mark(owner)
   }
 }

@@ -68,7 +68,10 @@ export class WorkerHeap {
   free(offset: number, bytes: number): void {
     let unit = (offset - this.#base) / BLOCK_BYTES_MIN
     let order = 31 - Math.clz32(WorkerHeap.blockBytes(bytes))
-    assert(Number.isInteger(unit) && unit >= 0 && unit < this.#order.length, 'HEAP-1: a block of this heap')
+    assert(
+      Number.isInteger(unit) && unit >= 0 && unit < this.#order.length,
+      'HEAP-1: a block of this heap',
+    )
     assert(this.#order[unit] === USED, 'HEAP-2: a block is freed once')
     this.usedBytes -= 1 << order
     while (order < MAX_ORDER) {

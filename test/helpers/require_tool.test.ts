@@ -18,7 +18,7 @@ describe('requireTool', () => {
   })
 
   it('throws where nothing may be skipped', () => {
-    const env = { PATH: '/bin', OVERLAPPED_NO_SKIP: '1' }
+    const env = { PATH: '/bin', TESTS_SKIP_NOTHING: '1' }
     expect(() => requireTool('no-such-tool', 'apt-get install -y it', env)).toThrow(
       'no-such-tool is missing: apt-get install -y it',
     )

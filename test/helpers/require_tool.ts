@@ -1,12 +1,12 @@
 // What: whether a tool that a test needs is on PATH; where nothing may be skipped, an error if not.
-// Flow: scripts/test.mjs (OVERLAPPED_NO_SKIP in CI) -> this -> tests.
+// Flow: scripts/test.mjs (TESTS_SKIP_NOTHING in CI) -> this -> tests.
 // Thread: the test's.
 
 import { findTool } from '../../scripts/preflight.mjs'
 
 /**
  * For `describe.skipIf(!requireTool('nc', 'apt-get install -y netcat-openbsd'))`.
- * @throws where OVERLAPPED_NO_SKIP is set and the tool is missing.
+ * @throws where TESTS_SKIP_NOTHING is set and the tool is missing.
  */
 export function requireTool(
   name: string,
@@ -15,7 +15,7 @@ export function requireTool(
 ): boolean {
   if (findTool(name, env.PATH ?? '') !== undefined) return true
   const sentence = `${name} is missing: ${installHint}`
-  if (env.OVERLAPPED_NO_SKIP) throw new Error(sentence)
+  if (env.TESTS_SKIP_NOTHING) throw new Error(sentence)
   console.warn(`SKIPPED, ${sentence}`)
   return false
 }

@@ -73,6 +73,7 @@ describe('defaults', () => {
       receiveBufferSize: 16_384,
       maxGather: 64,
       completionBatch: 1024,
+      ioUringWithout: [],
       idleTimeout: 120_000,
       firstMessageTimeout: 0,
       closeTimeout: 5000,

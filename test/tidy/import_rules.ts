@@ -25,6 +25,19 @@ const below = (room: string): string[] => {
 }
 const everyLayer = LAYERS.flat()
 
+/** The CLI and the load client: users of the library, and handler modules of their own. */
+const above = [
+  'layout',
+  'assert',
+  'errors',
+  'framing',
+  'server',
+  'config',
+  'session/handler',
+  'type:session',
+  'index',
+]
+
 /**
  * What each room may import: a room, one file of a room (`server/options`), either one with the
  * prefix `type:` where only `import type` will do. Each room may import itself.
@@ -32,14 +45,14 @@ const everyLayer = LAYERS.flat()
 export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(everyLayer.map((room) => [room, below(room)])),
   // Options and the plan cross to the threads as data, so their types do.
-  workers: [...everyLayer, 'type:server/options', 'type:server/memory_plan'],
+  workers: [...everyLayer, 'type:server/options', 'type:server/boot'],
   config: ['layout', 'errors', 'framing', 'server/options'],
   // It reaches workers by URL only.
-  server: [...everyLayer, 'config/option_schema'],
+  server: [...everyLayer, 'config/option_schema', 'config/check_option'],
   index: [...everyLayer, 'server', 'config'],
-  cli: ['layout', 'assert', 'errors', 'server', 'config', 'type:session', 'index'],
-  'cli/main': ['layout', 'assert', 'errors', 'server', 'config', 'type:session', 'index', 'load'],
-  load: ['layout', 'assert', 'errors', 'server', 'config', 'type:session', 'index'],
+  cli: above,
+  'cli/main': [...above, 'load'],
+  load: above,
 }
 
 /** Native rooms from the bottom up: folders of native/, and addon.cc. */
