@@ -14,11 +14,15 @@ import { build, install, root } from './setup.mjs'
 const isCi = process.env.CI === 'true'
 const vitestArgs = process.argv.slice(2)
 
-/** Runs a command of node_modules or a script with its output shown; whether it succeeded. */
+/** Runs a command with its output shown; whether it succeeded. */
+function command(program, args, extraEnv) {
+  const env = { ...process.env, ...(isCi ? { TESTS_SKIP_NOTHING: '1' } : {}), ...extraEnv }
+  return spawnSync(program, args, { cwd: root, stdio: 'inherit', env }).status === 0
+}
+
+/** Runs a script of this package or of node_modules. */
 function node(path, ...args) {
-  const env = isCi ? { ...process.env, TESTS_SKIP_NOTHING: '1' } : process.env
-  const options = { cwd: root, stdio: 'inherit', env }
-  return spawnSync(process.execPath, [join(root, path), ...args], options).status === 0
+  return command(process.execPath, [join(root, path), ...args])
 }
 
 function check(isPassed) {
@@ -48,18 +52,18 @@ export function countReport(report, isSkipFailure) {
   return total
 }
 
-function vitest() {
+/** `run(args)` runs vitest with these arguments; whether it succeeded. */
+function vitest(run) {
   const folder = fs.mkdtempSync(join(tmpdir(), 'overlapped-test-'))
   const file = join(folder, 'report.json')
   try {
-    const isOk = node(
-      'node_modules/vitest/vitest.mjs',
+    const isOk = run([
+      join(root, 'node_modules/vitest/vitest.mjs'),
       'run',
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${file}`,
-      ...vitestArgs,
-    )
+    ])
     if (!fs.existsSync(file)) return check(false)
     const isSkipFailure = isCi && vitestArgs.length === 0
     const total = countReport(JSON.parse(fs.readFileSync(file, 'utf8')), isSkipFailure)
@@ -68,6 +72,28 @@ function vitest() {
     // An unhandled error, or no test at all, fails the run without failing a test.
     if (!isOk && total.failed === 0) total.failed = 1
     return total
+  } finally {
+    fs.rmSync(folder, { recursive: true })
+  }
+}
+
+/** The end-to-end tests once more, as a container runs them: under a filter that denies io_uring. */
+function vitestWithoutUring() {
+  const folder = fs.mkdtempSync(join(tmpdir(), 'overlapped-deny-'))
+  const deny = join(folder, 'deny_io_uring')
+  try {
+    const isBuilt = command(process.env.CC || 'cc', [
+      '-O1',
+      '-o',
+      deny,
+      'test/native/deny_io_uring.c',
+    ])
+    if (!isBuilt) return check(false)
+    return vitest((args) =>
+      command(deny, [process.execPath, ...args, '--project', 'e2e'], {
+        TESTS_IO_URING_DENIED: '1',
+      }),
+    )
   } finally {
     fs.rmSync(folder, { recursive: true })
   }
@@ -83,7 +109,13 @@ const steps = [
     run: () => check(node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json')),
   },
   { name: 'build', isGate: true, run: () => check(build() === 0) },
-  { name: 'vitest', run: vitest },
+  {
+    name: 'vitest',
+    run: () => vitest((args) => command(process.execPath, [...args, ...vitestArgs])),
+  },
+  ...(vitestArgs.length > 0
+    ? []
+    : [{ name: 'vitest e2e, io_uring denied', run: vitestWithoutUring }]),
 ]
 
 function main() {

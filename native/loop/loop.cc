@@ -147,6 +147,9 @@ void Loop::run() {
       if (uv_backend_timeout(uv_) == 0) break;
     }
   }
+  int64_t now = base::now_ns();
+  shared::count(counters_, layout::Counter::kBusyNs, static_cast<double>(now - awake_since_ns_));
+  awake_since_ns_ = now;
   // libuv's own poll must not block, it is deaf to the driver.
   if (!ended_) uv_idle_start(idle_, on_idle);
 }

@@ -70,16 +70,10 @@ export class Dispatcher {
     core.buffers.retain(buffer)
     if (session.state === SessionState.OPEN) {
       if (session.paused || session.held !== null)
-        this.#hold(session, buffer, start, start + length)
+        core.lifecycle.hold(session, start, start + length)
       else this.#readers[session.protocol].read(session, buffer, start, start + length)
     }
     core.buffers.release(buffer)
-  }
-
-  #hold(session: LiveSession, buffer: number, start: number, end: number): void {
-    this.#core.buffers.retain(buffer)
-    session.held ??= []
-    session.held.push({ buffer, start, end })
   }
 
   #other(session: LiveSession, kind: number, at: number): void {
@@ -115,14 +109,14 @@ export class Dispatcher {
       if (held === null || session.paused) continue
       // Emptied first: what the handler pauses again is held anew, behind nothing.
       session.held = null
-      for (let i = 0; i < held.length; i++) {
-        const { buffer, start, end } = held[i]
+      for (const block of held) {
+        const end = block.at + block.length
         if (session.paused) {
-          this.#hold(session, buffer, start, end)
+          this.#core.lifecycle.hold(session, block.at, end)
         } else if (session.state === SessionState.OPEN) {
-          this.#readers[session.protocol].read(session, buffer, start, end)
+          this.#readers[session.protocol].read(session, -1, block.at, end)
         }
-        this.#core.buffers.release(buffer)
+        this.#core.lifecycle.freeHeld(block)
       }
       if (session.held === null) this.#core.lifecycle.heldDone(session)
     }

@@ -8,7 +8,7 @@ import type { Core, Protocol } from '../session/core.ts'
 import type { LiveSession } from '../session/session.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
 
-/** Reads [start, end) of the arena, which lie in a receive buffer. */
+/** Reads [start, end) of the arena, which lie in a receive buffer; -1: in memory that is used again at once. */
 export interface FrameReader {
   read(session: LiveSession, buffer: number, start: number, end: number): void
 }
@@ -35,7 +35,7 @@ abstract class Reader implements FrameReader {
 
   abstract read(session: LiveSession, buffer: number, start: number, end: number): void
 
-  /** Hands a message to the handler. `buffer` is -1 when the frame was copied together. */
+  /** Hands a message to the handler. `buffer` is -1 when it lies in none. */
   protected deliver(
     session: LiveSession,
     buffer: number,
@@ -65,17 +65,11 @@ abstract class Reader implements FrameReader {
   }
 
   /** Whether reading may go on; if the handler paused the session, the rest is held for resume(). */
-  protected goesOn(session: LiveSession, buffer: number, start: number, end: number): boolean {
+  protected goesOn(session: LiveSession, start: number, end: number): boolean {
     if (session.state !== SessionState.OPEN) return false
     if (!session.paused) return true
-    if (start < end) this.hold(session, buffer, start, end)
+    if (start < end) this.core.lifecycle.hold(session, start, end)
     return false
-  }
-
-  hold(session: LiveSession, buffer: number, start: number, end: number): void {
-    this.core.buffers.retain(buffer)
-    session.held ??= []
-    session.held.push({ buffer, start, end })
   }
 
   /** Appends bytes to the partial frame, whose memory grows with what was received. False: no memory, session gone. */
@@ -139,7 +133,7 @@ class LengthPrefixReader extends Reader {
     let at = start
     if (session.partialLength > 0) {
       at = this.#finishPartial(session, at, end)
-      if (at === -1 || !this.goesOn(session, buffer, at, end)) return
+      if (at === -1 || !this.goesOn(session, at, end)) return
     }
     const headerBytes = this.#headerBytes
     while (end - at >= headerBytes) {
@@ -153,7 +147,7 @@ class LengthPrefixReader extends Reader {
       this.deliver(session, buffer, at, at + headerBytes, frameEnd, frameEnd)
       at = frameEnd
       if (session.paused || session.state !== SessionState.OPEN) {
-        this.goesOn(session, buffer, at, end)
+        this.goesOn(session, at, end)
         return
       }
     }
@@ -258,7 +252,7 @@ class DelimiterReader extends Reader {
         frameStart = at + 1
       }
       if (session.paused || session.state !== SessionState.OPEN) {
-        this.goesOn(session, buffer, frameStart, end)
+        this.goesOn(session, frameStart, end)
         return
       }
     }

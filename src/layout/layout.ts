@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 1423217377
+export const LAYOUT_HASH = -28323253
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -405,9 +405,45 @@ export const Counter = {
   HANDLER_ERRORS: 30,
   /** Slots whose generations are used up. */
   SLOTS_RETIRED: 31,
+  /** Sessions that ended so: It has not ended. */
+  ENDED_NONE: 32,
+  /** Sessions that ended so: The peer ended its stream. */
+  ENDED_PEER_CLOSED: 33,
+  /** Sessions that ended so: The peer reset the connection. */
+  ENDED_PEER_RESET: 34,
+  /** Sessions that ended so: session.close() or runtime.close(). */
+  ENDED_LOCAL_CLOSE: 35,
+  /** Sessions that ended so: session.terminate(). */
+  ENDED_LOCAL_TERMINATE: 36,
+  /** Sessions that ended so: onConnectionRequest returned false. */
+  ENDED_REFUSED: 37,
+  /** Sessions that ended so: maxSessions sessions were open. */
+  ENDED_TABLE_FULL: 38,
+  /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
+  ENDED_FRAME_TOO_LONG: 39,
+  /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
+  ENDED_FRAME_INVALID: 40,
+  /** Sessions that ended so: The handler threw or rejected. */
+  ENDED_HANDLER_ERROR: 41,
+  /** Sessions that ended so: Nothing was received for idleTimeout. */
+  ENDED_IDLE_TIMEOUT: 42,
+  /** Sessions that ended so: No message came within firstMessageTimeout. */
+  ENDED_FIRST_MESSAGE_TIMEOUT: 43,
+  /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
+  ENDED_CLOSE_TIMEOUT: 44,
+  /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
+  ENDED_OVERFLOW: 45,
+  /** Sessions that ended so: The server stopped. */
+  ENDED_SERVER_STOP: 46,
+  /** Sessions that ended so: The worker that owned the session ended. */
+  ENDED_WORKER_LOST: 47,
+  /** Sessions that ended so: The outbound connection was not made. */
+  ENDED_CONNECT_FAILED: 48,
+  /** Sessions that ended so: The system reported an error that has no reason of its own. */
+  ENDED_IO_ERROR: 49,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 32
+export const COUNTER_COUNT = 50
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -442,6 +478,24 @@ export const COUNTER_NAMES: readonly string[] = [
   'openAbandoned',
   'handlerErrors',
   'slotsRetired',
+  'endedNone',
+  'endedPeerClosed',
+  'endedPeerReset',
+  'endedLocalClose',
+  'endedLocalTerminate',
+  'endedRefused',
+  'endedTableFull',
+  'endedFrameTooLong',
+  'endedFrameInvalid',
+  'endedHandlerError',
+  'endedIdleTimeout',
+  'endedFirstMessageTimeout',
+  'endedCloseTimeout',
+  'endedOverflow',
+  'endedServerStop',
+  'endedWorkerLost',
+  'endedConnectFailed',
+  'endedIoError',
 ]
 
 /** Codes of OverlappedError. */

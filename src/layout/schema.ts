@@ -397,6 +397,30 @@ export const structs: readonly Struct[] = [
   },
 ]
 
+const closeReasons: Enum['members'] = [
+  ['NONE', 'It has not ended.'],
+  ['PEER_CLOSED', 'The peer ended its stream.'],
+  ['PEER_RESET', 'The peer reset the connection.'],
+  ['LOCAL_CLOSE', 'session.close() or runtime.close().'],
+  ['LOCAL_TERMINATE', 'session.terminate().'],
+  ['REFUSED', 'onConnectionRequest returned false.'],
+  ['TABLE_FULL', 'maxSessions sessions were open.'],
+  ['FRAME_TOO_LONG', 'A frame announced, or grew to, more than maxPayloadLength.'],
+  ['FRAME_INVALID', 'A header that cannot be: a length below the header it includes.'],
+  ['HANDLER_ERROR', 'The handler threw or rejected.'],
+  ['IDLE_TIMEOUT', 'Nothing was received for idleTimeout.'],
+  ['FIRST_MESSAGE_TIMEOUT', 'No message came within firstMessageTimeout.'],
+  ['CLOSE_TIMEOUT', 'The peer did not end its stream within closeTimeout.'],
+  [
+    'OVERFLOW',
+    'The memory for unsent bytes or partial frames ran out and this session held the most.',
+  ],
+  ['SERVER_STOP', 'The server stopped.'],
+  ['WORKER_LOST', 'The worker that owned the session ended.'],
+  ['CONNECT_FAILED', 'The outbound connection was not made.'],
+  ['IO_ERROR', 'The system reported an error that has no reason of its own.'],
+]
+
 export const enums: readonly Enum[] = [
   {
     name: 'CompletionKind',
@@ -476,29 +500,7 @@ export const enums: readonly Enum[] = [
     name: 'CloseReason',
     doc: 'Why a session ended: given to onLeave, counted per reason.',
     first: 0,
-    members: [
-      ['NONE', 'It has not ended.'],
-      ['PEER_CLOSED', 'The peer ended its stream.'],
-      ['PEER_RESET', 'The peer reset the connection.'],
-      ['LOCAL_CLOSE', 'session.close() or runtime.close().'],
-      ['LOCAL_TERMINATE', 'session.terminate().'],
-      ['REFUSED', 'onConnectionRequest returned false.'],
-      ['TABLE_FULL', 'maxSessions sessions were open.'],
-      ['FRAME_TOO_LONG', 'A frame announced, or grew to, more than maxPayloadLength.'],
-      ['FRAME_INVALID', 'A header that cannot be: a length below the header it includes.'],
-      ['HANDLER_ERROR', 'The handler threw or rejected.'],
-      ['IDLE_TIMEOUT', 'Nothing was received for idleTimeout.'],
-      ['FIRST_MESSAGE_TIMEOUT', 'No message came within firstMessageTimeout.'],
-      ['CLOSE_TIMEOUT', 'The peer did not end its stream within closeTimeout.'],
-      [
-        'OVERFLOW',
-        'The memory for unsent bytes or partial frames ran out and this session held the most.',
-      ],
-      ['SERVER_STOP', 'The server stopped.'],
-      ['WORKER_LOST', 'The worker that owned the session ended.'],
-      ['CONNECT_FAILED', 'The outbound connection was not made.'],
-      ['IO_ERROR', 'The system reported an error that has no reason of its own.'],
-    ],
+    members: closeReasons,
   },
   {
     name: 'Counter',
@@ -537,6 +539,9 @@ export const enums: readonly Enum[] = [
       ['OPEN_ABANDONED', 'Reservations left open at the end of a turn.'],
       ['HANDLER_ERRORS', 'Errors that handlers threw or rejected with.'],
       ['SLOTS_RETIRED', 'Slots whose generations are used up.'],
+      ...closeReasons.map(
+        ([name, doc]) => [`ENDED_${name}`, `Sessions that ended so: ${doc}`] as const,
+      ),
     ],
   },
 ]

@@ -108,13 +108,19 @@ function counterRow(name: string, now: Counters, before: Counters, seconds: numb
   ])
 }
 
+interface Table {
+  /** What is shown from now on is of this phase. */
+  readonly begin: (phase: string) => void
+  readonly stop: () => void
+}
+
 /** Shows what the server's threads do, until `stop()`. */
-function showTable(server: Server): { phase: string; readonly stop: () => void } {
+function showTable(server: Server): Table {
   const isTerminal = process.stdout.isTTY === true
   let before = server.monitor.snapshot()
   let beforeMs = performance.now()
   let linesShown = 0
-  const shown = { phase: '', stop: () => clearInterval(timer) }
+  let title = ''
   const draw = () => {
     const now = server.monitor.snapshot()
     const nowMs = performance.now()
@@ -123,8 +129,8 @@ function showTable(server: Server): { phase: string; readonly stop: () => void }
       before.threads.find((thread) => thread.name === name)?.counters ?? {}
     const workers = now.threads.filter(({ name }) => name.startsWith('worker'))
     const lines = [
-      shown.phase,
-      tableRow(COLUMNS.map(([title]) => title)),
+      title,
+      tableRow(COLUMNS.map(([column]) => column)),
       ...workers.map(({ name, counters }) =>
         counterRow(name, counters, countersBefore(name), seconds),
       ),
@@ -137,8 +143,16 @@ function showTable(server: Server): { phase: string; readonly stop: () => void }
     before = now
     beforeMs = nowMs
   }
-  const timer = setInterval(draw, isTerminal ? LIVE_INTERVAL_MS : LOG_INTERVAL_MS)
-  return shown
+  let timer: NodeJS.Timeout | undefined
+  const stop = () => clearInterval(timer)
+  const begin = (phase: string) => {
+    stop()
+    title = phase
+    before = server.monitor.snapshot()
+    beforeMs = performance.now()
+    timer = setInterval(draw, isTerminal ? LIVE_INTERVAL_MS : LOG_INTERVAL_MS)
+  }
+  return { begin, stop }
 }
 
 // --- the load ----------------------------------------------------------------------------------
@@ -210,7 +224,7 @@ async function runDemo(plan: DemoPlan): Promise<number> {
   const table = showTable(server)
   const run = async (mode: 'echo' | 'broadcast', connections: number, duration: number) => {
     const { host, port } = listeners.find(({ name }) => name === mode) as (typeof listeners)[0]
-    table.phase = `${mode}: ${connections} clients, ${MESSAGE_BYTES} bytes, depth ${DEPTH}`
+    table.begin(`${mode}: ${connections} clients, ${MESSAGE_BYTES} bytes, depth ${DEPTH}`)
     const load = { host, port, mode, connections, duration, depth: DEPTH, size: MESSAGE_BYTES }
     running = startLoad({ ...load, driver: plan.driver })
     return running.outcome

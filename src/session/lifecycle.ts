@@ -27,10 +27,11 @@ import type { SenderEvents } from '../outbound/sender.ts'
 import { add, store, sub } from '../shared/atomics.ts'
 import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
+import { WorkerHeap } from '../shared/worker_heap.ts'
 import type { Core, Protocol } from './core.ts'
 import type { CloseReasonName, ConnectOptions, Session } from './handler.ts'
 import { Registry } from './registry.ts'
-import { LiveSession, Receiving } from './session.ts'
+import { type Held, LiveSession, Receiving } from './session.ts'
 
 interface Connecting {
   readonly resolve: (session: Session) => void
@@ -42,8 +43,6 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   readonly registry: Registry
   /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
   readonly resumed: LiveSession[] = []
-  /** Sessions that ended, by CloseReason. */
-  readonly closedByReason = new Float64Array(CLOSE_REASON_NAMES.length)
   stopping = false
   readonly #core: Core
   /** Sessions whose count fell to 0 and whose onLeave is due. */
@@ -74,7 +73,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (slot === -1) {
       core.submissions.refuse(token)
       sub(core.arena.words, this.#assignedAt, 1)
-      this.closedByReason[reason === CloseReason.NONE ? CloseReason.TABLE_FULL : reason]++
+      this.#countEnd(reason === CloseReason.NONE ? CloseReason.TABLE_FULL : reason)
       return
     }
     const session = this.#make(slot, protocol)
@@ -410,7 +409,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   #dropHeld(session: LiveSession): void {
     if (session.held === null) return
-    for (const { buffer } of session.held) this.#core.buffers.release(buffer)
+    for (const held of session.held) this.freeHeld(held)
     session.held = null
     if (session.endStatus === -1) return
     const status = session.endStatus as IoStatus
@@ -449,7 +448,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const core = this.#core
     assert(!session.sending, 'IOCOUNT-4: at count 0 nothing is queued and the flag is free')
     this.#to(session, SessionState.RELEASED, CloseReason.IO_ERROR)
-    this.closedByReason[session.closeReason]++
+    this.#countEnd(session.closeReason)
     this.freePartial(session)
     this.#dropHeld(session)
     if (session.joined) {
@@ -469,10 +468,35 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     core.submissions.close(session.slot, session.generation, session.resetOnClose)
   }
 
+  #countEnd(reason: CloseReason): void {
+    this.#core.counters[Counter.ENDED_NONE + reason]++
+  }
+
   /** The handle is closed: the slot can hold another session. */
   closed(session: LiveSession): void {
     if (this.registry.free(session)) sub(this.#core.arena.words, this.#assignedAt, 1)
     if (this.stopping && this.registry.live.length === 0) this.#onEmpty?.()
+  }
+
+  freeHeld(held: Held): void {
+    this.#core.heap.free(held.at, held.capacity)
+  }
+
+  /**
+   * Keeps received bytes of a paused session for resume(). They are copied: a receive buffer that waited for
+   * the user would be missing to everybody else.
+   */
+  hold(session: LiveSession, start: number, end: number): void {
+    const { heap, arena } = this.#core
+    const capacity = WorkerHeap.blockBytes(end - start)
+    const at = heap.allocate(capacity)
+    if (at === -1) {
+      this.terminate(session, CloseReason.OVERFLOW)
+      return
+    }
+    arena.bytes.copyWithin(at, start, end)
+    session.held ??= []
+    session.held.push({ at, capacity, length: end - start })
   }
 
   freePartial(session: LiveSession): void {

@@ -26,11 +26,11 @@ export const Receiving = {
 } as const
 export type Receiving = (typeof Receiving)[keyof typeof Receiving]
 
-/** Received bytes that wait for resume(); the receive buffer is held. */
+/** A heap block with received bytes that wait for resume(). */
 export interface Held {
-  readonly buffer: number
-  readonly start: number
-  readonly end: number
+  readonly at: number
+  readonly capacity: number
+  readonly length: number
 }
 
 /** Strings are turned into bytes here; a longer one gets memory of its own. */

@@ -6,6 +6,7 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { createServer, lengthPrefix, type Server } from 'overlapped'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { drivers } from '../helpers/drivers.ts'
 
 const APIS = ['microtask', 'timer', 'immediate', 'tick', 'fs', 'fetch', 'port']
 const LOAD_CONNECTIONS = 64
@@ -41,7 +42,7 @@ class Client {
   }
 }
 
-describe.each(['io_uring', 'epoll'] as const)('%s', (driver) => {
+describe.each(drivers)('%s', (driver) => {
   let http: HttpServer
   let server: Server
   let port = 0

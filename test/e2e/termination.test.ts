@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { drivers } from '../helpers/drivers.ts'
 
 const fixture = fileURLToPath(new URL('./fixtures_exit.mjs', import.meta.url))
 const cli = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
@@ -41,7 +42,7 @@ function cpuTicks(pid: number): number {
   return Number(fields[11]) + Number(fields[12])
 }
 
-describe.each(['io_uring', 'epoll'] as const)('%s', (driver) => {
+describe.each(drivers)('%s', (driver) => {
   it.each([0, 1, 5, 20, 50])('process.exit after %d ms of load is clean', async (afterMs) => {
     expect(await run(driver, 'process-exit', String(afterMs))).toEqual({
       code: 0,

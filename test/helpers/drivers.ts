@@ -1,0 +1,27 @@
+// What: the drivers that the tests of this process run on.
+// Flow: scripts/test.mjs (which also runs the e2e tests where io_uring is denied) -> this -> tests.
+// Thread: the test's.
+
+import { loadBinding } from '../../src/binding.ts'
+
+export type Driver = 'io_uring' | 'epoll'
+
+/** Set by scripts/test.mjs for the run under a filter that denies io_uring. */
+const denied = process.env.TESTS_IO_URING_DENIED === '1'
+
+function usableDrivers(): readonly Driver[] {
+  const { reason } = loadBinding().probeUring()
+  if (denied) {
+    if (reason === '') throw new Error('this run is meant to have io_uring denied, but it works')
+    return ['epoll']
+  }
+  if (reason === '') return ['io_uring', 'epoll']
+  if (process.env.TESTS_SKIP_NOTHING === '1')
+    throw new Error(`io_uring cannot be tested: ${reason}`)
+  console.warn(`SKIPPED: every test on io_uring, because ${reason}`)
+  return ['epoll']
+}
+
+export const drivers = usableDrivers()
+/** Whether this is the run in which io_uring is denied. */
+export const ioUringDenied = denied

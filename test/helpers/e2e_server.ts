@@ -1,0 +1,114 @@
+// What: starts servers for end-to-end tests, collects what their handlers report, stops them again.
+// Flow: tests -> this -> the built package -> handlers -> runtime.post('main', ...) -> this -> tests.
+// Thread: the test's.
+
+import { createServer, type Server, type ServerOptions } from 'overlapped'
+import { afterEach } from 'vitest'
+
+/** How long a condition may take to come true; nothing passes because of it. */
+const PATIENCE_MS = 20_000
+/** How often a condition is looked at. */
+const LOOK_EVERY_MS = 2
+
+/** What a handler posts to main. */
+export interface Report {
+  readonly type: string
+  /** Thread that posted it. */
+  readonly from: string
+  readonly [field: string]: unknown
+}
+
+/** Resolves with the first truthy value of `look`; rejects, naming `what`, when none comes. */
+export async function until<T>(what: string, look: () => T): Promise<NonNullable<T>> {
+  const end = Date.now() + PATIENCE_MS
+  for (;;) {
+    const seen = look()
+    if (seen) return seen
+    if (Date.now() > end) throw new Error(`waited in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
+}
+
+export class TestServer {
+  readonly server: Server
+  /** In the order of arrival, which is the order of posting for each thread. */
+  readonly reports: Report[] = []
+
+  constructor(options: ServerOptions) {
+    this.server = createServer({ workers: 1, arenaBytes: 64 * 2 ** 20, ...options })
+    this.server.on('message', (message, from) => {
+      this.reports.push({ ...(message as object), from } as Report)
+    })
+  }
+
+  /** Port of a listener; of the first one without a name. */
+  port(name?: string): number {
+    const { listeners } = this.server.info()
+    const found = listeners.find((listener) => name === undefined || listener.name === name)
+    if (found === undefined) throw new Error(`there is no listener '${name}'`)
+    return found.port
+  }
+
+  /** Reports of a type whose fields are these. */
+  seen(type: string, fields: Readonly<Record<string, unknown>> = {}): Report[] {
+    const wanted = Object.entries(fields)
+    return this.reports.filter(
+      (report) => report.type === type && wanted.every(([key, value]) => report[key] === value),
+    )
+  }
+
+  /** The nth report of a type with these fields, when it has come. */
+  next(type: string, fields: Readonly<Record<string, unknown>> = {}, nth = 0): Promise<Report> {
+    return until(`report ${nth} ${type} ${JSON.stringify(fields)}`, () => {
+      return this.seen(type, fields)[nth]
+    })
+  }
+
+  until<T>(what: string, look: () => T): Promise<NonNullable<T>> {
+    return until(what, look)
+  }
+
+  /** A counter, summed over the threads. */
+  count(name: string): number {
+    const value = this.server.monitor.snapshot().totals[name]
+    if (value === undefined) throw new Error(`there is no counter '${name}'`)
+    return value
+  }
+
+  /** Has a handler's onMessage do something. */
+  tell(message: unknown, worker = 'worker1'): void {
+    this.server.post(worker, message)
+  }
+
+  stop(drainTimeout = 10_000): Promise<void> {
+    return this.server.stop({ drainTimeout })
+  }
+}
+
+const running: TestServer[] = []
+
+/** A listening server, which afterEach stops. */
+export async function startServer(options: ServerOptions): Promise<TestServer> {
+  const test = await listenOnly(options)
+  running.push(test)
+  return test
+}
+
+/** A listening server that the caller stops. */
+export async function listenOnly(options: ServerOptions): Promise<TestServer> {
+  const test = new TestServer(options)
+  await test.server.listen()
+  return test
+}
+
+/** URL of a handler module of these tests. */
+export function handler(name: string): URL {
+  return new URL(`../e2e/handlers/${name}.mjs`, import.meta.url)
+}
+
+/** To be called once by a test file: what startServer started is stopped after each test. */
+export function stopAfterEach(): void {
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((test) => test.stop(0)))
+  })
+}
