@@ -3,18 +3,17 @@
 // Thread: the one that was started.
 
 import { OverlappedError } from '../src/errors.ts'
-import type { FromWorker, WorkerBoot } from '../src/server/boot.ts'
+import type { WorkerBoot, WorkerFailure } from '../src/server/boot.ts'
 import { runIoWorker } from './io.ts'
 
-/** Runs until the server stops. A start that fails is reported by message, because a rejection loses the code. */
-export default async function boot(data: WorkerBoot): Promise<void> {
-  const tell = (message: FromWorker) => data.port.postMessage(message)
+/** Runs until the server stops. A failure is returned, because a rejection would lose its code. */
+export default async function boot(data: WorkerBoot): Promise<WorkerFailure | undefined> {
   try {
-    await runIoWorker(data, tell)
+    await runIoWorker(data, (message) => data.port.postMessage(message))
+    return undefined
   } catch (error) {
     const code = error instanceof OverlappedError ? error.code : ''
-    tell({ type: 'failed', code, message: error instanceof Error ? error.message : String(error) })
-    throw error
+    return { code, message: error instanceof Error ? error.message : String(error) }
   } finally {
     data.port.close()
   }

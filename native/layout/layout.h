@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -28323253;
+inline constexpr int32_t kLayoutHash = 1958460624;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -313,29 +313,30 @@ enum class Counter : int32_t {
   kFlagContended = 25,  // Send flags found held.
   kCasRetries = 26,  // Compare-exchanges that had to be repeated.
   kBuffersStarved = 27,  // Times receiving stopped because no receive buffer was free.
-  kFramesCopied = 28,  // Frames that straddled receive buffers and were copied together.
-  kOpenAbandoned = 29,  // Reservations left open at the end of a turn.
-  kHandlerErrors = 30,  // Errors that handlers threw or rejected with.
-  kSlotsRetired = 31,  // Slots whose generations are used up.
-  kEndedNone = 32,  // Sessions that ended so: It has not ended.
-  kEndedPeerClosed = 33,  // Sessions that ended so: The peer ended its stream.
-  kEndedPeerReset = 34,  // Sessions that ended so: The peer reset the connection.
-  kEndedLocalClose = 35,  // Sessions that ended so: session.close() or runtime.close().
-  kEndedLocalTerminate = 36,  // Sessions that ended so: session.terminate().
-  kEndedRefused = 37,  // Sessions that ended so: onConnectionRequest returned false.
-  kEndedTableFull = 38,  // Sessions that ended so: maxSessions sessions were open.
-  kEndedFrameTooLong = 39,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
-  kEndedFrameInvalid = 40,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
-  kEndedHandlerError = 41,  // Sessions that ended so: The handler threw or rejected.
-  kEndedIdleTimeout = 42,  // Sessions that ended so: Nothing was received for idleTimeout.
-  kEndedFirstMessageTimeout = 43,  // Sessions that ended so: No message came within firstMessageTimeout.
-  kEndedCloseTimeout = 44,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
-  kEndedOverflow = 45,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
-  kEndedServerStop = 46,  // Sessions that ended so: The server stopped.
-  kEndedWorkerLost = 47,  // Sessions that ended so: The worker that owned the session ended.
-  kEndedConnectFailed = 48,  // Sessions that ended so: The outbound connection was not made.
-  kEndedIoError = 49,  // Sessions that ended so: The system reported an error that has no reason of its own.
+  kQueueOverflows = 28,  // Times the kernel held completions back because its queue was full (io_uring).
+  kFramesCopied = 29,  // Frames that straddled receive buffers and were copied together.
+  kOpenAbandoned = 30,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 31,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 32,  // Slots whose generations are used up.
+  kEndedNone = 33,  // Sessions that ended so: It has not ended.
+  kEndedPeerClosed = 34,  // Sessions that ended so: The peer ended its stream.
+  kEndedPeerReset = 35,  // Sessions that ended so: The peer reset the connection.
+  kEndedLocalClose = 36,  // Sessions that ended so: session.close() or runtime.close().
+  kEndedLocalTerminate = 37,  // Sessions that ended so: session.terminate().
+  kEndedRefused = 38,  // Sessions that ended so: onConnectionRequest returned false.
+  kEndedTableFull = 39,  // Sessions that ended so: maxSessions sessions were open.
+  kEndedFrameTooLong = 40,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
+  kEndedFrameInvalid = 41,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
+  kEndedHandlerError = 42,  // Sessions that ended so: The handler threw or rejected.
+  kEndedIdleTimeout = 43,  // Sessions that ended so: Nothing was received for idleTimeout.
+  kEndedFirstMessageTimeout = 44,  // Sessions that ended so: No message came within firstMessageTimeout.
+  kEndedCloseTimeout = 45,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
+  kEndedOverflow = 46,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
+  kEndedServerStop = 47,  // Sessions that ended so: The server stopped.
+  kEndedWorkerLost = 48,  // Sessions that ended so: The worker that owned the session ended.
+  kEndedConnectFailed = 49,  // Sessions that ended so: The outbound connection was not made.
+  kEndedIoError = 50,  // Sessions that ended so: The system reported an error that has no reason of its own.
 };
-inline constexpr int32_t kCounterCount = 50;
+inline constexpr int32_t kCounterCount = 51;
 
 }  // namespace layout

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -28323253
+export const LAYOUT_HASH = 1958460624
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -397,53 +397,55 @@ export const Counter = {
   CAS_RETRIES: 26,
   /** Times receiving stopped because no receive buffer was free. */
   BUFFERS_STARVED: 27,
+  /** Times the kernel held completions back because its queue was full (io_uring). */
+  QUEUE_OVERFLOWS: 28,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 28,
+  FRAMES_COPIED: 29,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 29,
+  OPEN_ABANDONED: 30,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 30,
+  HANDLER_ERRORS: 31,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 31,
+  SLOTS_RETIRED: 32,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 32,
+  ENDED_NONE: 33,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 33,
+  ENDED_PEER_CLOSED: 34,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 34,
+  ENDED_PEER_RESET: 35,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 35,
+  ENDED_LOCAL_CLOSE: 36,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 36,
+  ENDED_LOCAL_TERMINATE: 37,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 37,
+  ENDED_REFUSED: 38,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 38,
+  ENDED_TABLE_FULL: 39,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 39,
+  ENDED_FRAME_TOO_LONG: 40,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 40,
+  ENDED_FRAME_INVALID: 41,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 41,
+  ENDED_HANDLER_ERROR: 42,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 42,
+  ENDED_IDLE_TIMEOUT: 43,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 43,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 44,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 44,
+  ENDED_CLOSE_TIMEOUT: 45,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 45,
+  ENDED_OVERFLOW: 46,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 46,
+  ENDED_SERVER_STOP: 47,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 47,
+  ENDED_WORKER_LOST: 48,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 48,
+  ENDED_CONNECT_FAILED: 49,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 49,
+  ENDED_IO_ERROR: 50,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 50
+export const COUNTER_COUNT = 51
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -474,6 +476,7 @@ export const COUNTER_NAMES: readonly string[] = [
   'flagContended',
   'casRetries',
   'buffersStarved',
+  'queueOverflows',
   'framesCopied',
   'openAbandoned',
   'handlerErrors',

@@ -535,6 +535,10 @@ export const enums: readonly Enum[] = [
       ['FLAG_CONTENDED', 'Send flags found held.'],
       ['CAS_RETRIES', 'Compare-exchanges that had to be repeated.'],
       ['BUFFERS_STARVED', 'Times receiving stopped because no receive buffer was free.'],
+      [
+        'QUEUE_OVERFLOWS',
+        'Times the kernel held completions back because its queue was full (io_uring).',
+      ],
       ['FRAMES_COPIED', 'Frames that straddled receive buffers and were copied together.'],
       ['OPEN_ABANDONED', 'Reservations left open at the end of a turn.'],
       ['HANDLER_ERRORS', 'Errors that handlers threw or rejected with.'],

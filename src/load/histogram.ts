@@ -5,16 +5,22 @@
 /** Steps per power of two as bits: 32, so that a percentile is within 3 % of the true one. */
 const STEP_BITS = 5
 const STEPS = 2 ** STEP_BITS
-/** Values are 32-bit counts of 100 ns: 0.1 µs to 429 s. */
+/** Values are 31-bit counts of 100 ns: 0.1 µs to 214 s. V8 passes such an integer without a box. */
 const UNITS_PER_MS = 10_000
-const UNITS_MAX = 2 ** 32 - 1
-const BUCKETS = (32 - STEP_BITS + 1) * STEPS
+const UNITS_MAX = 2 ** 31 - 1
+const BUCKETS = (31 - STEP_BITS + 1) * STEPS
+
+/** Milliseconds as add() takes them; negative ones are 0, longer ones the longest there is. */
+export function latencyUnits(ms: number): number {
+  return Math.max(0, Math.min(Math.round(ms * UNITS_PER_MS), UNITS_MAX)) | 0
+}
 
 /** A histogram as it crosses threads. */
 export interface HistogramData {
   readonly buckets: Float64Array
   readonly count: number
-  readonly maxMs: number
+  /** The largest value, in units. */
+  readonly max: number
 }
 
 function bucketOf(units: number): number {
@@ -30,11 +36,11 @@ function middleOf(bucket: number): number {
   return (bucket - shift * STEPS) * 2 ** shift + (2 ** shift - 1) / 2
 }
 
-/** Milliseconds in, milliseconds out; its size never changes. */
+/** latencyUnits() in, milliseconds out; its size never changes. */
 export class Histogram {
   readonly #buckets = new Float64Array(BUCKETS)
   #count = 0
-  #maxMs = 0
+  #max = 0
 
   get count(): number {
     return this.#count
@@ -42,36 +48,34 @@ export class Histogram {
 
   /** The largest value, exactly. */
   get maxMs(): number {
-    return this.#maxMs
+    return this.#max / UNITS_PER_MS
   }
 
-  /** What is negative counts as 0, what is longer than 429 s as 429 s. */
-  add(ms: number): void {
-    const units = Math.max(0, Math.min(Math.round(ms * UNITS_PER_MS), UNITS_MAX))
+  add(units: number): void {
     this.#buckets[bucketOf(units)]++
     this.#count++
-    if (ms > this.#maxMs) this.#maxMs = ms
+    if (units > this.#max) this.#max = units
   }
 
   /** What toData() of another one returned. */
   merge(from: HistogramData): void {
     for (let at = 0; at < BUCKETS; at++) this.#buckets[at] += from.buckets[at]
     this.#count += from.count
-    this.#maxMs = Math.max(this.#maxMs, from.maxMs)
+    this.#max = Math.max(this.#max, from.max)
   }
 
   toData(): HistogramData {
-    return { buckets: this.#buckets.slice(), count: this.#count, maxMs: this.#maxMs }
+    return { buckets: this.#buckets.slice(), count: this.#count, max: this.#max }
   }
 
-  /** The value that `percent` of all values do not exceed; 0 where there is none. */
+  /** The value that `percent` of all values do not exceed, in milliseconds; 0 where there is none. */
   percentile(percent: number): number {
     const rank = Math.max(1, Math.ceil((this.#count * percent) / 100))
     let seen = 0
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       seen += this.#buckets[bucket]
-      if (seen >= rank) return Math.min(middleOf(bucket) / UNITS_PER_MS, this.#maxMs)
+      if (seen >= rank) return Math.min(middleOf(bucket), this.#max) / UNITS_PER_MS
     }
-    return this.#maxMs
+    return this.maxMs
   }
 }

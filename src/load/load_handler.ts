@@ -9,7 +9,7 @@ import {
   type Runtime,
   type Session,
 } from '../index.ts'
-import { Histogram, type HistogramData } from './histogram.ts'
+import { Histogram, type HistogramData, latencyUnits } from './histogram.ts'
 import { avoidedByte, type LoadPlan } from './load_plan.ts'
 import {
   ArrivalCheck,
@@ -97,6 +97,8 @@ class LoadWorker {
   readonly #latencies = new Histogram()
   /** Adds to performance.now() to give a time that all workers share. */
   readonly #clockOffsetMs: number
+  /** The time as it was read last: a double that is passed as an argument would be allocated. */
+  readonly #clock = new Float64Array(1)
   readonly #isBroadcast: boolean
   #phase: Phase = 'connecting'
   #joined = 0
@@ -148,8 +150,13 @@ class LoadWorker {
     this.#completedOf = new Array(workers).fill(0)
   }
 
+  #readClock(): void {
+    this.#clock[0] = performance.now() + this.#clockOffsetMs
+  }
+
   #now(): number {
-    return performance.now() + this.#clockOffsetMs
+    this.#readClock()
+    return this.#clock[0]
   }
 
   #reply(reply: Reply): void {
@@ -238,7 +245,7 @@ class LoadWorker {
     this.#goMs = this.#now()
     if (this.#plan.rate > 0) this.#timer = setInterval(() => this.#pace(), PACE_INTERVAL_MS)
     else if (this.#isBroadcast) this.#fillSender()
-    else for (const client of this.#clients) this.#fill(client, this.#goMs)
+    else for (const client of this.#clients) this.#fill(client)
   }
 
   #end(): void {
@@ -286,11 +293,12 @@ class LoadWorker {
 
   // --- sending ---------------------------------------------------------------------------------
 
-  /** Sends what the depth, and in time what the rate, allows. */
-  #fill(client: Client, nowMs: number): void {
+  /** Sends what the depth, and by the clock as it was read what the rate, allows. */
+  #fill(client: Client): void {
     const { depth, rate } = this.#plan
     const { session, id } = client
     if (session === undefined) return
+    const nowMs = this.#clock[0]
     while (this.#phase === 'running' && client.sent - this.#answered(client) < depth) {
       const atMs = rate > 0 ? this.#dueMs(client, client.sent) : nowMs
       if (atMs > nowMs) return
@@ -320,7 +328,8 @@ class LoadWorker {
   }
 
   #fillSender(): void {
-    if (this.#sender !== undefined) this.#fill(this.#sender, this.#now())
+    this.#readClock()
+    if (this.#sender !== undefined) this.#fill(this.#sender)
   }
 
   /** There was no memory for a message: all clients send again when there may be. */
@@ -332,7 +341,8 @@ class LoadWorker {
   }
 
   refill(client: Client): void {
-    if (!this.#isBroadcast || client === this.#sender) this.#fill(client, this.#now())
+    this.#readClock()
+    if (!this.#isBroadcast || client === this.#sender) this.#fill(client)
   }
 
   /** Messages are due one after the other, over all clients that send. */
@@ -351,7 +361,7 @@ class LoadWorker {
     for (;;) {
       const client = this.#clients[this.#paceIndex]
       if (this.#dueMs(client, this.#paceRound) > nowMs) return
-      this.#fill(client, nowMs)
+      this.#fill(client)
       this.#paceIndex++
       if (this.#paceIndex < this.#clients.length) continue
       this.#paceIndex = 0
@@ -370,7 +380,7 @@ class LoadWorker {
       return
     }
     this.#received++
-    const nowMs = this.#now()
+    this.#readClock()
     const before = this.#check.nextOf(client.index)
     if (verdict === 'length') {
       const got = `${packet.length} bytes instead of ${this.#plan.size}`
@@ -386,12 +396,13 @@ class LoadWorker {
       this.#corrupted(client, sequence, this.#difference(packet, client, sequence))
     } else {
       if (sequence >= before) {
-        this.#latencies.add(nowMs - this.#times[this.#timeSlot(client, sequence)])
+        const sentMs = this.#times[this.#timeSlot(client, sequence)]
+        this.#latencies.add(latencyUnits(this.#clock[0] - sentMs))
       }
       this.#check.take(client.index, sequence)
     }
     if (this.#isBroadcast) this.#got(before, this.#check.nextOf(client.index))
-    else this.#fill(client, nowMs)
+    else this.#fill(client)
   }
 
   #receiveStart(client: Client, sequence: number): void {

@@ -23,7 +23,7 @@ const PATTERN_START_BITS = 13
 const WORDWISE_BYTES_MAX = 512
 
 /** What is read of a packet. */
-export type Content = Pick<Packet, 'length' | 'bytes' | 'u8' | 'u32'>
+export type Content = Pick<Packet, 'length' | 'bytes' | 'u8' | 'i32'>
 
 /** `stamp`: it does not say which message it is. `pattern`: it does, and other bytes differ. */
 export type ContentVerdict = 'right' | 'length' | 'stamp' | 'pattern'
@@ -33,13 +33,16 @@ export function contentBytesMin(isText: boolean): number {
   return isText ? STAMP_BYTES * 2 : STAMP_BYTES
 }
 
-/** murmur3's finalizer over both numbers: other sequences of a client have other check words. */
+/**
+ * murmur3's finalizer over both numbers: other sequences of a client have other check words. Words
+ * are signed here, as V8 allocates an object for a number beyond 31 bits that it passes on.
+ */
 function checkWord(client: number, sequence: number): number {
   const high = Math.floor(sequence / 2 ** 32)
-  let hash = Math.imul(client + 1, 0x9e3779b1) ^ Math.imul(high, 0x27d4eb2f) ^ (sequence >>> 0)
+  let hash = Math.imul(client + 1, 0x9e3779b1) ^ Math.imul(high, 0x27d4eb2f) ^ sequence
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
+  return hash ^ (hash >>> 16)
 }
 
 function patternStart(check: number): number {
@@ -62,11 +65,13 @@ export class MessageContent {
   readonly #message: Uint8Array
   readonly #patternAt: number
   /** The pattern as little-endian words. */
-  readonly #words: Uint32Array
+  readonly #words: Int32Array
   readonly #stampBytes: number
   readonly #digits: Uint8Array | undefined
   /** Value of each digit; absent ones are 16. */
   readonly #values = new Uint8Array(256).fill(16)
+  /** Whether the stamp that is read has digits only. */
+  #isStamp = true
 
   /** `avoid`: the content is text without this byte, the first one of a delimiter. */
   constructor(size: number, avoid?: number) {
@@ -84,7 +89,7 @@ export class MessageContent {
   }
 
   /** xorshift32 over the pattern, from a seed that only must not be 0. */
-  #fillPattern(bytes: number): Uint32Array {
+  #fillPattern(bytes: number): Int32Array {
     let state = 0x2545f491
     for (let at = this.#patternAt; at < this.#patternAt + bytes; at++) {
       state ^= state << 13
@@ -93,9 +98,9 @@ export class MessageContent {
       const byte = (state >>> 11) & 0xff
       this.#memory[at] = this.#digits === undefined ? byte : this.#digits[byte & 15]
     }
-    const words = new Uint32Array(bytes / 4)
+    const words = new Int32Array(bytes / 4)
     for (let at = 0; at < words.length; at++) {
-      words[at] = this.#memory.readUInt32LE(this.#patternAt + at * 4)
+      words[at] = this.#memory.readInt32LE(this.#patternAt + at * 4)
     }
     return words
   }
@@ -104,8 +109,8 @@ export class MessageContent {
   build(client: number, sequence: number): Uint8Array {
     const check = checkWord(client, sequence)
     const high = Math.floor(sequence / 2 ** 32)
-    this.#writeWord(0, client + high * 2 ** CLIENT_BITS)
-    this.#writeWord(1, sequence >>> 0)
+    this.#writeWord(0, client | (high << CLIENT_BITS))
+    this.#writeWord(1, sequence | 0)
     this.#writeWord(2, check)
     const start = this.#patternAt + patternStart(check)
     this.#memory.copyWithin(this.#stampBytes, start, start + this.size - this.#stampBytes)
@@ -115,13 +120,13 @@ export class MessageContent {
   /** Sets `client` and `sequence`, unless the verdict is `length` or `stamp`. */
   read(content: Content): ContentVerdict {
     if (content.length !== this.size) return 'length'
+    this.#isStamp = true
     const first = this.#readWord(content, 0)
     const low = this.#readWord(content, 1)
     const check = this.#readWord(content, 2)
-    const client = first % 2 ** CLIENT_BITS
-    const sequence = Math.floor(first / 2 ** CLIENT_BITS) * 2 ** 32 + low
-    // A word with an impossible digit is not a number.
-    if (Number.isNaN(sequence) || check !== checkWord(client, sequence)) return 'stamp'
+    const client = first & (2 ** CLIENT_BITS - 1)
+    const sequence = (first >>> CLIENT_BITS) * 2 ** 32 + (low >>> 0)
+    if (!this.#isStamp || check !== checkWord(client, sequence)) return 'stamp'
     this.client = client
     this.sequence = sequence
     return this.#equalsPattern(content, patternStart(check)) ? 'right' : 'pattern'
@@ -146,12 +151,12 @@ export class MessageContent {
   }
 
   #readWord(content: Content, index: number): number {
-    if (this.#digits === undefined) return content.u32(index * 4, 'little')
+    if (this.#digits === undefined) return content.i32(index * 4, 'little')
     let word = 0
     for (let at = 0; at < WORD_DIGITS; at++) {
       const value = this.#values[content.u8(index * WORD_DIGITS + at)]
-      if (value > 15) return Number.NaN
-      word = word * 16 + value
+      if (value > 15) this.#isStamp = false
+      word = (word << 4) | value
     }
     return word
   }
@@ -165,7 +170,7 @@ export class MessageContent {
     }
     let at = stamp
     for (let word = start / 4; at + 4 <= this.size; word++, at += 4) {
-      if (content.u32(at, 'little') !== this.#words[word]) return false
+      if (content.i32(at, 'little') !== this.#words[word]) return false
     }
     for (; at < this.size; at++) {
       if (content.u8(at) !== this.#memory[from + at - stamp]) return false

@@ -422,6 +422,8 @@ export class Sender<T extends Outbox> {
   }
 
   #flushOne(outbox: T): void {
+    // Its completion, which is on its way, goes on with what waits [SENDFLAG-4].
+    if (outbox.flightFirst !== 0) return
     if (outbox.waiting) {
       // The socket is full: chunks and receive buffers must not wait for it.
       this.#takeShared(outbox)

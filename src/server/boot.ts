@@ -33,6 +33,10 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: 'ready' }
-  /** The worker did not start; `code` of an OverlappedError or ''. */
-  | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'post'; readonly to: string; readonly message: unknown }
+
+/** Why a worker ended by itself: `code` of an OverlappedError, or ''. */
+export interface WorkerFailure {
+  readonly code: string
+  readonly message: string
+}

@@ -6,7 +6,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { OverlappedError } from '../errors.ts'
 import type { ErrorCode } from '../layout/layout.ts'
-import type { FromWorker, ToWorker, WorkerBoot } from './boot.ts'
+import type { FromWorker, ToWorker, WorkerBoot, WorkerFailure } from './boot.ts'
 
 export interface ThreadEvents {
   /** A worker posts to another thread. */
@@ -45,39 +45,22 @@ export class Threads {
         if (message.type === 'ready') {
           started = true
           resolve()
-        } else if (message.type === 'failed') {
-          const code = message.code === '' ? 'ERR_WORKER_LOST' : (message.code as ErrorCode)
-          reject(new OverlappedError(code, message.message))
         } else {
           this.#events.post(`worker${boot.thread}`, message.to, message.message)
         }
       })
       const data: WorkerBoot = { ...boot, port: port2 }
+      const ended = (error: OverlappedError) => {
+        port1.close()
+        if (this.#stopping) return
+        if (started) this.#events.lost(boot.thread, error)
+        else reject(error)
+      }
       this.#tasks[boot.thread] = this.#pool.run(data, { transferList: [port2] }).then(
-        () => {
-          port1.close()
-          if (!this.#stopping) this.#lost(boot.thread, started, undefined, reject)
-        },
-        (cause: unknown) => {
-          port1.close()
-          if (!this.#stopping) this.#lost(boot.thread, started, cause, reject)
-        },
+        (failure: WorkerFailure | undefined) => ended(failureOf(boot.thread, failure)),
+        (cause: unknown) => ended(lost(boot.thread, cause)),
       )
     })
-  }
-
-  #lost(
-    thread: number,
-    started: boolean,
-    cause: unknown,
-    reject: (error: OverlappedError) => void,
-  ): void {
-    const why = cause instanceof Error ? cause.message : 'it ended'
-    const error = new OverlappedError('ERR_WORKER_LOST', `worker${thread} was lost: ${why}`, {
-      cause,
-    })
-    if (started) this.#events.lost(thread, error)
-    else reject(error)
   }
 
   tell(thread: number, message: ToWorker): void {
@@ -99,4 +82,14 @@ export class Threads {
     await this.#pool.destroy()
     for (const port of this.#ports) port?.close()
   }
+}
+
+function failureOf(thread: number, failure: WorkerFailure | undefined): OverlappedError {
+  if (failure === undefined || failure.code === '') return lost(thread, failure)
+  return new OverlappedError(failure.code as ErrorCode, failure.message)
+}
+
+function lost(thread: number, cause: unknown): OverlappedError {
+  const why = (cause as { message?: string } | undefined)?.message ?? 'it ended'
+  return new OverlappedError('ERR_WORKER_LOST', `worker${thread} was lost: ${why}`, { cause })
 }

@@ -217,7 +217,7 @@ describe.each(drivers)('%s', (driver) => {
     describe('raw', () => {
       it('echoes a stream exactly, in the pieces that came', async () => {
         const client = await Client.connect(test.port('raw'))
-        const stream = pattern(3 * MIB, 5)
+        const stream = payload(3 * MIB, 5)
         client.write(stream)
         expect((await client.take(stream.length)).equals(stream)).toBe(true)
       })

@@ -39,10 +39,14 @@ afterEach(async () => {
   servers.clear()
 })
 
-function startCli(args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+function startNode(script: string, args: readonly string[]): ChildProcess {
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   children.add(child)
   return child
+}
+
+function startCli(args: readonly string[]): ChildProcess {
+  return startNode(CLI, args)
 }
 
 function endOf(child: ChildProcess): Promise<Ended> {
@@ -335,6 +339,33 @@ describe('wrong options', () => {
     const { code, stdout, stderr } = await load('--help')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^Usage: overlapped load /)
+  })
+})
+
+describe('the demo', () => {
+  const DEMO = fileURLToPath(new URL('../../dist/src/load/demo.js', import.meta.url))
+  const run = (...args: readonly string[]) => endOf(startNode(DEMO, args))
+
+  it('shows tables and a verdict for echo and for broadcast', async () => {
+    const ended = await run('--seconds=4', '--connections=50')
+    expect(ended).toMatchObject({ code: 0, stderr: '' })
+    expect(ended.stdout).toMatch(
+      /^overlapped demo: driver (io_uring|epoll) \(auto: .+\), workers \d/,
+    )
+    expect(ended.stdout).toMatch(/\necho: 50 clients, .*\nthread +sessions .*\nworker1 +\d+ /)
+    expect(ended.stdout).toMatch(/\ntotal +\d+ /)
+    const verdicts = ended.stdout.match(/^ +verdict: zero loss, [1-9]\d* messages verified$/gm)
+    expect(verdicts).toHaveLength(2)
+    // No terminal, no escape codes.
+    expect(ended.stdout).not.toContain('\x1b')
+  })
+
+  it('refuses wrong options', async () => {
+    expect(await run('--seconds', '1')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'overlapped: --seconds is 1; it must be a whole number from 2 to 3600\n',
+    })
   })
 })
 

@@ -21,7 +21,7 @@ function packetOf(bytes: Uint8Array): Content {
     length: bytes.length,
     bytes,
     u8: (offset) => view.getUint8(offset),
-    u32: (offset, endian = 'little') => view.getUint32(offset, endian === 'little'),
+    i32: (offset, endian = 'little') => view.getInt32(offset, endian === 'little'),
   }
 }
 

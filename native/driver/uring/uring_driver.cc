@@ -46,9 +46,11 @@ uint64_t user_data(uint8_t op, int32_t slot, uint32_t generation) {
 constexpr uint16_t kBufferGroup = 0;
 // Enough for one turn of a worker without an extra enter; more submissions than this only cost one.
 constexpr uint32_t kSqEntries = 4096;
-// Multishot operations fill the completion queue regardless of the submission queue's depth.
-constexpr uint32_t kCqEntriesMin = 4096;
+// Multishot operations fill the completion queue regardless of the submission queue's depth: room for
+// two completions per session and for several batches; the kernel keeps what does not fit (NODROP).
+constexpr uint32_t kCqEntriesMin = 128;
 constexpr uint32_t kCqEntriesMax = 65536;
+constexpr uint32_t kCqBatches = 4;
 // Gathered slices staged between two enters.
 constexpr size_t kIovecs = 16384;
 constexpr uint32_t kWatchEvents = POLLRDHUP | POLLHUP | POLLERR;
@@ -86,8 +88,9 @@ UringDriver::~UringDriver() { close(); }
 std::string UringDriver::open(const Config& config) {
   config_ = config;
   const layout::Control& control = config_.memory.control();
-  uint32_t cq_entries = std::clamp(power_of_two(2 * static_cast<uint32_t>(config_.slot_count)), kCqEntriesMin, kCqEntriesMax);
-  std::string why = ring_.open(kSqEntries, cq_entries, !(config_.features_forbidden & kFeatureDeferTaskrun),
+  uint32_t wanted = std::max(2 * static_cast<uint32_t>(config_.slot_count), kCqBatches * config_.batch);
+  uint32_t cq_entries = std::clamp(power_of_two(wanted), kCqEntriesMin, kCqEntriesMax);
+  std::string why = ring_.open(std::min(kSqEntries, cq_entries), cq_entries, !(config_.features_forbidden & kFeatureDeferTaskrun),
                                !(config_.features_forbidden & kFeatureRegisteredRing));
   if (!why.empty()) return why;
   multishot_recv_ = !(config_.features_forbidden & kFeatureMultishotRecv);
@@ -180,11 +183,14 @@ void UringDriver::return_buffer(int32_t buffer) {
 }
 
 void UringDriver::publish_buffers() {
-  if (!buffers_dirty_) return;
-  buffers_dirty_ = false;
-  // order: release; the kernel reads the entries behind it (io_uring_register_buf_ring(3))
-  std::atomic_ref<uint16_t>(buffers_[0].resv).store(buffers_tail_, std::memory_order_release);
-  // First come first served, at most as many sessions as there are free buffers.
+  if (buffers_dirty_) {
+    buffers_dirty_ = false;
+    // order: release; the kernel reads the entries behind it (io_uring_register_buf_ring(3))
+    std::atomic_ref<uint16_t>(buffers_[0].resv).store(buffers_tail_, std::memory_order_release);
+  }
+  // First come first served, at most as many sessions as there are free buffers. The kernel selects a
+  // buffer before it looks for bytes, so one that is armed here need not use its buffer: wait() does not
+  // block while others could have it.
   int32_t budget = buffers_free_;
   while (budget > 0 && !starved_.empty()) {
     Starved next = starved_.front();
@@ -450,7 +456,9 @@ Waited UringDriver::wait(int64_t timeout_ms) {
   }
   publish_buffers();
   waited_ = Waited{};
-  bool block = timeout_ms != 0 && ring_.peek() == nullptr && !ring_.overflowed() && config_.completions->used() == 0;
+  bool starving = !starved_.empty() && buffers_free_ > 0;
+  bool block = timeout_ms != 0 && !starving && ring_.peek() == nullptr && !ring_.overflowed() &&
+               config_.completions->used() == 0;
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ring_.enter(block, timeout_ms);
   iovecs_used_ = headers_used_ = 0;
@@ -461,10 +469,11 @@ Waited UringDriver::wait(int64_t timeout_ms) {
 // --- completions -------------------------------------------------------------------------------
 
 void UringDriver::reap(uint32_t most) {
+  if (ring_.overflowed()) shared::count(config_.counters, layout::Counter::kQueueOverflows);
   for (uint32_t i = 0; i < most; i++) {
     const Cqe* peeked = ring_.peek();
     if (peeked == nullptr && ring_.overflowed()) {
-      ring_.enter(false, 0);
+      ring_.enter(false, 0);  // the kernel moves what it held back into the queue
       peeked = ring_.peek();
     }
     if (peeked == nullptr) break;
@@ -577,8 +586,6 @@ void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
     endpoint->recv = Recv::kStarved;
     starved_.push_back({slot, generation});
     shared::count(config_.counters, layout::Counter::kBuffersStarved);
-    // Buffers may have come back between the kernel's look and this one.
-    if (buffers_free_ > 0) buffers_dirty_ = true;
     return;
   }
   IoStatus status = cqe.res == 0 ? IoStatus::kEndOfStream : status_of(-cqe.res);

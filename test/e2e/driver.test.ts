@@ -1,0 +1,90 @@
+// What: io_uring with each of its features ruled out, few receive buffers, a full completion queue: nothing is lost.
+// Flow: verifying clients -> a raw echo server -> the same bytes.
+// Thread: the test's; the server's workers.
+
+import { randomBytes } from 'node:crypto'
+import { raw } from 'overlapped'
+import { describe, expect, it } from 'vitest'
+import { drivers } from '../helpers/drivers.ts'
+import { Client } from '../helpers/e2e_client.ts'
+import { handler, startServer, stopAfterEach, type TestServer } from '../helpers/e2e_server.ts'
+
+/** Every client sends all of its bytes at once and gets back the same. */
+async function echoAll(server: TestServer, clients: number, bytes: number): Promise<void> {
+  await Promise.all(
+    Array.from({ length: clients }, async () => {
+      const client = await Client.connect(server.port())
+      const sent = randomBytes(bytes)
+      client.write(sent)
+      expect((await client.take(bytes)).equals(sent)).toBe(true)
+      client.end()
+      await client.untilClosed()
+    }),
+  )
+}
+
+const options = {
+  listeners: [{ port: 0, framing: raw() }],
+  handler: handler('blocking_echo'),
+  data: { blockMs: 0 },
+}
+
+stopAfterEach()
+
+describe.runIf(drivers.includes('io_uring'))('io_uring without', () => {
+  it.each([
+    ['multishotRecv'],
+    ['multishotAccept'],
+    ['deferTaskrun'],
+    ['registeredRing'],
+    ['multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing'],
+  ] as const)('%s %s %s %s', async (...ioUringWithout) => {
+    const without = ioUringWithout.filter((feature) => feature !== undefined)
+    const server = await startServer({ ...options, driver: 'io_uring', ioUringWithout: without })
+    await echoAll(server, 40, 100_000)
+    await server.until('every session has left', () => server.count('left') === 40)
+    expect(server.count('bytesIn')).toBe(4_000_000)
+    expect(server.count('bytesOut')).toBe(4_000_000)
+  })
+
+  it.each([[], ['deferTaskrun'] as const])('%s and a full completion queue', async (...without) => {
+    // A small queue, and buffers for 16,384 completions of bytes that piled up.
+    const server = await startServer({
+      ...options,
+      driver: 'io_uring',
+      ioUringWithout: without,
+      maxSessions: 100,
+      completionBatch: 16,
+      receiveBuffers: 16_384,
+      receiveBufferSize: 512,
+      data: { blockMs: 500 },
+    })
+    await echoAll(server, 80, 400_000)
+    await server.until('every session has left', () => server.count('left') === 80)
+    expect(server.count('bytesOut')).toBe(32_000_000)
+    if (without.length > 0) expect(server.count('queueOverflows')).toBeGreaterThan(0)
+  })
+})
+
+describe.each(drivers)('%s', (driver) => {
+  it('goes on when receive buffers run out', async () => {
+    const server = await startServer({
+      ...options,
+      driver,
+      receiveBuffers: 16,
+      receiveBufferSize: 512,
+      data: { blockMs: 100 },
+    })
+    await echoAll(server, 200, 20_000)
+    await server.until('every session has left', () => server.count('left') === 200)
+    expect(server.count('bytesOut')).toBe(4_000_000)
+    if (driver === 'io_uring') expect(server.count('buffersStarved')).toBeGreaterThan(0)
+  })
+
+  it('serves connections that come faster than they are taken', async () => {
+    const server = await startServer({ ...options, driver, workers: 2 })
+    for (let round = 0; round < 5; round++) await echoAll(server, 200, 64)
+    await server.until('every session has left', () => server.count('left') === 1000)
+    expect(server.server.monitor.snapshot().sessions).toBe(0)
+  })
+})
