@@ -18,12 +18,16 @@ export interface Report {
   readonly [field: string]: unknown
 }
 
+/** Set when a worker of any server was lost: no condition can be waited for any more. */
+let lost: unknown
+
 /** Resolves with the first truthy value of `look`; rejects, naming `what`, when none comes. */
 export async function until<T>(what: string, look: () => T): Promise<NonNullable<T>> {
   const end = Date.now() + PATIENCE_MS
   for (;;) {
     const seen = look()
     if (seen) return seen
+    if (lost !== undefined) throw lost
     if (Date.now() > end) throw new Error(`waited in vain: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
@@ -36,6 +40,9 @@ export class TestServer {
 
   constructor(options: ServerOptions) {
     this.server = createServer({ workers: 1, arenaBytes: 64 * 2 ** 20, ...options })
+    this.server.closed.catch((error: unknown) => {
+      lost = error
+    })
     this.server.on('message', (message, from) => {
       this.reports.push({ ...(message as object), from } as Report)
     })
@@ -109,6 +116,7 @@ export function handler(name: string): URL {
 /** To be called once by a test file: what startServer started is stopped after each test. */
 export function stopAfterEach(): void {
   afterEach(async () => {
+    lost = undefined
     await Promise.all(running.splice(0).map((test) => test.stop(0)))
   })
 }
