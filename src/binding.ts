@@ -30,6 +30,7 @@ export const IO_URING_FEATURES = {
   multishotAccept: 2,
   deferTaskrun: 4,
   registeredRing: 8,
+  skipSuccess: 16,
 } as const
 
 /** The addon's functions; native/napi/binding.cc says what each does. */

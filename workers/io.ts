@@ -127,10 +127,10 @@ export async function runIoWorker(
       if (round > ROUNDS_PER_TURN) break
       sender.flush()
       lifecycle.finishReleases()
-      const submits = submissions.sends > 0
+      const prompt = submissions.promptSends > 0
       submissions.prepare()
-      // Without sends the driver gets the rest together with its next wait: one system call less.
-      if (!submits || binding.submit() === 0) break
+      // Otherwise the driver gets everything together with its next wait: one system call less.
+      if (!prompt || binding.submit() === 0) break
     }
     runtime.endTurn()
     sender.settle()

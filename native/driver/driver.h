@@ -24,6 +24,7 @@ enum Feature : uint32_t {
   kFeatureMultishotAccept = 1u << 1,  // Linux 5.19
   kFeatureDeferTaskrun = 1u << 2,     // SINGLE_ISSUER | DEFER_TASKRUN; Linux 6.1
   kFeatureRegisteredRing = 1u << 3,   // the ring's descriptor is registered; Linux 5.18
+  kFeatureSkipSuccess = 1u << 4,      // no completion entry for a send that was taken whole; Linux 5.17
 };
 
 struct Config {
@@ -48,6 +49,14 @@ struct Config {
 struct Waited {
   bool backend_ready = false;
   bool woken = false;
+};
+
+/** A lazy send that was taken whole, or is on its way to the kernel; its completion comes when a wait ends. */
+struct HeldSend {
+  int32_t slot;
+  uint32_t generation;
+  int32_t bytes;
+  bool settled;  // it failed or was short, and has been reported
 };
 
 /** Sockets between accept (or prepare) and ATTACH, REFUSE or CONNECT, by token. */
@@ -82,8 +91,11 @@ class Driver {
   /** Goes on accepting after a lack of descriptors ended it. */
   virtual void relisten() = 0;
 
-  /** Takes a run of submissions (SubmissionOp); what completes at once is in the ring when it returns. */
-  virtual void submit(const int32_t* words, size_t count) = 0;
+  /**
+   * Takes a run of submissions (SubmissionOp). With `now`, what completes at once is in the ring when it
+   * returns; without, the submissions may go to the kernel with the next wait.
+   */
+  virtual void submit(const int32_t* words, size_t count, bool now) = 0;
 
   /** Waits for completions, the backend or a wake: at most `timeout_ms` (-1: no limit; 0: only looks). */
   virtual Waited wait(int64_t timeout_ms) = 0;
@@ -95,11 +107,14 @@ class Driver {
   virtual uint32_t features() const = 0;
 
   Transit& transit() { return transit_; }
+  /** Sends whose completions the next wait will report: who sleeps looks at their send lists first [SENDFLAG-5]. */
+  const std::vector<HeldSend>& held() const { return held_; }
   /** Address of an attached slot's peer; null when there is none. */
-  virtual const sockaddr_storage* peer(int32_t slot) const = 0;
+  virtual const shared::SocketAddress* peer(int32_t slot) const = 0;
 
  protected:
   Transit transit_;
+  std::vector<HeldSend> held_;
 };
 
 std::unique_ptr<Driver> create(Kind kind);

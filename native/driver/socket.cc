@@ -13,16 +13,16 @@
 
 namespace driver {
 
-bool parse_address(const std::string& host, int port, sockaddr_storage* address, socklen_t* length) {
+bool parse_address(const std::string& host, int port, shared::SocketAddress* address, socklen_t* length) {
   std::memset(address, 0, sizeof *address);
-  auto* v4 = reinterpret_cast<sockaddr_in*>(address);
+  sockaddr_in* v4 = &address->v4;
   if (inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
     v4->sin_family = AF_INET;
     v4->sin_port = htons(static_cast<uint16_t>(port));
     *length = sizeof *v4;
     return true;
   }
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(address);
+  sockaddr_in6* v6 = &address->v6;
   if (inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1) {
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(static_cast<uint16_t>(port));
@@ -32,23 +32,22 @@ bool parse_address(const std::string& host, int port, sockaddr_storage* address,
   return false;
 }
 
-socklen_t address_length(const sockaddr_storage& address) {
-  return address.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+socklen_t address_length(const shared::SocketAddress& address) {
+  return address.any.sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
 }
 
-std::string host_text(const sockaddr_storage& address) {
+std::string host_text(const shared::SocketAddress& address) {
   char text[INET6_ADDRSTRLEN] = "";
-  if (address.ss_family == AF_INET6) {
-    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, text, sizeof text);
-  } else if (address.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text, sizeof text);
+  if (address.any.sa_family == AF_INET6) {
+    inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof text);
+  } else if (address.any.sa_family == AF_INET) {
+    inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof text);
   }
   return text;
 }
 
-int port_of(const sockaddr_storage& address) {
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+int port_of(const shared::SocketAddress& address) {
+  return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 namespace {
@@ -66,21 +65,21 @@ void apply(int fd, const SocketOptions& options) {
 
 }  // namespace
 
-int open_listener(const sockaddr_storage& address, const SocketOptions& options, int backlog, base::Fd* fd) {
-  base::Fd socket(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+int open_listener(const shared::SocketAddress& address, const SocketOptions& options, int backlog, base::Fd* fd) {
+  base::Fd socket(::socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.valid()) return errno;
   int on = 1;
   // Binds while connections of an earlier run are in TIME_WAIT; a live listener still refuses it.
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   apply(socket.get(), options);
-  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), address_length(address)) < 0) return errno;
+  if (bind(socket.get(), &address.any, address_length(address)) < 0) return errno;
   if (::listen(socket.get(), backlog) < 0) return errno;
   *fd = std::move(socket);
   return 0;
 }
 
-int open_outbound(const sockaddr_storage& address, const SocketOptions& options, base::Fd* fd) {
-  base::Fd socket(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+int open_outbound(const shared::SocketAddress& address, const SocketOptions& options, base::Fd* fd) {
+  base::Fd socket(::socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return errno;
   apply(socket.get(), options);
   *fd = std::move(socket);

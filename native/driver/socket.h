@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "shared/runtime.h"
 
 namespace driver {
 
@@ -18,19 +19,19 @@ struct SocketOptions {
 };
 
 /** Parses a numeric IPv4 or IPv6 address. False when it is none. */
-bool parse_address(const std::string& host, int port, sockaddr_storage* address, socklen_t* length);
+bool parse_address(const std::string& host, int port, shared::SocketAddress* address, socklen_t* length);
 
-socklen_t address_length(const sockaddr_storage& address);
+socklen_t address_length(const shared::SocketAddress& address);
 
 /** "1.2.3.4" or "::1". */
-std::string host_text(const sockaddr_storage& address);
-int port_of(const sockaddr_storage& address);
+std::string host_text(const shared::SocketAddress& address);
+int port_of(const shared::SocketAddress& address);
 
 /** A bound, listening socket; its options are inherited by what it accepts. Returns an errno, 0 on success. */
-int open_listener(const sockaddr_storage& address, const SocketOptions& options, int backlog, base::Fd* fd);
+int open_listener(const shared::SocketAddress& address, const SocketOptions& options, int backlog, base::Fd* fd);
 
 /** An unconnected socket. Returns an errno, 0 on success. */
-int open_outbound(const sockaddr_storage& address, const SocketOptions& options, base::Fd* fd);
+int open_outbound(const shared::SocketAddress& address, const SocketOptions& options, base::Fd* fd);
 
 /** Makes close() send RST. */
 void set_reset_on_close(int fd);

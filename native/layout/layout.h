@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = 1958460624;
+inline constexpr int32_t kLayoutHash = 462506125;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -20,6 +20,7 @@ inline constexpr int32_t kIoReleased = 1073741824;  // Bit of the I/O count: the
 inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a slot; after it the slot is retired.
 inline constexpr int32_t kSendHeaderWords = 4;  // Words of a SEND submission before its (offset, length) pairs.
 inline constexpr int32_t kSendFlagNow = 1;  // SEND completes at once with what the socket took (MSG_DONTWAIT).
+inline constexpr int32_t kSendFlagLazy = 2;  // The completion of a SEND that was taken whole may be reported when the next wait ends.
 inline constexpr int32_t kCloseFlagReset = 1;  // CLOSE sends RST (SO_LINGER with time 0) instead of FIN.
 inline constexpr int32_t kCompletionFlagTerminal = 1;  // No further completion follows for this receive operation.
 

@@ -68,7 +68,7 @@ void Acceptor::give(int32_t listener, base::Fd socket) {
   }
   shared::TransitSocket transit;
   socklen_t length = sizeof transit.peer;
-  if (getpeername(socket.get(), reinterpret_cast<sockaddr*>(&transit.peer), &length) < 0) {
+  if (getpeername(socket.get(), &transit.peer.any, &length) < 0) {
     return;  // it left before it was given to anyone
   }
   transit.fd = std::move(socket);

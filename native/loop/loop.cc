@@ -81,6 +81,11 @@ void Loop::on_idle(uv_handle_t*) {}
 
 /** The one declared list of what must be empty before a sleep. */
 bool Loop::has_work() const {
+  // A send list that other threads pushed to while its flag was held for a send whose completion we keep.
+  for (const driver::HeldSend& held : driver_->held()) {
+    // order: seq_cst; after the store of parked; pairs with the push before the lost flag [SENDFLAG-5]
+    if (shared::atomic(options_.runtime->memory().session(held.slot).send_head).load() != 0) return true;
+  }
   return block_->submission_used != 0 || block_->local_pending != 0 || completions_.used() != 0 ||
          // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
          shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
@@ -135,7 +140,7 @@ void Loop::run() {
   for (int turns = 0; !ended_ && turns < kTurnsPerVisit; turns++) {
     uv_update_time(uv_);
     int timeout_ms = uv_backend_timeout(uv_);
-    if (block_->submission_used != 0) submit();
+    hand_over(false);
     sleep_or_look(timeout_ms);
     bool visit = timeout_ms == 0 || waited_.backend_ready;
     take_inbox();
@@ -156,10 +161,15 @@ void Loop::run() {
 
 uint32_t Loop::submit() {
   if (driver_ == nullptr) return 0;
-  auto words = static_cast<size_t>(block_->submission_used);
-  block_->submission_used = 0;
-  if (words > 0) driver_->submit(submissions_, words);
+  hand_over(true);
   return completions_.used();
+}
+
+void Loop::hand_over(bool now) {
+  auto words = static_cast<size_t>(block_->submission_used);
+  if (words == 0) return;
+  block_->submission_used = 0;
+  driver_->submit(submissions_, words, now);
 }
 
 bool Loop::call_turn() {

@@ -51,6 +51,7 @@ class Loop {
   ~Loop() = default;
   void finish_cleanup();
   void run();
+  void hand_over(bool now);
   bool has_work() const;
   void take_inbox();
   void sleep_or_look(int64_t timeout_ms);

@@ -88,7 +88,7 @@ Value destroy_runtime(const CallbackInfo& info) {
 
 /** listen(id, host, port, backlog, noDelay, sendBufferBytes, receiveBufferBytes): { errno, value: port } */
 Value listen(const CallbackInfo& info) {
-  sockaddr_storage address;
+  shared::SocketAddress address;
   socklen_t length;
   if (!driver::parse_address(info[1].As<Napi::String>(), integer(info, 2), &address, &length)) {
     return outcome(info.Env(), EADDRNOTAVAIL, 0);
@@ -97,7 +97,7 @@ Value listen(const CallbackInfo& info) {
   base::Fd fd;
   int error = driver::open_listener(address, options, integer(info, 3), &fd);
   if (error != 0) return outcome(info.Env(), error, 0);
-  getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  getsockname(fd.get(), &address.any, &length);
   state_of(info.Env()).listeners[integer(info, 0)].push_back(std::move(fd));
   return outcome(info.Env(), 0, driver::port_of(address));
 }
@@ -187,7 +187,7 @@ Value features(const CallbackInfo& info) {
   return Napi::Number::New(info.Env(), state.loop == nullptr ? 0 : state.loop->driver()->features());
 }
 
-Value address_pair(Napi::Env env, const sockaddr_storage* address) {
+Value address_pair(Napi::Env env, const shared::SocketAddress* address) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("host", address == nullptr ? "" : driver::host_text(*address));
   result.Set("port", address == nullptr ? 0 : driver::port_of(*address));

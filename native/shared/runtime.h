@@ -3,6 +3,7 @@
 // Thread: any.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -16,11 +17,18 @@
 
 namespace shared {
 
+/** An IPv4 or IPv6 address: 28 bytes, where sockaddr_storage has 128; there is one per session. */
+union SocketAddress {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
 /** An accepted or prepared socket that no session has yet. */
 struct TransitSocket {
   base::Fd fd;
   int32_t listener = 0;
-  sockaddr_storage peer{};
+  SocketAddress peer{};
 };
 
 /** Sockets on their way to one worker. Bounded: a socket counts against the worker's session slots. */

@@ -131,7 +131,8 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
   },
   ioUringWithout: {
     type: 'list',
-    allowed: "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing'",
+    allowed:
+      "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing', 'skipSuccess'",
     doc: 'io_uring features not to use although the kernel has them: to measure, or to rule them out.',
     codeOnly: true,
   },

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 1958460624
+export const LAYOUT_HASH = 462506125
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -27,6 +27,8 @@ export const GENERATION_MAX = 4294967295
 export const SEND_HEADER_WORDS = 4
 /** SEND completes at once with what the socket took (MSG_DONTWAIT). */
 export const SEND_FLAG_NOW = 1
+/** The completion of a SEND that was taken whole may be reported when the next wait ends. */
+export const SEND_FLAG_LAZY = 2
 /** CLOSE sends RST (SO_LINGER with time 0) instead of FIN. */
 export const CLOSE_FLAG_RESET = 1
 /** No further completion follows for this receive operation. */

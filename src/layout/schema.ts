@@ -84,6 +84,11 @@ export const constants: readonly Constant[] = [
     doc: 'SEND completes at once with what the socket took (MSG_DONTWAIT).',
   },
   {
+    name: 'SEND_FLAG_LAZY',
+    value: 2,
+    doc: 'The completion of a SEND that was taken whole may be reported when the next wait ends.',
+  },
+  {
     name: 'CLOSE_FLAG_RESET',
     value: 1,
     doc: 'CLOSE sends RST (SO_LINGER with time 0) instead of FIN.',

@@ -35,6 +35,8 @@ export abstract class Outbox {
   dirty = false
   /** send() returned 'full'; onDrain is owed. */
   wantsDrain = false
+  /** Its completions are wanted at once: something waits for them. */
+  prompt = false
   /** Nothing can be sent any more; what is queued is dropped. */
   sendDead = false
 

@@ -10,6 +10,8 @@ import {
   NODE_BLOCK,
   NODE_LENGTH,
   NODE_OFFSET,
+  SEND_FLAG_LAZY,
+  SEND_FLAG_NOW,
   SESSION_FLUSH_LINK,
   SESSION_IO_COUNT,
   SESSION_OWNER,
@@ -374,6 +376,8 @@ export class Sender<T extends Outbox> {
     if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
     if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
       this.#counters[Counter.FLAG_CONTENDED]++
+      // The holder may be asleep over a lazy completion: its owner looks at the list when it is woken [SENDFLAG-5].
+      this.#waker.mark(words[at + SESSION_OWNER])
       return
     }
     retain(words, at + SESSION_IO_COUNT)
@@ -457,12 +461,16 @@ export class Sender<T extends Outbox> {
       return
     }
     const slices = Math.min(outbox.waitCount, parts.maxGather)
-    let at = parts.submissions.claimSend(outbox.slot, outbox.generation, slices, 0, true)
+    // A plain echo can wait for its completion until the thread has something else to do.
+    const lazy = !outbox.prompt && !outbox.wantsDrain && !parts.wantsSent
+    const flags = lazy ? SEND_FLAG_NOW | SEND_FLAG_LAZY : SEND_FLAG_NOW
+    let at = parts.submissions.claimSend(outbox.slot, outbox.generation, slices, flags)
     if (at === 0) {
       this.#markDirty(outbox)
       return
     }
     const words = this.#words
+    const bytesAt = at - 1
     let node = outbox.waitFirst
     let last = 0
     let bytes = 0
@@ -476,6 +484,7 @@ export class Sender<T extends Outbox> {
       node = words[nodeAt]
     }
     words[last] = 0
+    words[bytesAt] = bytes
     outbox.flightFirst = outbox.waitFirst
     outbox.flightBytes = bytes
     outbox.waitFirst = node
@@ -619,15 +628,20 @@ export class Sender<T extends Outbox> {
     const { submissions, maxGather } = this.#parts as SubmitParts<T>
     const { blocks } = outbox.overflow as OverflowQueue
     const slices = Math.min(blocks.length, maxGather)
-    let at = submissions.claimSend(outbox.slot, outbox.generation, slices, 0, false)
+    let at = submissions.claimSend(outbox.slot, outbox.generation, slices, 0)
     if (at === 0) {
       this.#markDirty(outbox)
       return
     }
+    const bytesAt = at - 1
+    let bytes = 0
     for (let i = 0; i < slices; i++) {
+      const length = blocks[i].end - blocks[i].start
       this.#words[at++] = blocks[i].start
-      this.#words[at++] = blocks[i].end - blocks[i].start
+      this.#words[at++] = length
+      bytes += length
     }
+    this.#words[bytesAt] = bytes
     outbox.waiting = true
     this.#counters[Counter.GATHERS]++
     this.#counters[Counter.GATHER_SLICES] += slices

@@ -5,6 +5,7 @@
 import { assert } from '../assert.ts'
 import {
   CLOSE_FLAG_RESET,
+  SEND_FLAG_LAZY,
   SEND_FLAG_NOW,
   SEND_HEADER_WORDS,
   SubmissionOp,
@@ -17,8 +18,8 @@ import type { Arena } from '../shared/arena.ts'
 const RETURNS_PER_ENTRY = 256
 
 export class SubmissionRing {
-  /** SENDs written since the last submit. */
-  sends = 0
+  /** SENDs written since the last submit whose completion is wanted at once. */
+  promptSends = 0
   readonly #words: Int32Array
   readonly #at: number
   readonly #capacity: number
@@ -39,21 +40,20 @@ export class SubmissionRing {
   }
 
   /**
-   * Starts a gathered send of `slices` slices; the caller then stores (offset, length) pairs at the returned
-   * word. 0 when the area is full: submit first.
+   * Starts a gathered send; the caller stores `slices` (offset, length) pairs at the returned word, and their
+   * sum in the word before. 0 when the area is full: submit first.
    */
-  claimSend(slot: number, generation: number, slices: number, bytes: number, now: boolean): number {
+  claimSend(slot: number, generation: number, slices: number, flags: number): number {
     const used = this.#words[this.#usedAt]
     const length = SEND_HEADER_WORDS + 2 * slices
     if (this.#deferred.length > 0 || used + length > this.#capacity) return 0
     const at = this.#at + used
     const words = this.#words
-    words[at] = SubmissionOp.SEND | ((now ? SEND_FLAG_NOW : 0) << 8) | (slices << 16)
+    words[at] = SubmissionOp.SEND | (flags << 8) | (slices << 16)
     words[at + 1] = slot
     words[at + 2] = generation
-    words[at + 3] = bytes
     words[this.#usedAt] = used + length
-    this.sends++
+    if (flags !== (SEND_FLAG_NOW | SEND_FLAG_LAZY)) this.promptSends++
     return at + SEND_HEADER_WORDS
   }
 
@@ -112,7 +112,7 @@ export class SubmissionRing {
       this.#append(SubmissionOp.BUFFER_RETURN | (count << 16))
       for (let i = 0; i < count; i++) this.#append(this.#returns[--this.#returnCount])
     }
-    this.sends = 0
+    this.promptSends = 0
     // What did not fit needs another turn; nothing else would bring one.
     if (this.#returnCount > 0 || this.#deferred.length > 0) this.#words[this.#pendingAt] = 1
   }

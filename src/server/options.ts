@@ -6,7 +6,12 @@ import type { Framing } from '../framing/framing.ts'
 
 export type DriverName = 'io_uring' | 'epoll'
 export type DriverChoice = 'auto' | DriverName
-export type IoUringFeature = 'multishotRecv' | 'multishotAccept' | 'deferTaskrun' | 'registeredRing'
+export type IoUringFeature =
+  | 'multishotRecv'
+  | 'multishotAccept'
+  | 'deferTaskrun'
+  | 'registeredRing'
+  | 'skipSuccess'
 export type Mode = 'worker'
 export type CloseMode = 'graceful' | 'reset'
 

@@ -199,6 +199,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.state = state
     if (session.closeReason === CloseReason.NONE) session.closeReason = reason
     store(this.#core.arena.words, session.at + SESSION_STATE, state)
+    // From here each completion matters: one that is kept back would hold up the end.
+    session.prompt = true
+    if (session.sending) this.#core.markPending()
   }
 
   /** Takes no new sends, flushes, ends the stream, waits for the peer's end. */

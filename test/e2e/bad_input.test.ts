@@ -69,6 +69,7 @@ describe.each(drivers)('%s', (driver) => {
       driver,
       handler: handler('bad_input'),
       listeners: [
+        { name: 'good', port: 0, framing: lp4 },
         { name: 'main', port: 0, framing: lp4 },
         {
           name: 'inc',
@@ -92,15 +93,15 @@ describe.each(drivers)('%s', (driver) => {
     const test = await start()
     const neighbours = new Neighbours(test.port())
     const client = await Client.connect(test.port(listener))
-    const { localPort: port } = client.socket
+    const { id } = await test.next('join', { listener })
     await neighbours.goOn()
     await misbehave(client, test)
-    const { reason: given } = await test.next('leave', { port })
+    const { reason: given } = await test.next('leave', { id })
     expect(given).toBe(reason)
     await client.untilClosed()
     await neighbours.goOn()
     await neighbours.stop()
-    expect(test.seen('leave', { port })).toHaveLength(1)
+    expect(test.seen('leave', { id })).toHaveLength(1)
     expect(test.seen('error')).toEqual([])
     return { test, client }
   }
@@ -409,7 +410,7 @@ describe.each(drivers)('%s', (driver) => {
       expect(id).toBe(undefined)
       await neighbours.goOn()
       await neighbours.stop()
-      expect(test.seen('leave')).toHaveLength(0)
+      expect(test.seen('leave', { listener: undefined })).toHaveLength(0)
     })
   })
 })

@@ -8,8 +8,8 @@ import {
   CONTROL_COUNTERS_AT,
   CONTROL_SESSIONS_AT,
   CONTROL_THREADS_AT,
-  Counter,
   COUNTER_COUNT,
+  Counter,
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../../src/layout/layout.ts'

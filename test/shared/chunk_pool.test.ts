@@ -25,7 +25,9 @@ describe('acquire', () => {
     const { pool, other } = pools(chunkCount)
     expect(pool.freeCount()).toBe(chunkCount)
     const chunks = acquireAll(pool)
-    expect(chunks.toSorted((a, b) => a - b)).toEqual(Array.from({ length: chunkCount }, (_, i) => i))
+    expect(chunks.toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: chunkCount }, (_, i) => i),
+    )
     expect(pool.freeCount()).toBe(0)
     expect(pool.acquire()).toBe(-1)
     expect(other.acquire()).toBe(-1)

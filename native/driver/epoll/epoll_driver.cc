@@ -59,7 +59,7 @@ std::string EpollDriver::open(const Config& config) {
   return "";
 }
 
-const sockaddr_storage* EpollDriver::peer(int32_t slot) const {
+const shared::SocketAddress* EpollDriver::peer(int32_t slot) const {
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
@@ -172,11 +172,22 @@ size_t EpollDriver::submit_send(const int32_t* words) {
     header.msg_iovlen = slices;
     sent = ::sendmsg(endpoint.fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
+  if (((words[0] >> 8) & layout::kSendFlagLazy) != 0 && sent == words[3]) {
+    held_.push_back({slot, generation, static_cast<int32_t>(sent), false});
+    return length;
+  }
   // EAGAIN: the socket took nothing; that is an outcome, not a failure.
   bool took = sent >= 0 || errno == EAGAIN || errno == EINTR;
   complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(errno),
            static_cast<int32_t>(std::max<ssize_t>(sent, 0)));
   return length;
+}
+
+void EpollDriver::report_held() {
+  for (const HeldSend& held : held_) {
+    complete(CompletionKind::kSend, held.slot, held.generation, IoStatus::kOk, held.bytes);
+  }
+  held_.clear();
 }
 
 /** Tries the waiting send; on EAGAIN the next EPOLLOUT edge tries again. */
@@ -207,7 +218,7 @@ void EpollDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
   complete(CompletionKind::kRecv, slot, endpoint.generation, status, 0, layout::kCompletionFlagTerminal);
 }
 
-void EpollDriver::submit(const int32_t* words, size_t count) {
+void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
   size_t at_word = 0;
   while (at_word < count) {
     const int32_t* entry = words + at_word;
@@ -244,7 +255,7 @@ void EpollDriver::submit(const int32_t* words, size_t count) {
       endpoint.address = socket.peer;
       if (op == SubmissionOp::kConnect) {
         set_nonblocking(endpoint.fd);
-        int result = ::connect(endpoint.fd, reinterpret_cast<const sockaddr*>(&endpoint.address),
+        int result = ::connect(endpoint.fd, &endpoint.address.any,
                                address_length(endpoint.address));
         endpoint.connecting = result < 0 && errno == EINPROGRESS;
         int error = result < 0 ? errno : 0;
@@ -299,6 +310,7 @@ void EpollDriver::submit(const int32_t* words, size_t count) {
         OVERLAPPED_CHECK(false);
     }
   }
+  if (now) report_held();
   config_.completions->commit();
 }
 
@@ -398,7 +410,8 @@ Waited EpollDriver::wait(int64_t timeout_ms) {
   bool accepting = std::any_of(listeners_.begin(), listeners_.end(), [](const Listener& l) { return l.ready; });
   // Ready sockets that wait for a buffer, or for room in the ring, must not make the wait spin: they
   // go on when buffers come back, which is a submission and so a turn of this thread.
-  bool reading = !readable_.empty() && !free_buffers_.empty();
+  // Nor must they wait for a held completion, behind which the buffers may be.
+  bool reading = !readable_.empty() && (!free_buffers_.empty() || !held_.empty());
   if (accepting || reading || config_.completions->used() > 0) timeout_ms = 0;
   // Room for what each event can add at once (a send and a peer's leaving).
   size_t room = std::min<size_t>(events_.size(), config_.completions->space() / 3);
@@ -408,6 +421,7 @@ Waited EpollDriver::wait(int64_t timeout_ms) {
     int count = epoll_wait(epoll_.get(), events_.data(), static_cast<int>(room), timeout);
     for (int i = 0; i < count; i++) on_event(events_[static_cast<size_t>(i)], &waited);
   }
+  report_held();
   accept_all();
   read_all();
   config_.completions->commit();

@@ -21,11 +21,11 @@ class EpollDriver final : public Driver {
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
   void relisten() override;
-  void submit(const int32_t* words, size_t count) override;
+  void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   uint32_t features() const override { return 0; }
-  const sockaddr_storage* peer(int32_t slot) const override;
+  const shared::SocketAddress* peer(int32_t slot) const override;
 
  private:
   enum class Recv : uint8_t { kIdle, kArmed, kPaused };
@@ -40,7 +40,7 @@ class EpollDriver final : public Driver {
     bool connecting = false;
     bool starved = false;
     std::vector<iovec> pending;  // the send that waits for room; empty: none
-    sockaddr_storage address{};
+    shared::SocketAddress address{};
   };
   struct Listener {
     int fd = -1;
@@ -53,6 +53,7 @@ class EpollDriver final : public Driver {
                 int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
   size_t submit_send(const int32_t* words);
   void attach(int32_t slot, Endpoint& endpoint);
+  void report_held();
   void send_pending(int32_t slot, Endpoint& endpoint);
   void finish_connect(int32_t slot, Endpoint& endpoint);
   void mark_readable(int32_t slot, Endpoint& endpoint);

@@ -95,6 +95,7 @@ inline constexpr uint8_t kOpNop = 0, kOpPollAdd = 6, kOpPollRemove = 7, kOpSendm
                          kOpAsyncCancel = 14, kOpConnect = 16, kOpClose = 19, kOpSend = 26, kOpRecv = 27;
 
 inline constexpr uint8_t kSqeBufferSelect = 1u << 5;
+inline constexpr uint8_t kSqeCqeSkipSuccess = 1u << 6;  // Linux 5.17
 
 inline constexpr uint16_t kRecvMultishot = 1u << 1;    // ioprio; Linux 6.0
 inline constexpr uint16_t kAcceptMultishot = 1u << 0;  // ioprio; Linux 5.19

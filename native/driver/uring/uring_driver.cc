@@ -61,6 +61,42 @@ uint32_t power_of_two(uint32_t least) {
   return value;
 }
 
+/**
+ * Whether a short send with MSG_WAITALL | MSG_DONTWAIT and no entry on success reports what was taken. Tried
+ * on a socket pair that is too small, because kernels before 6.1 may report EAGAIN for a part that was sent.
+ */
+bool try_skip_success() {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return false;
+  base::Fd writer(pair[0]);
+  base::Fd reader(pair[1]);
+  uring::Ring ring;
+  if (!ring.open(8, 16, true, false).empty()) return false;
+  std::vector<uint8_t> bytes(1 << 20);
+  auto send = [&](uint32_t length) {
+    Sqe* sqe = ring.claim();
+    sqe->opcode = uring::kOpSend;
+    sqe->fd = writer.get();
+    sqe->addr = reinterpret_cast<uint64_t>(bytes.data());
+    sqe->len = length;
+    sqe->op_flags = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL;
+    sqe->flags = uring::kSqeCqeSkipSuccess;
+    sqe->user_data = 1;
+    return ring.enter(false, 0) == 0;
+  };
+  if (!send(1) || ring.peek() != nullptr) return false;
+  if (!send(static_cast<uint32_t>(bytes.size())) || ring.peek() == nullptr) return false;
+  int32_t reported = ring.peek()->res;
+  int64_t received = 0;
+  for (ssize_t part; (part = ::recv(reader.get(), bytes.data(), bytes.size(), MSG_DONTWAIT)) > 0;) received += part;
+  return reported > 0 && received == reported + 1;
+}
+
+bool skip_success_works() {
+  static const bool works = try_skip_success();
+  return works;
+}
+
 }  // namespace
 
 std::string probe_uring(uint32_t* features) {
@@ -93,6 +129,7 @@ std::string UringDriver::open(const Config& config) {
   std::string why = ring_.open(std::min(kSqEntries, cq_entries), cq_entries, !(config_.features_forbidden & kFeatureDeferTaskrun),
                                !(config_.features_forbidden & kFeatureRegisteredRing));
   if (!why.empty()) return why;
+  skip_success_ = !(config_.features_forbidden & kFeatureSkipSuccess) && skip_success_works();
   multishot_recv_ = !(config_.features_forbidden & kFeatureMultishotRecv);
   multishot_accept_ = !(config_.features_forbidden & kFeatureMultishotAccept);
   endpoints_.resize(static_cast<size_t>(config_.slot_count));
@@ -114,11 +151,11 @@ std::string UringDriver::open(const Config& config) {
 }
 
 uint32_t UringDriver::features() const {
-  return (multishot_recv_ ? kFeatureMultishotRecv : 0u) | (multishot_accept_ ? kFeatureMultishotAccept : 0u) |
+  return (skip_success_ ? kFeatureSkipSuccess : 0u) | (multishot_recv_ ? kFeatureMultishotRecv : 0u) | (multishot_accept_ ? kFeatureMultishotAccept : 0u) |
          (ring_.deferred() ? kFeatureDeferTaskrun : 0u) | (ring_.registered() ? kFeatureRegisteredRing : 0u);
 }
 
-const sockaddr_storage* UringDriver::peer(int32_t slot) const {
+const shared::SocketAddress* UringDriver::peer(int32_t slot) const {
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
@@ -130,8 +167,7 @@ const sockaddr_storage* UringDriver::peer(int32_t slot) const {
 Sqe* UringDriver::claim() {
   Sqe* sqe = ring_.claim();
   while (sqe == nullptr) {
-    shared::count(config_.counters, layout::Counter::kSyscalls);
-    ring_.enter(false, 0);
+    enter(false, 0);
     sqe = ring_.claim();
     // EBUSY: the kernel wants completions taken first.
     if (sqe == nullptr) reap(config_.batch);
@@ -316,9 +352,7 @@ size_t UringDriver::submit_send(const int32_t* words) {
   const int32_t* pair = words + layout::kSendHeaderWords;
 
   if (slices > 1 && (iovecs_used_ + slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
-    shared::count(config_.counters, layout::Counter::kSyscalls);
-    ring_.enter(false, 0);
-    iovecs_used_ = headers_used_ = 0;
+    enter(false, 0);
   }
   Sqe* sqe = claim();
   sqe->fd = endpoint->fd;
@@ -342,11 +376,21 @@ size_t UringDriver::submit_send(const int32_t* words) {
     sqe->addr = reinterpret_cast<uint64_t>(header);
     sqe->len = 1;
   }
-  if (!now) endpoint->send_pending = true;
+  if (!now) {
+    endpoint->send_pending = true;
+  } else if (skip_success_ && ((words[0] >> 8) & layout::kSendFlagLazy) != 0) {
+    // Without a completion entry a wait is not cut short by our own sends: one system call per turn.
+    // MSG_WAITALL makes a short send a failure, which has an entry.
+    sqe->flags = uring::kSqeCqeSkipSuccess;
+    sqe->op_flags |= MSG_WAITALL;
+    in_flight_--;
+    endpoint->held = static_cast<int32_t>(held_.size());
+    held_.push_back({slot, generation, words[3], false});
+  }
   return length;
 }
 
-void UringDriver::submit(const int32_t* words, size_t count) {
+void UringDriver::submit(const int32_t* words, size_t count, bool now) {
   size_t at_word = 0;
   while (at_word < count) {
     const int32_t* entry = words + at_word;
@@ -437,12 +481,32 @@ void UringDriver::submit(const int32_t* words, size_t count) {
     }
   }
   publish_buffers();
-  if (ring_.claimed() > 0) {
-    shared::count(config_.counters, layout::Counter::kSyscalls);
-    ring_.enter(false, 0);
-    iovecs_used_ = headers_used_ = 0;
+  if (!now) {
+    config_.completions->commit();
+    return;
   }
+  if (ring_.claimed() > 0) enter(false, 0);
   reap(config_.batch);
+}
+
+void UringDriver::enter(bool wait, int64_t timeout_ms) {
+  shared::count(config_.counters, layout::Counter::kSyscalls);
+  ring_.enter(wait, timeout_ms);
+  if (ring_.claimed() == 0) iovecs_used_ = headers_used_ = 0;
+}
+
+/**
+ * What the kernel took without a completion entry was sent whole. Known only when every submission was
+ * taken and every entry that was there has been read: a failure has one.
+ */
+void UringDriver::report_held() {
+  if (held_.empty() || ring_.claimed() > 0 || ring_.peek() != nullptr || ring_.overflowed()) return;
+  for (const HeldSend& held : held_) {
+    if (held.settled) continue;
+    at(held.slot).held = -1;
+    complete(CompletionKind::kSend, held.slot, held.generation, IoStatus::kOk, held.bytes);
+  }
+  held_.clear();
 }
 
 Waited UringDriver::wait(int64_t timeout_ms) {
@@ -456,12 +520,11 @@ Waited UringDriver::wait(int64_t timeout_ms) {
   }
   publish_buffers();
   waited_ = Waited{};
-  bool starving = !starved_.empty() && buffers_free_ > 0;
+  // Who waits for a buffer must not wait for a held completion, behind which the buffers may be.
+  bool starving = !starved_.empty() && (buffers_free_ > 0 || !held_.empty());
   bool block = timeout_ms != 0 && !starving && ring_.peek() == nullptr && !ring_.overflowed() &&
                config_.completions->used() == 0;
-  shared::count(config_.counters, layout::Counter::kSyscalls);
-  ring_.enter(block, timeout_ms);
-  iovecs_used_ = headers_used_ = 0;
+  enter(block, timeout_ms);
   reap(config_.batch);
   return waited_;
 }
@@ -490,6 +553,12 @@ void UringDriver::reap(uint32_t most) {
         on_recv(slot, generation, cqe);
         break;
       case kSendNow: {
+        Endpoint& endpoint = at(slot);
+        if (endpoint.held >= 0) {
+          in_flight_++;  // it has an entry after all
+          held_[static_cast<size_t>(endpoint.held)].settled = true;
+          endpoint.held = -1;
+        }
         // EAGAIN: the socket took nothing; that is an outcome, not a failure.
         bool took = cqe.res >= 0 || cqe.res == -EAGAIN;
         complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(-cqe.res),
@@ -537,6 +606,7 @@ void UringDriver::reap(uint32_t most) {
         break;  // kCancel: the cancelled operation has its own completion
     }
   }
+  report_held();
   config_.completions->commit();
 }
 

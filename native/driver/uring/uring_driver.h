@@ -20,11 +20,11 @@ class UringDriver final : public Driver {
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
   void relisten() override;
-  void submit(const int32_t* words, size_t count) override;
+  void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   uint32_t features() const override;
-  const sockaddr_storage* peer(int32_t slot) const override;
+  const shared::SocketAddress* peer(int32_t slot) const override;
 
  private:
   enum class Recv : uint8_t {
@@ -44,7 +44,8 @@ class UringDriver final : public Driver {
     Watch watch = Watch::kNone;
     bool send_pending = false;  // a SEND without SEND_FLAG_NOW is in the kernel
     bool connecting = false;
-    sockaddr_storage address{};  // the peer; CONNECT reads it until its completion
+    int32_t held = -1;  // index of its lazy send in held_
+    shared::SocketAddress address{};  // the peer; CONNECT reads it until its completion
   };
   struct Listener {
     int fd = -1;
@@ -71,7 +72,9 @@ class UringDriver final : public Driver {
   void return_buffer(int32_t buffer);
   void publish_buffers();
 
+  void enter(bool wait, int64_t timeout_ms);
   void reap(uint32_t most);
+  void report_held();
   void on_recv(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
   void on_accept(int32_t listener, const uring::Cqe& cqe);
 
@@ -98,6 +101,7 @@ class UringDriver final : public Driver {
   size_t iovecs_used_ = 0;
   size_t headers_used_ = 0;
 
+  bool skip_success_ = false;
   bool multishot_recv_ = true;
   bool multishot_accept_ = true;
   bool backend_armed_ = false;

@@ -7,7 +7,7 @@ import { defineHandler } from 'overlapped'
 let kept = null
 
 function report(session, fields) {
-  session.runtime.post('main', { id: session.id, port: session.remoteAddress.port, ...fields })
+  session.runtime.post('main', { id: session.id, listener: session.listener, ...fields })
 }
 
 /** Runs `use` and reports the code of what it throws. */
@@ -22,11 +22,11 @@ function tryTo(session, what, use) {
 }
 
 export default defineHandler({
-  onConnectionRequest({ remoteAddress, listener }) {
-    return listener !== 'closed' || remoteAddress.port === 0
+  onConnectionRequest({ listener }) {
+    return listener !== 'closed'
   },
   onJoin(session) {
-    report(session, { type: 'join', listener: session.listener })
+    report(session, { type: 'join' })
   },
   async onRecv(session, packet) {
     const text = packet.text(0, Math.min(packet.length, 16))
