@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = 462506125;
+inline constexpr int32_t kLayoutHash = -723998276;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -288,8 +288,8 @@ inline constexpr int32_t kCloseReasonCount = 18;
 enum class Counter : int32_t {
   kTurns = 0,  // Turns of the loop.
   kSleeps = 1,  // Times the thread slept.
-  kBusyNs = 2,  // Nanoseconds outside sleep.
-  kAsleepNs = 3,  // Nanoseconds asleep.
+  kCpuNs = 2,  // CPU time of the thread in nanoseconds, as of its last longer sleep or visit of libuv.
+  kWaitedNs = 3,  // Nanoseconds in waits of the driver, which also run sends and receives.
   kWakesSent = 4,  // Wake-ups signalled to other threads.
   kSyscalls = 5,  // System calls that the driver made.
   kCompletions = 6,  // Completions handled.

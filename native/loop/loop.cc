@@ -16,6 +16,8 @@ namespace {
 // Turns before libuv gets a visit although nothing asked for one: keeps its handles fair when the
 // ring is never empty. A visit costs one epoll_wait.
 constexpr int kTurnsPerVisit = 64;
+// A wait that is longer than this is followed by a reading of the CPU clock, which is a system call.
+constexpr int64_t kCpuTimeEveryNs = 1'000'000;
 // Longest sleep; wakes are not lost, this only bounds what a bug could cost.
 constexpr int64_t kSleepMaxMs = 10'000;
 
@@ -72,7 +74,6 @@ std::string Loop::open(napi_env env, const LoopOptions& options, napi_value turn
   uv_prepare_start(prepare_, on_prepare);
   napi_add_async_cleanup_hook(env, on_cleanup, this, &hook_);
   ended_ = false;
-  awake_since_ns_ = base::now_ns();
   return "";
 }
 
@@ -125,12 +126,17 @@ void Loop::sleep_or_look(int64_t timeout_ms) {
     return;
   }
   int64_t asleep_at = base::now_ns();
-  shared::count(counters_, layout::Counter::kBusyNs, static_cast<double>(asleep_at - awake_since_ns_));
   shared::count(counters_, layout::Counter::kSleeps);
   waited_ = driver_->wait(timeout_ms < 0 || timeout_ms > kSleepMaxMs ? kSleepMaxMs : timeout_ms);
   shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
-  awake_since_ns_ = base::now_ns();
-  shared::count(counters_, layout::Counter::kAsleepNs, static_cast<double>(awake_since_ns_ - asleep_at));
+  int64_t waited_ns = base::now_ns() - asleep_at;
+  shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
+  if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
+}
+
+void Loop::publish_cpu_time() {
+  double& value = counters_[static_cast<int32_t>(layout::Counter::kCpuNs)];
+  std::atomic_ref<double>(value).store(static_cast<double>(base::thread_cpu_ns()), std::memory_order_relaxed);
 }
 
 void Loop::run() {
@@ -152,9 +158,7 @@ void Loop::run() {
       if (uv_backend_timeout(uv_) == 0) break;
     }
   }
-  int64_t now = base::now_ns();
-  shared::count(counters_, layout::Counter::kBusyNs, static_cast<double>(now - awake_since_ns_));
-  awake_since_ns_ = now;
+  publish_cpu_time();
   // libuv's own poll must not block, it is deaf to the driver.
   if (!ended_) uv_idle_start(idle_, on_idle);
 }

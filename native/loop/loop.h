@@ -52,6 +52,7 @@ class Loop {
   void finish_cleanup();
   void run();
   void hand_over(bool now);
+  void publish_cpu_time();
   bool has_work() const;
   void take_inbox();
   void sleep_or_look(int64_t timeout_ms);
@@ -74,7 +75,6 @@ class Loop {
   int handles_open_ = 0;
   bool ended_ = true;     // no JavaScript is called any more
   bool cleaning_ = false;  // the environment waits for our handles
-  int64_t awake_since_ns_ = 0;
 };
 
 }  // namespace loop

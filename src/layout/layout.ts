@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 462506125
+export const LAYOUT_HASH = -723998276
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -347,10 +347,10 @@ export const Counter = {
   TURNS: 0,
   /** Times the thread slept. */
   SLEEPS: 1,
-  /** Nanoseconds outside sleep. */
-  BUSY_NS: 2,
-  /** Nanoseconds asleep. */
-  ASLEEP_NS: 3,
+  /** CPU time of the thread in nanoseconds, as of its last longer sleep or visit of libuv. */
+  CPU_NS: 2,
+  /** Nanoseconds in waits of the driver, which also run sends and receives. */
+  WAITED_NS: 3,
   /** Wake-ups signalled to other threads. */
   WAKES_SENT: 4,
   /** System calls that the driver made. */
@@ -452,8 +452,8 @@ export const COUNTER_COUNT = 51
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
   'sleeps',
-  'busyNs',
-  'asleepNs',
+  'cpuNs',
+  'waitedNs',
   'wakesSent',
   'syscalls',
   'completions',

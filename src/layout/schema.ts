@@ -514,8 +514,8 @@ export const enums: readonly Enum[] = [
     members: [
       ['TURNS', 'Turns of the loop.'],
       ['SLEEPS', 'Times the thread slept.'],
-      ['BUSY_NS', 'Nanoseconds outside sleep.'],
-      ['ASLEEP_NS', 'Nanoseconds asleep.'],
+      ['CPU_NS', 'CPU time of the thread in nanoseconds, as of its last longer sleep or visit of libuv.'],
+      ['WAITED_NS', 'Nanoseconds in waits of the driver, which also run sends and receives.'],
       ['WAKES_SENT', 'Wake-ups signalled to other threads.'],
       ['SYSCALLS', 'System calls that the driver made.'],
       ['COMPLETIONS', 'Completions handled.'],

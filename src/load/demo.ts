@@ -77,7 +77,7 @@ const COLUMNS = [
   ['msgs in/s', 12],
   ['msgs out/s', 12],
   ['MB/s', 9],
-  ['CPU busy', 9],
+  ['CPU', 9],
   ['sleeps/s', 10],
   ['wakes/s', 9],
 ] as const
@@ -92,9 +92,7 @@ function tableRow(cells: readonly string[]): string {
 /** The row of one thread, or of all of them together, from its counters now and before. */
 function counterRow(name: string, now: Counters, before: Counters, seconds: number): string {
   const perSecond = (key: string) => (now[key] - (before[key] ?? 0)) / seconds
-  const busy = perSecond('busyNs')
-  const asleep = perSecond('asleepNs')
-  const share = busy + asleep > 0 ? (busy / (busy + asleep)) * 100 : 0
+  const cpuPercent = perSecond('cpuNs') / 10_000_000
   const bytes = perSecond('bytesIn') + perSecond('bytesOut')
   return tableRow([
     name,
@@ -102,7 +100,7 @@ function counterRow(name: string, now: Counters, before: Counters, seconds: numb
     grouped(perSecond('messagesIn')),
     grouped(perSecond('messagesOut')),
     (bytes / 1_000_000).toFixed(1),
-    `${share.toFixed(0)} %`,
+    `${cpuPercent.toFixed(0)} %`,
     grouped(perSecond('sleeps')),
     grouped(perSecond('wakesSent')),
   ])

@@ -51,6 +51,8 @@ constexpr uint32_t kSqEntries = 4096;
 constexpr uint32_t kCqEntriesMin = 128;
 constexpr uint32_t kCqEntriesMax = 65536;
 constexpr uint32_t kCqBatches = 4;
+// Buffers in the kernel's ring at first, 1 MiB of the default size; doubled whenever they do not suffice.
+constexpr int32_t kBuffersAtFirst = 64;
 // Gathered slices staged between two enters.
 constexpr size_t kIovecs = 16384;
 constexpr uint32_t kWatchEvents = POLLRDHUP | POLLHUP | POLLERR;
@@ -143,7 +145,8 @@ std::string UringDriver::open(const Config& config) {
     buffers_ = static_cast<uring::Buf*>(memory);
     int result = ring_.register_buffers(buffers_, static_cast<uint32_t>(config_.buffer_count), kBufferGroup);
     if (result < 0) return std::string("the buffer ring was refused: ") + std::strerror(-result);
-    for (int32_t i = 0; i < config_.buffer_count; i++) return_buffer(config_.first_buffer + i);
+    for (int32_t i = config_.buffer_count - 1; i >= 0; i--) return_buffer(config_.first_buffer + i);
+    buffers_wanted_ = std::min(kBuffersAtFirst, config_.buffer_count);
     publish_buffers();
   }
   OVERLAPPED_CHECK(config_.buffer_count == 0 || control.recv_buffer_bytes > 0);
@@ -205,29 +208,38 @@ void UringDriver::complete(CompletionKind kind, int32_t slot, uint32_t generatio
 }
 
 void UringDriver::return_buffer(int32_t buffer) {
-  const layout::Control& control = config_.memory.control();
   int32_t local = buffer - config_.first_buffer;
   OVERLAPPED_CHECK(local >= 0 && local < config_.buffer_count);
-  uring::Buf& entry = buffers_[buffers_tail_ & static_cast<uint16_t>(config_.buffer_count - 1)];
-  entry.addr = reinterpret_cast<uint64_t>(config_.memory.arena + control.recv_byte_at +
-                                          static_cast<int64_t>(buffer) * control.recv_buffer_stride);
-  entry.len = static_cast<uint32_t>(control.recv_buffer_bytes);
-  entry.bid = static_cast<uint16_t>(local);
-  buffers_tail_++;
-  buffers_free_++;
-  buffers_dirty_ = true;
+  spare_buffers_.push_back(local);
 }
 
+/**
+ * Tops up the kernel's ring with the buffers that were used last, whose memory is still in the cache; the
+ * kernel takes them in turn, so that a full ring would walk through all of them.
+ */
 void UringDriver::publish_buffers() {
-  if (buffers_dirty_) {
-    buffers_dirty_ = false;
+  const layout::Control& control = config_.memory.control();
+  bool added = false;
+  while (buffers_in_ring_ < buffers_wanted_ && !spare_buffers_.empty()) {
+    int32_t local = spare_buffers_.back();
+    spare_buffers_.pop_back();
+    uring::Buf& entry = buffers_[buffers_tail_ & static_cast<uint16_t>(config_.buffer_count - 1)];
+    entry.addr = reinterpret_cast<uint64_t>(config_.memory.arena + control.recv_byte_at +
+                                            static_cast<int64_t>(config_.first_buffer + local) * control.recv_buffer_stride);
+    entry.len = static_cast<uint32_t>(control.recv_buffer_bytes);
+    entry.bid = static_cast<uint16_t>(local);
+    buffers_tail_++;
+    buffers_in_ring_++;
+    added = true;
+  }
+  if (added) {
     // order: release; the kernel reads the entries behind it (io_uring_register_buf_ring(3))
     std::atomic_ref<uint16_t>(buffers_[0].resv).store(buffers_tail_, std::memory_order_release);
   }
   // First come first served, at most as many sessions as there are free buffers. The kernel selects a
   // buffer before it looks for bytes, so one that is armed here need not use its buffer: wait() does not
   // block while others could have it.
-  int32_t budget = buffers_free_;
+  int32_t budget = buffers_in_ring_;
   while (budget > 0 && !starved_.empty()) {
     Starved next = starved_.front();
     starved_.pop_front();
@@ -521,7 +533,7 @@ Waited UringDriver::wait(int64_t timeout_ms) {
   publish_buffers();
   waited_ = Waited{};
   // Who waits for a buffer must not wait for a held completion, behind which the buffers may be.
-  bool starving = !starved_.empty() && (buffers_free_ > 0 || !held_.empty());
+  bool starving = !starved_.empty() && (free_buffers() > 0 || !held_.empty());
   bool block = timeout_ms != 0 && !starving && ring_.peek() == nullptr && !ring_.overflowed() &&
                config_.completions->used() == 0;
   enter(block, timeout_ms);
@@ -618,7 +630,7 @@ void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
   int32_t buffer = -1;
   if (has_buffer) {
     buffer = config_.first_buffer + static_cast<int32_t>(cqe.flags >> uring::kCqeBufferShift);
-    buffers_free_--;
+    buffers_in_ring_--;
   }
   if (cqe.res > 0) {
     OVERLAPPED_CHECK(has_buffer);
@@ -655,6 +667,8 @@ void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
   if (cqe.res == -ENOBUFS && endpoint->recv == Recv::kArmed) {
     endpoint->recv = Recv::kStarved;
     starved_.push_back({slot, generation});
+    // More sockets are ready at once than the ring has buffers for.
+    buffers_wanted_ = std::min(2 * buffers_wanted_, config_.buffer_count);
     shared::count(config_.counters, layout::Counter::kBuffersStarved);
     return;
   }

@@ -71,6 +71,7 @@ class UringDriver final : public Driver {
   void close_handle(int32_t slot, Endpoint& endpoint);
   void return_buffer(int32_t buffer);
   void publish_buffers();
+  size_t free_buffers() const { return static_cast<size_t>(buffers_in_ring_) + spare_buffers_.size(); }
 
   void enter(bool wait, int64_t timeout_ms);
   void reap(uint32_t most);
@@ -86,8 +87,10 @@ class UringDriver final : public Driver {
   uring::Buf* buffers_ = nullptr;
   size_t buffers_bytes_ = 0;
   uint16_t buffers_tail_ = 0;
-  bool buffers_dirty_ = false;
-  int32_t buffers_free_ = 0;
+  int32_t buffers_in_ring_ = 0;
+  int32_t buffers_wanted_ = 0;
+  /** Buffers that nobody has, by index among this worker's; the last one was used last. */
+  std::vector<int32_t> spare_buffers_;
 
   struct Starved {
     int32_t slot;
