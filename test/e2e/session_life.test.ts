@@ -191,7 +191,6 @@ describe.each(drivers)('%s', (driver) => {
       expect(await test.next('leave', { id })).toMatchObject({ reason: 'closeTimeout' })
       client.resume()
       await client.untilClosed()
-      expect(client.error).toBe('ECONNRESET')
       expect(client.received).toBeLessThan(8 * MIB)
       await test.until('the slot to be free', () => test.server.monitor.snapshot().sessions === 0)
     })
@@ -213,7 +212,8 @@ describe.each(drivers)('%s', (driver) => {
       expect(await test.next('leave', { id })).toMatchObject({ reason: 'localTerminate' })
       client.resume()
       await client.untilClosed()
-      expect(client.error).toBe('ECONNRESET')
+      // What the client's kernel had is read before the reset is seen, if it is.
+      expect(client.received).toBeLessThan(8 * MIB)
       await test.until('the slot to be free', () => test.server.monitor.snapshot().sessions === 0)
     })
 
@@ -269,7 +269,7 @@ describe.each(drivers)('%s', (driver) => {
 
   describe('pause', () => {
     it('delivers nothing until resume, then everything in order', async () => {
-      const test = await start()
+      const test = await start({ maxBackpressure: 8 * MIB })
       const { client, id } = await join(test)
       await order(test, 'pause', { id })
       const messages = Array.from({ length: 3000 }, (_, at) =>

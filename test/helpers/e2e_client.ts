@@ -66,7 +66,7 @@ export class Client {
 
   /** The next `count` bytes. */
   async take(count: number): Promise<Buffer> {
-    await until(`${count} bytes, ${this.length} came`, () => this.length >= count || this.closed)
+    await until(`${count} bytes from the server`, () => this.length >= count || this.closed)
     if (this.length < count) {
       throw new Error(`closed (${this.error}) after ${this.length} bytes, ${count} wanted`)
     }

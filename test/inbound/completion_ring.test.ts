@@ -36,9 +36,8 @@ function setup(thread = 2) {
     read: () => {
       const at = ring.next()
       if (at === -1) return -1
-      expect((at - start) % COMPLETION_WORDS).toBe(0)
-      expect(at).toBeGreaterThanOrEqual(start)
-      expect(at).toBeLessThan(start + CAPACITY * COMPLETION_WORDS)
+      const entry = (at - start) / COMPLETION_WORDS
+      if (![0, 1, 2, 3, 4, 5, 6, 7].includes(entry)) throw new Error(`entry ${entry}`)
       return words[at + COMPLETION_RESULT]
     },
   }
@@ -80,10 +79,11 @@ describe('CompletionRing', () => {
     const { read, claim, commit, space } = setup(1)
     let written = 0
     let seen = 0
-    for (let step = 0; step < 3000; step++) {
+    for (let step = 0; step < 1000; step++) {
       for (let i = random.below(space() + 1); i > 0; i--) claim(written++)
       commit()
-      for (let value = read(); value !== -1; value = read()) expect(value).toBe(seen++)
+      for (let value = read(); value !== -1; value = read())
+        if (value !== seen++) throw new Error(`${value} came as completion ${seen - 1}`)
       expect(seen).toBe(written)
     }
     expect(written).toBeGreaterThan(100 * CAPACITY)

@@ -243,7 +243,7 @@ describe('copies', () => {
   })
 
   it('grow with what was received, not with what was announced', () => {
-    const reading = new Reading(lengthPrefix({ bytes: 4 }))
+    const reading = new Reading(lengthPrefix({ bytes: 4 }), 262_144)
     const message = 'x'.repeat(60_000)
     const stream = frames(lengthPrefix({ bytes: 4 }), [message])
     reading.feed(stream.subarray(0, 10))

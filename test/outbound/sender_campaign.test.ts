@@ -18,7 +18,7 @@ import {
   type Send,
 } from '../helpers/unit_sender.ts'
 
-const RUNS = 2000
+const RUNS = 1500
 const STEPS_MAX = 40
 const SLOTS = 4
 /** A memory serves many runs: each leaves it as it was. */

@@ -99,9 +99,9 @@ describe('references', () => {
   })
 
   it('frees exactly once in any order of retire and releases, by any thread', () => {
+    const { pool, other, refs } = pools(2)
     for (let seed = 1; seed <= 300; seed++) {
       const random = new Random(seed)
-      const { pool, other, refs } = pools(2)
       const chunk = pool.acquire()
       const given = random.below(6)
       const retained = random.below(4)

@@ -91,7 +91,7 @@ describe('free', () => {
 
   it.each([40, 64, 101])('agrees with a model over %i units', (units) => {
     const start = drain(new WorkerHeap(BASE, units * KIB))
-    for (let seed = 1; seed <= 40; seed++) {
+    for (let seed = 1; seed <= 25; seed++) {
       const random = new Random(seed)
       const heap = new WorkerHeap(BASE, units * KIB)
       const owner = new Int32Array(units)
@@ -103,10 +103,9 @@ describe('free', () => {
           if (at === -1) continue
           const size = WorkerHeap.blockBytes(bytes)
           const unit = (at - BASE) / KIB
-          expect(Number.isInteger(unit)).toBe(true)
           expect((at - BASE) % size).toBe(0)
           for (let i = unit; i < unit + size / KIB; i++) {
-            expect(owner[i], `seed ${seed}`).toBe(0)
+            if (owner[i] !== 0) throw new Error(`seed ${seed}: unit ${i} is given out twice`)
             owner[i] = id
           }
           live.push({ at, bytes, id })

@@ -1,0 +1,64 @@
+// What: tests of the choice of a driver and its reason, with a fake probe.
+// Flow: server (chooseDriver) -> this.
+// Thread: main.
+
+import { describe, expect, it } from 'vitest'
+import { OverlappedError } from '../../src/errors.ts'
+import { chooseDriver } from '../../src/server/server.ts'
+
+const DENIED = 'io_uring_setup: operation not permitted'
+
+function probe(reason: string) {
+  let count = 0
+  const binding = {
+    probeUring: () => {
+      count++
+      return { reason, features: 0 }
+    },
+  }
+  return { binding, probes: () => count }
+}
+
+describe('auto', () => {
+  it('takes io_uring where the probe succeeds', () => {
+    const { binding, probes } = probe('')
+    expect(chooseDriver(binding, 'auto')).toEqual({
+      driver: 'io_uring',
+      reason: 'auto: the probe succeeded',
+    })
+    expect(probes()).toBe(1)
+  })
+
+  it('takes epoll where it does not, and says why', () => {
+    expect(chooseDriver(probe(DENIED).binding, 'auto')).toEqual({
+      driver: 'epoll',
+      reason: `auto: ${DENIED}`,
+    })
+  })
+})
+
+describe('by name', () => {
+  it('epoll is taken without a probe', () => {
+    const { binding, probes } = probe('')
+    expect(chooseDriver(binding, 'epoll')).toEqual({ driver: 'epoll', reason: 'asked for' })
+    expect(probes()).toBe(0)
+  })
+
+  it('io_uring is taken where the probe succeeds', () => {
+    expect(chooseDriver(probe('').binding, 'io_uring')).toEqual({
+      driver: 'io_uring',
+      reason: 'asked for',
+    })
+  })
+
+  it('io_uring is an error where it is denied: why, and what works', () => {
+    const choose = () => chooseDriver(probe(DENIED).binding, 'io_uring')
+    expect(choose).toThrow(OverlappedError)
+    expect(choose).toThrow(`driver is 'io_uring', but ${DENIED}; 'auto' and 'epoll' work here`)
+    try {
+      choose()
+    } catch (error) {
+      expect((error as OverlappedError).code).toBe('ERR_DRIVER_UNAVAILABLE')
+    }
+  })
+})
