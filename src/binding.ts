@@ -52,7 +52,7 @@ export interface Binding {
   stopAccepting(runtime: number): void
   signal(runtime: number, thread: number): void
   /** Null where this Node refuses external buffers. */
-  aliasArena(runtime: number, offset: number, length: number): ArrayBuffer | null
+  aliasArena(runtime: number, offset: number, length: number, arena: Uint8Array): ArrayBuffer | null
   openLoop(
     runtime: number,
     thread: number,

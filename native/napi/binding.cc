@@ -132,15 +132,21 @@ Value signal(const CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/** aliasArena(id, offset, length): ArrayBuffer over arena memory, not shared as far as V8 knows. */
+/** aliasArena(id, offset, length, arena): ArrayBuffer over arena memory, not shared as far as V8 knows. */
 Value alias_arena(const CallbackInfo& info) {
   auto runtime = shared::find_runtime(integer(info, 0));
   if (runtime == nullptr) return fail(info.Env(), "the runtime has ended");
   napi_value buffer;
   auto length = static_cast<size_t>(integer(info, 2));
+  // Users may keep a view beyond the runtime's end: each alias holds the shared memory that it is a part of.
+  auto* held = new Napi::Reference<Napi::Uint8Array>(Napi::Persistent(info[3].As<Napi::Uint8Array>()));
+  auto let_go = [](napi_env, void*, void* hint) { delete static_cast<Napi::Reference<Napi::Uint8Array>*>(hint); };
   napi_status status = napi_create_external_arraybuffer(info.Env(), runtime->memory().arena + integer(info, 1), length,
-                                                        nullptr, nullptr, &buffer);
-  if (status != napi_ok) return info.Env().Null();
+                                                        let_go, held, &buffer);
+  if (status != napi_ok) {
+    delete held;
+    return info.Env().Null();
+  }
   return Value(info.Env(), buffer);
 }
 

@@ -12,7 +12,7 @@ export interface LengthPrefix {
   /** Width of the length field. */
   readonly bytes: 1 | 2 | 4
   readonly endian: Endian
-  /** Bytes before the length field; sent as zeros. 0 to 64. */
+  /** Bytes before the length field; sent as zeros. 0 to 60. */
   readonly offset: number
   /** Whether the length counts the header (offset + bytes) too. */
   readonly includesHeader: boolean

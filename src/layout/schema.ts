@@ -257,7 +257,7 @@ export const structs: readonly Struct[] = [
         order: 'seq_cst; published by io_count',
       },
       { name: 'owner', doc: 'Thread id of the owning worker.', writer: 'main', order: INIT },
-      { name: 'tag', doc: 'A word for the user.', writer: 'any thread', order: 'seq_cst' },
+      { name: 'tag', doc: 'A word for the user.', writer: 'owner', order: 'seq_cst' },
       {
         name: 'io_count',
         doc: 'References that keep the session alive: base, held send flag, pins; IO_RELEASED when it fell to 0.',
@@ -514,7 +514,10 @@ export const enums: readonly Enum[] = [
     members: [
       ['TURNS', 'Turns of the loop.'],
       ['SLEEPS', 'Times the thread slept.'],
-      ['CPU_NS', 'CPU time of the thread in nanoseconds, as of its last longer sleep or visit of libuv.'],
+      [
+        'CPU_NS',
+        'CPU time of the thread in nanoseconds, as of its last longer sleep or visit of libuv.',
+      ],
       ['WAITED_NS', 'Nanoseconds in waits of the driver, which also run sends and receives.'],
       ['WAKES_SENT', 'Wake-ups signalled to other threads.'],
       ['SYSCALLS', 'System calls that the driver made.'],
@@ -580,7 +583,10 @@ export const errorCodes: readonly (readonly [code: string, doc: string])[] = [
   ['ERR_DRIVER_UNAVAILABLE', 'The driver asked for cannot be used here.'],
   ['ERR_ADDON_MISSING', 'The native addon is not built.'],
   ['ERR_LAYOUT_MISMATCH', 'The native addon was built from another memory layout.'],
-  ['ERR_MEMORY_PLAN', 'The options ask for more memory than an arena may have.'],
+  [
+    'ERR_MEMORY_PLAN',
+    'The arena is too small: for the options, or for what is queued when no chunk is free.',
+  ],
   ['ERR_SERVER_STATE', 'The call is not possible in the state that the server is in.'],
   ['ERR_WORKER_LOST', 'A worker thread ended.'],
   ['ERR_PACKET_EXPIRED', 'A packet was used after its handler returned.'],

@@ -3,7 +3,7 @@
 // Thread: one instance per thread.
 
 import type { Arena } from '../shared/arena.ts'
-import { ChunkPool } from '../shared/chunk_pool.ts'
+import { ChunkPool, OPEN_CHARGE } from '../shared/chunk_pool.ts'
 
 export class ChunkWriter {
   readonly pool: ChunkPool
@@ -48,6 +48,10 @@ export class ChunkWriter {
   /** Accounts references to the open chunk, which their holders will drop one by one. */
   give(count: number): void {
     this.#given += count
+    if (this.#given <= OPEN_CHARGE / 2) return
+    // A buffer that is sent for ever from a chunk that stays open would use up the charge.
+    this.pool.retain(this.chunk, this.#given)
+    this.#given = 0
   }
 
   /** Lets go of the open chunk; it is freed when the last slice is. */

@@ -97,6 +97,8 @@ export class Sender<T extends Outbox> {
 
   #dirty: T[] = []
   #dirtySpare: T[] = []
+  /** Something waits behind a gather that is in flight. */
+  #behindFlight = false
   #parts: SubmitParts<T> | null = null
 
   /** References to one chunk that were dropped and not yet settled: one atomic for many. */
@@ -184,12 +186,23 @@ export class Sender<T extends Outbox> {
   }
 
   #appendForeign(slot: number, block: number, start: number, end: number): boolean {
-    add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, end - start)
+    const queuedAt = this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES
     if (this.#openSlot === slot && this.#openEnd === start && this.#openBlock === block) {
+      add(this.#words, queuedAt, end - start)
       this.#openEnd = end
       return true
     }
     if (!this.commit()) return false
+    if (this.#parts === null) {
+      // A thread without a turn has nobody who would try again: it is queued now, or not at all.
+      const node = this.#nodes.allocate(start, end - start, block)
+      if (node === 0) return false
+      this.#takeReference(block)
+      add(this.#words, queuedAt, end - start)
+      this.#pushForeign(slot, node)
+      return true
+    }
+    add(this.#words, queuedAt, end - start)
     // The open slice keeps a pin of its own: a push is made under a pin [SENDLIST-3].
     retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
     this.#openSlot = slot
@@ -201,9 +214,15 @@ export class Sender<T extends Outbox> {
     return true
   }
 
-  /** Whether nothing of ours waits or is in flight for this session. */
+  /** Whether nothing waits or is in flight for this session, from any thread. */
   idle(outbox: T): boolean {
-    return !outbox.holding && outbox.waitFirst === 0 && this.#openOutbox !== outbox
+    return (
+      !outbox.holding &&
+      outbox.waitFirst === 0 &&
+      this.#openOutbox !== outbox &&
+      load(this.#words, outbox.at + SESSION_SEND_FLAG) === 0 &&
+      load(this.#words, outbox.at + SESSION_SEND_HEAD) === 0
+    )
   }
 
   /** Whether nothing of ours waits, or all of it is covered by the count of the held flag. */
@@ -267,11 +286,9 @@ export class Sender<T extends Outbox> {
     return true
   }
 
-  /** Ends the open slice and wakes who has work by it. For threads without a turn, after every call. */
+  /** Settles references and wakes who has work. For threads without a turn, after every call. */
   publish(): void {
-    this.commit()
     this.settle()
-    this.#words[this.#pendingAt] = 0
     this.#waker.flush()
   }
 
@@ -339,15 +356,15 @@ export class Sender<T extends Outbox> {
       nodes.push(node)
       done += piece
     }
-    for (const node of nodes) {
-      if (outbox !== null) {
-        this.#appendNode(outbox, node)
-      } else {
-        this.#pushForeign(slot, node)
-      }
+    if (outbox !== null) {
+      for (const node of nodes) this.#appendNode(outbox, node)
+      outbox.bufferedBytes += total
+      return true
     }
-    if (outbox !== null) outbox.bufferedBytes += total
-    else add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, total)
+    // Linked newest first and pushed as one, so that nobody's message can come between the pieces.
+    for (let i = 1; i < nodes.length; i++) this.#words[this.#nodes.at(nodes[i])] = nodes[i - 1]
+    add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, total)
+    this.#pushForeign(slot, nodes[0], nodes[nodes.length - 1])
     return true
   }
 
@@ -369,10 +386,10 @@ export class Sender<T extends Outbox> {
   }
 
   /** Under a pin. The winner of the flag hands the slot to the thread that submits for it. */
-  #pushForeign(slot: number, node: number): void {
+  #pushForeign(slot: number, oldest: number, newest = oldest): void {
     const words = this.#words
     const at = this.#arena.sessionAt(slot)
-    const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(node), node)
+    const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(oldest), newest)
     if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
     if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
       this.#counters[Counter.FLAG_CONTENDED]++
@@ -406,7 +423,8 @@ export class Sender<T extends Outbox> {
       this.#flushOne(outbox)
     }
     list.length = 0
-    this.#words[this.#pendingAt] = this.#dirty.length > 0 ? 1 : 0
+    this.#words[this.#pendingAt] = this.#dirty.length > 0 || this.#behindFlight ? 1 : 0
+    this.#behindFlight = false
   }
 
   /** Slots whose flag other threads won for us. */
@@ -426,8 +444,11 @@ export class Sender<T extends Outbox> {
   }
 
   #flushOne(outbox: T): void {
-    // Its completion, which is on its way, goes on with what waits [SENDFLAG-4].
-    if (outbox.flightFirst !== 0) return
+    // Its completion goes on with what waits [SENDFLAG-4]; a turn will look for it before any sleep.
+    if (outbox.flightFirst !== 0) {
+      this.#behindFlight = true
+      return
+    }
     if (outbox.waiting) {
       // The socket is full: chunks and receive buffers must not wait for it.
       this.#takeShared(outbox)
@@ -461,8 +482,14 @@ export class Sender<T extends Outbox> {
       return
     }
     const slices = Math.min(outbox.waitCount, parts.maxGather)
-    // A plain echo can wait for its completion until the thread has something else to do.
-    const lazy = !outbox.prompt && !outbox.wantsDrain && !parts.wantsSent
+    // A plain echo can wait for its completion until the thread has something else to do: nothing stands
+    // behind it, nobody is to hear of it, and no other thread counts its bytes.
+    const lazy =
+      slices === outbox.waitCount &&
+      outbox.foreignBytes === 0 &&
+      !outbox.prompt &&
+      !outbox.wantsDrain &&
+      !parts.wantsSent
     const flags = lazy ? SEND_FLAG_NOW | SEND_FLAG_LAZY : SEND_FLAG_NOW
     let at = parts.submissions.claimSend(outbox.slot, outbox.generation, slices, flags)
     if (at === 0) {

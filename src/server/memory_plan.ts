@@ -47,7 +47,7 @@ import type { ResolvedOptions } from './options.ts'
 
 /** Words of a submission area: 5,461 sends of one slice; what does not fit goes in the next round of a turn. */
 const SUBMISSION_WORDS = 32_768
-/** Completions that one submission can add at most while it is handed over (a pause and a peer's leaving). */
+/** Completions that one submission can add at most while it is handed over (a pause and a peer's leaving, a cancelled receive and send). */
 const COMPLETIONS_PER_THREE_WORDS = 2
 /** Slices that may wait per thread, at least; and per session, for broadcasts. */
 const NODES_MIN = 65_536

@@ -86,7 +86,7 @@ export interface Session<Data = unknown> {
   readonly id: SessionId
   /** The user's own. */
   data: Data
-  /** A 32-bit word that every thread can read. */
+  /** A 32-bit word of the user's, kept in shared memory. */
   tag: number
   /** Name of the listener or outbound protocol. */
   readonly listener: string

@@ -77,6 +77,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       return
     }
     const session = this.#make(slot, protocol)
+    store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
     this.#begin(session)
   }
@@ -143,6 +144,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#connecting.delete(session)
     if (status === IoStatus.OK && session.state === SessionState.OPEN) {
       this.#core.counters[Counter.CONNECTED]++
+      // Until now other threads have found it not open.
+      store(this.#core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
       waiting.resolve(session)
       this.#begin(session)
       return
@@ -164,7 +167,6 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const { arena } = this.#core
     const session = new LiveSession(this.#core, slot, this.registry.generationOf(slot), protocol)
     const { words } = arena
-    store(words, session.at + SESSION_STATE, SessionState.OPEN)
     store(words, session.at + SESSION_LISTENER, protocol.index)
     store(words, session.at + SESSION_TAG, 0)
     store(words, session.at + SESSION_QUEUED_BYTES, 0)
@@ -238,6 +240,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       this.terminate(session, session.closeReason)
     } else if (session.receiving !== Receiving.ENDED && !session.shutdownDone) {
       session.shutdownDone = true
+      // What another thread pushes from here on came after the end: it is dropped, not an error.
+      session.sendDead = true
       this.#core.submissions.shutdown(session.slot, session.generation)
     }
   }

@@ -6,7 +6,7 @@ import { OverlappedError } from '../errors.ts'
 import type { Encoder } from '../framing/encode.ts'
 import {
   Counter,
-  SESSION_IO_COUNT,
+  SESSION_GENERATION,
   SESSION_LISTENER,
   SESSION_OWNER,
   SESSION_QUEUED_BYTES,
@@ -21,7 +21,7 @@ import type { Sender } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
 import { compareExchange, load } from '../shared/atomics.ts'
 import { push } from '../shared/link_stack.ts'
-import { isSessionId, type SessionId, slotOf } from '../shared/session_id.ts'
+import { generationOf, isSessionId, type SessionId, slotOf } from '../shared/session_id.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { Core } from './core.ts'
@@ -97,11 +97,10 @@ export class ThreadRuntime implements Runtime {
     }
     const { bytes, start, length } = this.#bytesOf('send', data)
     const slot = this.#parts.table.pin(id)
-    if (slot === -1) return this.#closed()
     try {
-      return this.#writeForeign(slot, bytes, start, length)
+      return slot === -1 ? this.#closed() : this.#writeForeign(slot, bytes, start, length)
     } finally {
-      this.#parts.table.unpin(slot)
+      if (slot !== -1) this.#parts.table.unpin(slot)
       this.#afterwards()
     }
   }
@@ -117,7 +116,10 @@ export class ThreadRuntime implements Runtime {
     if (this.#own(slotOf(id))) return false
     const { arena, table, sender, waker } = this.#parts
     const slot = table.pin(id)
-    if (slot === -1) return false
+    if (slot === -1) {
+      this.#afterwards()
+      return false
+    }
     const at = arena.sessionAt(slot)
     const { words } = arena
     const open = load(words, at + SESSION_STATE) === SessionState.OPEN
@@ -212,7 +214,7 @@ export class ThreadRuntime implements Runtime {
     const { core } = this.#parts
     if (core === null || !this.#own(slotOf(id))) return undefined
     const session = core.lifecycle.registry.at(slotOf(id))
-    return session !== undefined && session.id === id ? session : undefined
+    return session?.joined && session.id === id ? session : undefined
   }
 
   #toOwn(
@@ -246,24 +248,19 @@ export class ThreadRuntime implements Runtime {
     const { arena, table } = this.#parts
     const { words, plan } = arena
     const exceptSlot = except === undefined ? -1 : slotOf(except)
+    const exceptGeneration = except === undefined ? 0 : generationOf(except)
     for (let slot = 0; slot < plan.sessionCapacity; slot++) {
       if (this.#own(slot)) {
         slot += plan.sessionsPerWorker - 1
         continue
       }
       const at = arena.sessionAt(slot)
-      if (
-        load(words, at + SESSION_IO_COUNT) === 0 ||
-        load(words, at + SESSION_STATE) !== SessionState.OPEN
-      )
-        continue
-      if (
-        slot === exceptSlot ||
-        (protocol !== -1 && load(words, at + SESSION_LISTENER) !== protocol)
-      )
-        continue
-      if (!table.pinOpen(slot)) continue
-      result[this.#pushForeign(slot, prepared)]++
+      if (load(words, at + SESSION_STATE) !== SessionState.OPEN || !table.pinOpen(slot)) continue
+      // Read under the pin: the slot may have changed hands since it was looked at.
+      const isExcept =
+        slot === exceptSlot && load(words, at + SESSION_GENERATION) >>> 0 === exceptGeneration
+      const isListener = protocol === -1 || load(words, at + SESSION_LISTENER) === protocol
+      if (!isExcept && isListener) result[this.#pushForeign(slot, prepared)]++
       table.unpin(slot)
     }
   }
@@ -335,7 +332,10 @@ export class ThreadRuntime implements Runtime {
     return done ? 'queued' : 'dropped'
   }
 
-  /** Threads without a turn publish at once; a worker does at the end of its turn. */
+  /**
+   * Threads without a turn publish at once; a worker does at the end of its turn. Also after a pin that
+   * failed: a mismatched one may have been the last, and then the owner has a slot to release.
+   */
   #afterwards(): void {
     const { core, sender } = this.#parts
     if (core === null) sender.publish()

@@ -142,7 +142,8 @@ export class Arena {
 
   /** A view of its own over part of the arena: external memory, or the shared memory where Node refuses that. */
   aliasRange(offset: number, length: number): Uint8Array {
-    const alias = this.#binding.aliasArena(this.memories.runtime, offset, length)
+    const whole = new Uint8Array(this.memories.arena)
+    const alias = this.#binding.aliasArena(this.memories.runtime, offset, length, whole)
     if (alias === null) return new Uint8Array(this.memories.arena, offset, length)
     return new Uint8Array(alias)
   }

@@ -7,7 +7,7 @@ import { add, compareExchange, load, or, store, sub } from './atomics.ts'
 
 /**
  * Charged when a chunk is opened, settled when it is retired, so that a slice costs no atomic when it is
- * made. More than slices fit into the largest chunk (1 MiB of one-byte slices).
+ * made; chunk_writer charges again before half of it is used. Large enough that this is rare.
  */
 export const OPEN_CHARGE = 1 << 24
 

@@ -1,5 +1,5 @@
 // What: session ids: slot and generation in one safe integer.
-// Flow: registry makes them -> users keep them -> acquire takes them apart.
+// Flow: registry makes them -> users keep them -> session_table takes them apart.
 // Thread: any.
 
 import { SLOT_BITS } from '../layout/layout.ts'

@@ -121,14 +121,16 @@ describe.each(drivers)('%s', (driver) => {
       ['an ended line that is too long', 'line', Buffer.from(`${'x'.repeat(101)}\n`)],
       ['a line of half delimiters', 'crlf', Buffer.alloc(500, '\r')],
       ['garbage', 'main', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
-    ])('too long: %s', (_, listener, bytes) =>
-      expectReason(listener, 'frameTooLong', (client) => client.write(bytes)),
-    )
+    ])('too long: %s', async (_, listener, bytes) => {
+      await expectReason(listener, 'frameTooLong', (client) => client.write(bytes))
+    })
 
-    it.each([0, 1, 4])('says that a length of %i, less than the header, is invalid', (length) =>
-      expectReason('inc', 'frameInvalid', (client) =>
-        client.write(Buffer.from([9, 9, 9, 0, length])),
-      ),
+    it.each([0, 1, 4])(
+      'says that a length of %i, less than the header, is invalid',
+      async (length) => {
+        const header = Buffer.from([9, 9, 9, 0, length])
+        await expectReason('inc', 'frameInvalid', (client) => client.write(header))
+      },
     )
 
     it('answers what came before the bad frame', async () => {

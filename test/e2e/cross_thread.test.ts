@@ -6,13 +6,7 @@ import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { drivers } from '../helpers/drivers.ts'
 import { Client, disconnectAfterEach, pattern, unframe } from '../helpers/e2e_client.ts'
-import {
-  handler,
-  type Report,
-  startServer,
-  stopAfterEach,
-  type TestServer,
-} from '../helpers/e2e_server.ts'
+import { handler, startServer, stopAfterEach, type TestServer } from '../helpers/e2e_server.ts'
 
 const MIB = 2 ** 20
 const lp4 = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
@@ -207,6 +201,37 @@ describe.each(drivers)('%s', (driver) => {
     await expectNothingLeft(test, peers)
   })
 
+  it('keeps messages of several chunks whole while other threads send', async () => {
+    const test = await start({
+      chunkBytes: 4096,
+      maxBackpressure: 128 * MIB,
+      arenaBytes: 320 * MIB,
+    })
+    const [peer] = await joinMany(test, 1)
+    const count = 60
+    const filler = 'abcdefghij'.repeat(40_000)
+    const streams = WORKERS.map((worker) => {
+      const fields = { ids: [peer.id], count, burst: 1, filler, broadcasts: false, whole: true }
+      return order(test, worker, 'stream', fields)
+    })
+    for (let number = 0; number < count; number++) {
+      expect(test.server.send(peer.id, `main ${number} ${filler}`)).toBe('queued')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await Promise.all(streams)
+    let seen = 0
+    const read = follow(peer.client, (text) => {
+      const at = text.lastIndexOf(' ') + 1
+      if (text.slice(at) !== filler) throw new Error(`message ${seen} is a mixture`)
+      seen++
+    })
+    await test.until('every message', () => {
+      read()
+      return seen === 3 * count
+    })
+    await expectNothingLeft(test, [peer])
+  })
+
   describe('broadcast', () => {
     type Give = (test: TestServer, data: string, options?: object) => Promise<unknown>
     const givers: [string, Give][] = [
@@ -325,7 +350,7 @@ describe.each(drivers)('%s', (driver) => {
     })
 
     it('too long for some framing throws, and costs no memory', async () => {
-      const test = await start({ arenaBytes: 24 * MIB })
+      const test = await start({ arenaBytes: 24 * MIB, receiveBuffers: 64 })
       const peer = await join(test)
       const short = await join(test, 'short')
       const data = pattern(60_000)
@@ -345,9 +370,9 @@ describe.each(drivers)('%s', (driver) => {
     const value = { text: 'ä', bytes: [1, 2, 3], deep: { list: [null, true] } }
     for (const worker of WORKERS) {
       await order(test, worker, 'echo', { from: other(worker), value })
-      const { result, from } = (await test.next('answer', { thread: other(worker) })) as Report
-      expect(result).toEqual({ value, via: worker })
-      expect(from).toBe(other(worker))
+      const answer = await test.next('answer', { thread: other(worker) })
+      expect(answer.result).toEqual({ value, via: worker })
+      expect(answer.sender).toBe(worker)
     }
     for (const wrong of ['worker3', 'worker0', 'nobody', '']) {
       expect(() => test.server.post(wrong, value)).toThrow(

@@ -122,6 +122,29 @@ export class Producer {
     this.thread = thread
     ;({ arena: this.arena, waker: this.waker, table: this.table } = memory.thread(thread))
     this.sender = new Sender(this.arena, this.waker, this.table)
+    if (thread === 0) return
+    // A worker without sessions: it has turns, and so open slices.
+    const none = () => {
+      throw new Error('a worker without sessions has no events')
+    }
+    this.sender.attach({
+      submissions: new SubmissionRing(this.arena),
+      heap: new WorkerHeap(0, 0),
+      events: {
+        outboxOf: none,
+        sendFailed: none,
+        sent: none,
+        drained: none,
+        sentAll: none,
+        released: none,
+        heapPressure: none,
+        retainReceiveBuffer: none,
+        releaseReceiveBuffer: none,
+      },
+      maxGather: 1,
+      maxBackpressure: 1,
+      wantsSent: false,
+    })
   }
 
   /** Under a pin; false: refused or the session is gone. */
@@ -157,7 +180,13 @@ export class Producer {
 
   /** What main does after every call, and a worker at the end of its turn. */
   publish(): void {
-    this.sender.publish()
+    if (this.thread === 0) {
+      this.sender.publish()
+      return
+    }
+    this.sender.flush()
+    this.sender.settle()
+    this.waker.flush()
   }
 }
 

@@ -154,10 +154,17 @@ function run(seed: number, memory: ReturnType<typeof unitMemory>): void {
 }
 
 it(`survives ${RUNS} random runs`, () => {
-  const sizes = { chunkCount: 12, heapBytesPerWorker: 18_432, submissionWords: 40 }
+  const sizes = { chunkCount: 12, submissionWords: 40 }
   for (let first = 1; first <= RUNS; first += SEEDS_PER_MEMORY) {
     const random = new Random(-first)
-    const memory = unitMemory({}, { ...sizes, nodesPerThread: random.pick([6, 12, 24]) })
+    const memory = unitMemory(
+      {},
+      {
+        ...sizes,
+        nodesPerThread: random.pick([6, 12, 24]),
+        heapBytesPerWorker: random.pick([6144, 18_432, 40_960]),
+      },
+    )
     for (let seed = first; seed < first + SEEDS_PER_MEMORY; seed++) {
       try {
         run(seed, memory)

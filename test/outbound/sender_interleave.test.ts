@@ -158,6 +158,7 @@ describe('a foreign send, interrupted', () => {
     const places = explore({
       run: sendFrom('main', length),
       interrupt: ({ owner }, a) => {
+        owner.rest()
         owner.send(a, payloadOf(OWNER, 0, 20))
         owner.rest()
       },

@@ -43,7 +43,7 @@ function withFraming(descriptor: unknown): object {
 }
 
 describe('defaults', () => {
-  it('are those of DESIGN section 6', () => {
+  it('are the documented ones', () => {
     expect(resolveOptions({ listeners: [listener], handler })).toEqual({
       listeners: [
         {

@@ -1,5 +1,5 @@
 // What: who may import whom, as data, and the checkers that hold src/, workers/ and native/ to it.
-// Flow: DESIGN's one-way order -> this -> imports.test.ts, includes.test.ts.
+// Flow: the one-way order of docs/ARCHITECTURE.md -> this -> imports.test.ts, includes.test.ts.
 // Thread: the test's.
 
 import { posix } from 'node:path'

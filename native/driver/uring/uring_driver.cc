@@ -360,7 +360,7 @@ size_t UringDriver::submit_send(const int32_t* words) {
   auto generation = static_cast<uint32_t>(words[2]);
   size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * slices;
   Endpoint* endpoint = find(slot, generation);
-  OVERLAPPED_CHECK(endpoint != nullptr && !endpoint->send_pending);  // A3: one send outstanding per session
+  OVERLAPPED_CHECK(endpoint != nullptr && !endpoint->send_pending);  // one send outstanding per session
   const int32_t* pair = words + layout::kSendHeaderWords;
 
   if (slices > 1 && (iovecs_used_ + slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
@@ -624,7 +624,7 @@ void UringDriver::reap(uint32_t most) {
 
 void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
   Endpoint* endpoint = find(slot, generation);
-  OVERLAPPED_CHECK(endpoint != nullptr);  // A2: the handle outlives its operations
+  OVERLAPPED_CHECK(endpoint != nullptr);  // the handle outlives its operations
   bool more = (cqe.flags & uring::kCqeMore) != 0;
   bool has_buffer = (cqe.flags & uring::kCqeBuffer) != 0;
   int32_t buffer = -1;

@@ -33,9 +33,10 @@ const actions = {
     mine.get(id).tag = value
   },
   /** Numbered messages to every id: `<thread> <number> <filler>`, by every way there is. */
-  async stream({ ids, count, burst, filler, broadcasts }) {
+  async stream({ ids, count, burst, filler, broadcasts, whole }) {
     for (let number = 0; number < count; number++) {
-      const text = `${runtime.thread} ${number} ${filler.slice(0, (number * 37) % (filler.length + 1))}`
+      const length = whole ? filler.length : (number * 37) % (filler.length + 1)
+      const text = `${runtime.thread} ${number} ${filler.slice(0, length)}`
       if (broadcasts && number % 3 === 1) {
         await until(
           () => runtime.broadcast(text, { to: ids }),
@@ -79,7 +80,7 @@ export default defineHandler({
   async onMessage(order, from) {
     const result = attempt(() => actions[order.do](order))
     const thread = runtime.thread
-    runtime.post('main', { type: order.do, from, thread, result: await result })
+    runtime.post('main', { type: order.do, sender: from, thread, result: await result })
   },
   onError(error) {
     runtime.post('main', { type: 'error', message: String(error) })
