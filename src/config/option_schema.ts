@@ -133,7 +133,7 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     type: 'list',
     allowed:
       "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing', 'skipSuccess'",
-    doc: 'io_uring features not to use although the kernel has them: to measure, or to rule them out.',
+    doc: 'Features of io_uring not to use although the kernel has them: to measure, or to rule them out.',
     codeOnly: true,
   },
   maxSessions: {

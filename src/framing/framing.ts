@@ -129,6 +129,12 @@ export function delimiter(
 ): Delimiter {
   known('delimiter', options, ['bytes', 'strip', 'maxPayloadLength'])
   const { bytes = '\n', strip = true, maxPayloadLength } = options
+  if (typeof bytes !== 'string' && !(bytes instanceof Uint8Array) && !Array.isArray(bytes)) {
+    throw new OverlappedError(
+      'ERR_OPTION_TYPE',
+      `delimiter bytes is ${show(bytes)}; it must be a string, a Uint8Array or an array of 1 to 16 bytes`,
+    )
+  }
   const sequence = typeof bytes === 'string' ? [...Buffer.from(bytes, 'utf8')] : [...bytes]
   range('delimiter bytes: the number of bytes', sequence.length, 1, DELIMITER_BYTES_MAX)
   for (const byte of sequence) range('delimiter bytes: a byte', byte, 0, 255)

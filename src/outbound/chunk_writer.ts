@@ -2,6 +2,7 @@
 // Flow: chunk pool -> this -> slices on send nodes.
 // Thread: one instance per thread.
 
+import { assert } from '../assert.ts'
 import type { Arena } from '../shared/arena.ts'
 import { ChunkPool, OPEN_CHARGE } from '../shared/chunk_pool.ts'
 
@@ -26,6 +27,7 @@ export class ChunkWriter {
   /** Room for `bytes` contiguous bytes at `position`; opens another chunk if need be. False: no chunk is free. */
   reserve(bytes: number): boolean {
     if (this.position + bytes <= this.#end) return true
+    assert(bytes <= this.chunkBytes, 'CHUNK-3: what is longer than a chunk is cut by the sender')
     const chunk = this.pool.acquire()
     if (chunk === -1) return false
     this.retire()

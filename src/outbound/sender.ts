@@ -91,6 +91,8 @@ export class Sender<T extends Outbox> {
   #openOutbox: T | null = null
   /** Its slot, when the session is another worker's; -1: none. The slot is pinned. */
   #openSlot = -1
+  /** Its node, taken when it was begun, so that ending it cannot fail. */
+  #openNode = 0
   #openBlock = 0
   #openStart = 0
   #openEnd = 0
@@ -172,11 +174,14 @@ export class Sender<T extends Outbox> {
       this.#openEnd = end
       return true
     }
-    if (!this.commit()) {
+    const node = this.#nodes.allocate(start, 0, block)
+    if (node === 0) {
       outbox.bufferedBytes -= end - start
       return false
     }
+    this.commit()
     this.#openOutbox = outbox
+    this.#openNode = node
     this.#openBlock = block
     this.#openStart = start
     this.#openEnd = end
@@ -192,24 +197,23 @@ export class Sender<T extends Outbox> {
       this.#openEnd = end
       return true
     }
-    if (!this.commit()) return false
+    const node = this.#nodes.allocate(start, end - start, block)
+    if (node === 0) return false
+    this.commit()
+    this.#takeReference(block)
+    add(this.#words, queuedAt, end - start)
     if (this.#parts === null) {
-      // A thread without a turn has nobody who would try again: it is queued now, or not at all.
-      const node = this.#nodes.allocate(start, end - start, block)
-      if (node === 0) return false
-      this.#takeReference(block)
-      add(this.#words, queuedAt, end - start)
+      // A thread without a turn has nobody who would end the slice later.
       this.#pushForeign(slot, node)
       return true
     }
-    add(this.#words, queuedAt, end - start)
     // The open slice keeps a pin of its own: a push is made under a pin [SENDLIST-3].
     retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
     this.#openSlot = slot
+    this.#openNode = node
     this.#openBlock = block
     this.#openStart = start
     this.#openEnd = end
-    this.#takeReference(block)
     this.#words[this.#pendingAt] = 1
     return true
   }
@@ -246,7 +250,7 @@ export class Sender<T extends Outbox> {
 
   /** Queues a slice that already has its reference, without extending it: one buffer for many sessions. */
   pushShared(outbox: T, block: number, offset: number, length: number): boolean {
-    if (!this.commit()) return false
+    this.commit()
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
     outbox.bufferedBytes += length
@@ -256,7 +260,7 @@ export class Sender<T extends Outbox> {
 
   /** The same for a session of another worker, pinned by the caller. */
   pushSharedForeign(slot: number, block: number, offset: number, length: number): boolean {
-    if (!this.commit()) return false
+    this.commit()
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
@@ -264,17 +268,13 @@ export class Sender<T extends Outbox> {
     return true
   }
 
-  /** Ends the open slice: its session gets the node. False: no node is free, the slice stays open. */
-  commit(): boolean {
+  /** Ends the open slice: its session gets the node. */
+  commit(): void {
     const outbox = this.#openOutbox
     const slot = this.#openSlot
-    if (outbox === null && slot === -1) return true
-    const node = this.#nodes.allocate(
-      this.#openStart,
-      this.#openEnd - this.#openStart,
-      this.#openBlock,
-    )
-    if (node === 0) return false
+    if (outbox === null && slot === -1) return
+    const node = this.#openNode
+    this.#words[this.#nodes.at(node) + NODE_LENGTH] = this.#openEnd - this.#openStart
     if (outbox !== null) {
       this.#openOutbox = null
       this.#appendNode(outbox, node)
@@ -283,7 +283,6 @@ export class Sender<T extends Outbox> {
       this.#pushForeign(slot, node)
       this.#table.unpin(slot)
     }
-    return true
   }
 
   /** Settles references and wakes who has work. For threads without a turn, after every call. */
@@ -331,7 +330,7 @@ export class Sender<T extends Outbox> {
     start: number,
     length: number,
   ): boolean {
-    if (!this.commit()) return false
+    this.commit()
     const { writer } = this
     const total = encoder.headerBytes + length + encoder.trailerBytes
     // The frame is made in plain memory first: this path copies megabytes, a second copy is not what costs.
@@ -622,6 +621,8 @@ export class Sender<T extends Outbox> {
   #spill(outbox: T): void {
     const words = this.#words
     let node = outbox.waitFirst
+    // Taken off first: heap pressure may end this session, and that appends its open slice.
+    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
     while (node !== 0) {
       const at = this.#nodes.at(node)
       const next = words[at]
@@ -629,7 +630,6 @@ export class Sender<T extends Outbox> {
       this.#dropNode(node)
       node = next
     }
-    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
   }
 
   #overflow(outbox: T, offset: number, length: number): void {

@@ -113,7 +113,7 @@ export class PacketCursor implements Packet {
 
   #at(offset: number, size: number): number {
     const at = this.start + offset
-    if (this.start < 0 || !(offset >= 0) || at + size > this.end) {
+    if (this.start < 0 || (offset | 0) !== offset || offset < 0 || at + size > this.end) {
       this.check()
       throw new OverlappedError(
         'ERR_ARGUMENT',

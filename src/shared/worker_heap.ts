@@ -9,7 +9,10 @@ export const BLOCK_BYTES_MIN = 1024
 const MIN_ORDER = 10
 const MAX_ORDER = 30
 const NONE = -1
-const USED = 255
+/** In the table of orders: no block starts at the unit. */
+const INSIDE = 255
+/** In the table of orders: a block that is in use starts at the unit; its order is in the bits below. */
+const USED = 128
 
 export class WorkerHeap {
   readonly capacityBytes: number
@@ -19,7 +22,7 @@ export class WorkerHeap {
   readonly #heads = new Int32Array(MAX_ORDER + 1).fill(NONE)
   readonly #next: Int32Array
   readonly #previous: Int32Array
-  /** Order of the block that starts at a unit when it is free, else USED. */
+  /** Of the block that starts at a unit: its order when it is free, USED + order when not; else INSIDE. */
   readonly #order: Uint8Array
 
   /** Manages [base, base + bytes) of the arena, in whole units of BLOCK_BYTES_MIN. */
@@ -29,7 +32,7 @@ export class WorkerHeap {
     this.capacityBytes = units * BLOCK_BYTES_MIN
     this.#next = new Int32Array(units)
     this.#previous = new Int32Array(units)
-    this.#order = new Uint8Array(units).fill(USED)
+    this.#order = new Uint8Array(units).fill(INSIDE)
     // Cut into the largest aligned powers of two.
     for (let unit = 0; unit < units; ) {
       let order = MIN_ORDER
@@ -60,6 +63,7 @@ export class WorkerHeap {
       order--
       this.#link(unit + (1 << (order - MIN_ORDER)), order)
     }
+    this.#order[unit] = USED + wanted
     this.usedBytes += 1 << wanted
     return this.#base + unit * BLOCK_BYTES_MIN
   }
@@ -72,7 +76,11 @@ export class WorkerHeap {
       Number.isInteger(unit) && unit >= 0 && unit < this.#order.length,
       'HEAP-1: a block of this heap',
     )
-    assert(this.#order[unit] === USED, 'HEAP-2: a block is freed once')
+    assert(
+      this.#order[unit] === USED + order,
+      'HEAP-2: a block in use is freed once, with its size',
+    )
+    this.#order[unit] = INSIDE
     this.usedBytes -= 1 << order
     while (order < MAX_ORDER) {
       const buddy = unit ^ (1 << (order - MIN_ORDER))
@@ -99,6 +107,6 @@ export class WorkerHeap {
     if (next !== NONE) this.#previous[next] = previous
     if (previous === NONE) this.#heads[order] = next
     else this.#next[previous] = next
-    this.#order[unit] = USED
+    this.#order[unit] = INSIDE
   }
 }
