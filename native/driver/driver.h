@@ -107,8 +107,6 @@ class Driver {
   virtual uint32_t features() const = 0;
 
   Transit& transit() { return transit_; }
-  /** Sends whose completions the next wait will report: who sleeps looks at their send lists first [SENDFLAG-5]. */
-  const std::vector<HeldSend>& held() const { return held_; }
   /** Address of an attached slot's peer; null when there is none. */
   virtual const shared::SocketAddress* peer(int32_t slot) const = 0;
 

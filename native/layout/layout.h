@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -603994586;
+inline constexpr int32_t kLayoutHash = 299794099;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -251,6 +251,14 @@ enum class SessionState : int32_t {
   kRetired = 5,  // Every generation was used; the slot is not used again.
 };
 inline constexpr int32_t kSessionStateCount = 6;
+
+// What a thread asks of the owner of a session.
+enum class SessionRequest : int32_t {
+  kNone = 0,  // Nothing.
+  kLook = 1,  // The send list has grown while the send flag was held: look at it.
+  kClose = 2,  // Close the session; looks too.
+};
+inline constexpr int32_t kSessionRequestCount = 3;
 
 // What a thread is doing.
 enum class ThreadState : int32_t {

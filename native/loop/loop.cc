@@ -82,11 +82,6 @@ void Loop::on_idle(uv_handle_t*) {}
 
 /** The one declared list of what must be empty before a sleep. */
 bool Loop::has_work() const {
-  // A send list that other threads pushed to while its flag was held for a send whose completion we keep.
-  for (const driver::HeldSend& held : driver_->held()) {
-    // order: seq_cst; after the store of parked; pairs with the push before the lost flag [SENDFLAG-5]
-    if (shared::atomic(options_.runtime->memory().session(held.slot).send_head).load() != 0) return true;
-  }
   return block_->submission_used != 0 || block_->local_pending != 0 || completions_.used() != 0 ||
          // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
          shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -603994586
+export const LAYOUT_HASH = 299794099
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -255,6 +255,24 @@ export const SESSION_STATE_NAMES: readonly string[] = [
   'terminating',
   'released',
   'retired',
+]
+
+/** What a thread asks of the owner of a session. */
+export const SessionRequest = {
+  /** Nothing. */
+  NONE: 0,
+  /** The send list has grown while the send flag was held: look at it. */
+  LOOK: 1,
+  /** Close the session; looks too. */
+  CLOSE: 2,
+} as const
+export type SessionRequest = (typeof SessionRequest)[keyof typeof SessionRequest]
+export const SESSION_REQUEST_COUNT = 3
+/** Names of SessionRequest, by value. */
+export const SESSION_REQUEST_NAMES: readonly string[] = [
+  'none',
+  'look',
+  'close',
 ]
 
 /** What a thread is doing. */

@@ -172,7 +172,7 @@ export const structs: readonly Struct[] = [
       },
       {
         name: 'request_head',
-        doc: 'Stack of slots (slot + 1) that another thread asks this thread to close.',
+        doc: 'Stack of slots (slot + 1) for which another thread asks this thread for something.',
         writer: 'any thread pushes, the thread takes all',
         order: 'seq_cst; REQUEST-1',
         line: true,
@@ -273,7 +273,7 @@ export const structs: readonly Struct[] = [
       },
       {
         name: 'request',
-        doc: '1 while the slot is on a request stack.',
+        doc: 'SessionRequest; not NONE exactly while the slot is on a request stack.',
         writer: 'any thread sets it under a pin, the owner clears it',
         order: 'seq_cst; REQUEST-1',
       },
@@ -488,6 +488,16 @@ export const enums: readonly Enum[] = [
       ['TERMINATING', 'Everything pending is being cancelled.'],
       ['RELEASED', 'The I/O count fell to 0; the handle is being closed.'],
       ['RETIRED', 'Every generation was used; the slot is not used again.'],
+    ],
+  },
+  {
+    name: 'SessionRequest',
+    doc: 'What a thread asks of the owner of a session.',
+    first: 0,
+    members: [
+      ['NONE', 'Nothing.'],
+      ['LOOK', 'The send list has grown while the send flag was held: look at it.'],
+      ['CLOSE', 'Close the session; looks too.'],
     ],
   },
   {

@@ -16,13 +16,17 @@ import {
   SESSION_IO_COUNT,
   SESSION_OWNER,
   SESSION_QUEUED_BYTES,
+  SESSION_REQUEST,
+  SESSION_REQUEST_LINK,
   SESSION_SEND_FLAG,
   SESSION_SEND_HEAD,
+  SessionRequest,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
+  THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, load, sub } from '../shared/atomics.ts'
+import { add, compareExchange, exchange, load, sub } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
 import { push, takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
@@ -392,8 +396,8 @@ export class Sender<T extends Outbox> {
     if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
     if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
       this.#counters[Counter.FLAG_CONTENDED]++
-      // The holder may be asleep over a lazy completion: its owner looks at the list when it is woken [SENDFLAG-5].
-      this.#waker.mark(words[at + SESSION_OWNER])
+      // The holder may sleep over a lazy completion, or wait for a full socket: it must look [REQUEST-2].
+      this.#request(at, slot, SessionRequest.LOOK)
       return
     }
     retain(words, at + SESSION_IO_COUNT)
@@ -401,6 +405,39 @@ export class Sender<T extends Outbox> {
     // order: after the node's push; the flag makes membership single [FLUSH-1]
     push(words, this.#arena.threadAt(owner) + THREAD_FLUSH_HEAD, at + SESSION_FLUSH_LINK, slot + 1)
     this.#waker.mark(owner)
+  }
+
+  /** Asks the owner of a pinned session to close it; what this thread has queued goes first. */
+  requestClose(slot: number): void {
+    this.commit()
+    this.#request(this.#arena.sessionAt(slot), slot, SessionRequest.CLOSE)
+  }
+
+  #request(at: number, slot: number, what: SessionRequest): void {
+    const words = this.#words
+    const before = compareExchange(words, at + SESSION_REQUEST, SessionRequest.NONE, what)
+    if (before === SessionRequest.LOOK && what === SessionRequest.CLOSE) {
+      // The owner may take the slot right now; then this is another membership, which we have won.
+      if (exchange(words, at + SESSION_REQUEST, what) !== SessionRequest.NONE) return
+    } else if (before !== SessionRequest.NONE) {
+      return
+    }
+    const owner = words[at + SESSION_OWNER]
+    // order: after request was won, which makes membership single [REQUEST-1]
+    push(
+      words,
+      this.#arena.threadAt(owner) + THREAD_REQUEST_HEAD,
+      at + SESSION_REQUEST_LINK,
+      slot + 1,
+    )
+    this.#waker.mark(owner)
+  }
+
+  /** Another thread found the flag held: what it queued must not pin chunks while the socket is full. */
+  look(outbox: T): void {
+    if (!outbox.waiting) return
+    this.#takeShared(outbox)
+    this.#spill(outbox)
   }
 
   // --- submitting ------------------------------------------------------------------------------

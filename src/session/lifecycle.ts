@@ -18,13 +18,14 @@ import {
   SESSION_REQUEST_LINK,
   SESSION_STATE,
   SESSION_TAG,
+  SessionRequest,
   SessionState,
   THREAD_ASSIGNED_SESSIONS,
   THREAD_RELEASE_HEAD,
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
-import { add, store, sub } from '../shared/atomics.ts'
+import { add, exchange, store, sub } from '../shared/atomics.ts'
 import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
@@ -441,8 +442,10 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       const session = this.registry.at(entry - 1)
       entry = words[at + SESSION_REQUEST_LINK]
       // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
-      store(words, at + SESSION_REQUEST, 0)
-      if (session !== undefined) this.close(session, CloseReason.LOCAL_CLOSE)
+      const request = exchange(words, at + SESSION_REQUEST, SessionRequest.NONE)
+      if (session === undefined) continue
+      this.#core.sender.look(session)
+      if (request === SessionRequest.CLOSE) this.close(session, CloseReason.LOCAL_CLOSE)
     }
   }
 

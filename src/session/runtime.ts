@@ -8,19 +8,14 @@ import {
   Counter,
   SESSION_GENERATION,
   SESSION_LISTENER,
-  SESSION_OWNER,
   SESSION_QUEUED_BYTES,
-  SESSION_REQUEST,
-  SESSION_REQUEST_LINK,
   SESSION_STATE,
   SessionState,
-  THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
-import { compareExchange, load } from '../shared/atomics.ts'
-import { push } from '../shared/link_stack.ts'
+import { load } from '../shared/atomics.ts'
 import { generationOf, isSessionId, type SessionId, slotOf } from '../shared/session_id.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
@@ -114,23 +109,14 @@ export class ThreadRuntime implements Runtime {
       return true
     }
     if (this.#own(slotOf(id))) return false
-    const { arena, table, sender, waker } = this.#parts
+    const { arena, table, sender } = this.#parts
     const slot = table.pin(id)
     if (slot === -1) {
       this.#afterwards()
       return false
     }
-    const at = arena.sessionAt(slot)
-    const { words } = arena
-    const open = load(words, at + SESSION_STATE) === SessionState.OPEN
-    // Sends that came before must be on the list first.
-    sender.commit()
-    if (open && compareExchange(words, at + SESSION_REQUEST, 0, 1) === 0) {
-      const owner = words[at + SESSION_OWNER]
-      // order: after request was won, which makes membership single [REQUEST-1]
-      push(words, arena.threadAt(owner) + THREAD_REQUEST_HEAD, at + SESSION_REQUEST_LINK, slot + 1)
-      waker.mark(owner)
-    }
+    const open = load(arena.words, arena.sessionAt(slot) + SESSION_STATE) === SessionState.OPEN
+    if (open) sender.requestClose(slot)
     table.unpin(slot)
     this.#afterwards()
     return open
