@@ -67,7 +67,7 @@ export interface Binding {
   closeLoop(): void
   features(): number
   transitAddress(token: number): Address
-  peerAddress(slot: number): Address
+  peerAddress(slot: number, generation: number): Address
   prepareConnect(
     host: string,
     port: number,

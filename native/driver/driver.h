@@ -107,8 +107,8 @@ class Driver {
   virtual uint32_t features() const = 0;
 
   Transit& transit() { return transit_; }
-  /** Address of an attached slot's peer; null when there is none. */
-  virtual const shared::SocketAddress* peer(int32_t slot) const = 0;
+  /** Address of an attached session's peer; null when there is none. */
+  virtual const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const = 0;
 
  protected:
   Transit transit_;

@@ -206,10 +206,10 @@ Value transit_address(const CallbackInfo& info) {
   return address_pair(info.Env(), socket == nullptr ? nullptr : &socket->peer);
 }
 
-/** peerAddress(slot): { host, port } of an attached session. */
+/** peerAddress(slot, generation): { host, port } of an attached session. */
 Value peer_address(const CallbackInfo& info) {
   loop::Loop* current = state_of(info.Env()).loop;
-  return address_pair(info.Env(), current == nullptr ? nullptr : current->driver()->peer(integer(info, 0)));
+  return address_pair(info.Env(), current == nullptr ? nullptr : current->driver()->peer(integer(info, 0), info[1].As<Napi::Number>().Uint32Value()));
 }
 
 /** prepareConnect(host, port, noDelay, sendBufferBytes, receiveBufferBytes): { errno, value: token } */

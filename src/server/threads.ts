@@ -2,7 +2,7 @@
 // Flow: server -> this -> workers/boot.ts.
 // Thread: main.
 
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { OverlappedError } from '../errors.ts'
 import type { ErrorCode } from '../layout/layout.ts'
@@ -41,16 +41,25 @@ export class Threads {
     this.#ports[boot.thread] = port1
     return new Promise((resolve, reject) => {
       let started = false
-      port1.on('message', (message: FromWorker) => {
+      const heard = (message: FromWorker) => {
         if (message.type === 'ready') {
           started = true
           resolve()
         } else {
           this.#events.post(`worker${boot.thread}`, message.to, message.message)
         }
-      })
+      }
+      port1.on('message', heard)
       const data: WorkerBoot = { ...boot, port: port2 }
       const ended = (error: OverlappedError) => {
+        // What the worker posted before it ended may still be in the port.
+        for (
+          let last = receiveMessageOnPort(port1);
+          last !== undefined;
+          last = receiveMessageOnPort(port1)
+        ) {
+          heard(last.message as FromWorker)
+        }
         port1.close()
         if (this.#stopping) return
         if (started) this.#events.lost(boot.thread, error)

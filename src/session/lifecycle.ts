@@ -78,6 +78,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       return
     }
     const session = this.#make(slot, protocol)
+    session.transitToken = token
     store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
     this.#begin(session)
@@ -253,6 +254,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (session.held !== null) {
       session.endStatus = status
       // A paused session notices that its peer left: it has closeTimeout to resume.
+      session.peerLeft = true
       session.deadline = this.#core.now + this.#core.limits.closeTimeout
       return
     }
@@ -404,6 +406,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   /** The peer of a paused session has left: closeTimeout to resume and handle what it sent. */
   peerGone(session: LiveSession): void {
     if (session.state === SessionState.OPEN && session.paused) {
+      session.peerLeft = true
       session.deadline = this.#core.now + this.#core.limits.closeTimeout
     }
   }
@@ -411,7 +414,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   #receiveAgain(session: LiveSession): void {
     if (session.state !== SessionState.OPEN && session.state !== SessionState.CLOSING) return
     session.receiving = Receiving.ARMED
-    session.deadline = session.state === SessionState.OPEN ? 0 : session.deadline
+    if (session.peerLeft && session.state === SessionState.OPEN) session.deadline = 0
+    session.peerLeft = false
     this.#core.submissions.recv(session.slot, session.generation)
   }
 
@@ -469,9 +473,10 @@ export class Lifecycle implements SenderEvents<LiveSession> {
           core.watch(
             handler,
             handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName),
+            session,
           )
         } catch (error) {
-          core.handlerFailed(handler, error)
+          core.handlerFailed(handler, error, session)
         }
       }
     }
@@ -538,12 +543,11 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const { now, limits } = this.#core
     for (const session of [...this.registry.live]) {
       if (session.deadline > 0 && now >= session.deadline) {
-        session.deadline = 0
         if (session.state === SessionState.CLOSING) {
-          this.terminate(session, CloseReason.CLOSE_TIMEOUT)
-        } else if (session.paused) {
+          this.#overdue(session)
+        } else if (session.peerLeft) {
           this.terminate(session, CloseReason.PEER_CLOSED)
-        } else if (session.messages === 0) {
+        } else if (!session.paused) {
           this.close(session, CloseReason.FIRST_MESSAGE_TIMEOUT)
         }
       } else if (
@@ -555,5 +559,12 @@ export class Lifecycle implements SenderEvents<LiveSession> {
         this.close(session, CloseReason.IDLE_TIMEOUT)
       }
     }
+  }
+
+  /** The peer did not end its stream in time. Why we began to close says more, unless that was only asked for. */
+  #overdue(session: LiveSession): void {
+    if (session.closeReason === CloseReason.LOCAL_CLOSE)
+      session.closeReason = CloseReason.CLOSE_TIMEOUT
+    this.terminate(session, CloseReason.CLOSE_TIMEOUT)
   }
 }

@@ -86,9 +86,11 @@ export class ThreadRuntime implements Runtime {
     if (this.#own(slotOf(id))) return this.#closed()
     if (data instanceof PreparedBuffer) {
       data.check()
-      const result = this.#sendForeign(id, data)
-      this.#afterwards()
-      return result
+      try {
+        return this.#sendForeign(id, data, -1) as SendResult
+      } finally {
+        this.#afterwards()
+      }
     }
     const { bytes, start, length } = this.#bytesOf('send', data)
     const slot = this.#parts.table.pin(id)
@@ -133,24 +135,18 @@ export class ThreadRuntime implements Runtime {
       return result
     }
     prepared.check()
-    if (to === 'all') {
-      this.#toOwn(prepared, protocol, except, where, result)
-      if (where === undefined) this.#toForeign(prepared, protocol, except, result)
-    } else {
-      for (const id of to) {
-        checkId('broadcast', id)
-        if (id === except) continue
-        const own = this.#ownSession(id)
-        if (own !== undefined) {
-          if (protocol !== -1 && own.protocol !== protocol) continue
-          if (where === undefined || where(own)) result[own.sendPrepared(prepared)]++
-        } else if (where === undefined) {
-          result[this.#sendForeign(id, prepared, protocol)]++
-        }
+    try {
+      if (to === 'all') {
+        this.#toOwn(prepared, protocol, except, where, result)
+        if (where === undefined) this.#toForeign(prepared, protocol, except, result)
+      } else {
+        this.#toEach(to, prepared, protocol, except, where, result)
       }
+    } finally {
+      // Also when a framing cannot carry the payload.
+      if (prepared !== data) prepared.release()
+      this.#afterwards()
     }
-    if (prepared !== data) prepared.release()
-    this.#afterwards()
     return result
   }
 
@@ -192,6 +188,27 @@ export class ThreadRuntime implements Runtime {
   /** At the end of a turn: nothing may stay reserved. */
   endTurn(): void {
     if (this.#buffers.abandon()) this.#parts.arena.counters[Counter.OPEN_ABANDONED]++
+  }
+
+  #toEach(
+    ids: Iterable<SessionId>,
+    prepared: PreparedBuffer,
+    protocol: number,
+    except: SessionId | undefined,
+    where: ((session: Session) => boolean) | undefined,
+    result: BroadcastResult,
+  ): void {
+    for (const id of ids) {
+      checkId('broadcast', id)
+      if (id === except) continue
+      const own = this.#ownSession(id)
+      if (own === undefined) {
+        const sent = where === undefined ? this.#sendForeign(id, prepared, protocol) : null
+        if (sent !== null) result[sent]++
+      } else if (protocol === -1 || own.protocol === protocol) {
+        if (where === undefined || where(own)) result[own.sendPrepared(prepared)]++
+      }
+    }
   }
 
   // --- our own sessions ------------------------------------------------------------------------
@@ -246,22 +263,22 @@ export class ThreadRuntime implements Runtime {
       const isExcept =
         slot === exceptSlot && load(words, at + SESSION_GENERATION) >>> 0 === exceptGeneration
       const isListener = protocol === -1 || load(words, at + SESSION_LISTENER) === protocol
-      if (!isExcept && isListener) result[this.#pushForeign(slot, prepared)]++
-      table.unpin(slot)
+      try {
+        if (!isExcept && isListener) result[this.#pushForeign(slot, prepared)]++
+      } finally {
+        table.unpin(slot)
+      }
     }
   }
 
-  #sendForeign(id: SessionId, prepared: PreparedBuffer, protocol = -1): SendResult {
+  /** Null: the session is another listener's. */
+  #sendForeign(id: SessionId, prepared: PreparedBuffer, protocol: number): SendResult | null {
     const { arena, table } = this.#parts
     const slot = table.pin(id)
     if (slot === -1) return this.#closed()
     try {
-      if (
-        protocol !== -1 &&
-        load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER) !== protocol
-      )
-        return this.#closed()
-      return this.#pushForeign(slot, prepared)
+      const listener = load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)
+      return protocol !== -1 && listener !== protocol ? null : this.#pushForeign(slot, prepared)
     } finally {
       table.unpin(slot)
     }

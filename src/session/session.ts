@@ -56,6 +56,10 @@ export class LiveSession extends Outbox implements Session {
   partialAt = -1
   partialCapacity = 0
   partialLength = 0
+  /** The peer of a paused session has ended or reset its connection. */
+  peerLeft = false
+  /** Names the socket until the driver has attached it; -1: it never was in transit. */
+  transitToken = -1
   /** Milliseconds of core.now. */
   receivedAt: number
   /** When the close or the first message is overdue; 0: no deadline. */
@@ -86,8 +90,15 @@ export class LiveSession extends Outbox implements Session {
   }
 
   get remoteAddress(): PeerAddress {
-    this.#remote ??= this.#core.binding.peerAddress(this.slot)
-    return this.#remote
+    if (this.#remote !== null) return this.#remote
+    const { binding } = this.#core
+    let address = binding.peerAddress(this.slot, this.generation)
+    // Not attached yet: until then the token is this socket's.
+    if (address.port === 0 && this.state !== SessionState.RELEASED && this.transitToken !== -1) {
+      address = binding.transitAddress(this.transitToken)
+    }
+    this.#remote = address
+    return address
   }
 
   get bufferedAmount(): number {

@@ -59,11 +59,11 @@ std::string EpollDriver::open(const Config& config) {
   return "";
 }
 
-const shared::SocketAddress* EpollDriver::peer(int32_t slot) const {
+const shared::SocketAddress* EpollDriver::peer(int32_t slot, uint32_t generation) const {
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
-  return endpoint.fd >= 0 ? &endpoint.address : nullptr;
+  return endpoint.fd >= 0 && endpoint.generation == generation ? &endpoint.address : nullptr;
 }
 
 EpollDriver::Endpoint& EpollDriver::at(int32_t slot) {

@@ -158,11 +158,11 @@ uint32_t UringDriver::features() const {
          (ring_.deferred() ? kFeatureDeferTaskrun : 0u) | (ring_.registered() ? kFeatureRegisteredRing : 0u);
 }
 
-const shared::SocketAddress* UringDriver::peer(int32_t slot) const {
+const shared::SocketAddress* UringDriver::peer(int32_t slot, uint32_t generation) const {
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
-  return endpoint.fd >= 0 ? &endpoint.address : nullptr;
+  return endpoint.fd >= 0 && endpoint.generation == generation ? &endpoint.address : nullptr;
 }
 
 // --- small parts -------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class UringDriver final : public Driver {
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   uint32_t features() const override;
-  const shared::SocketAddress* peer(int32_t slot) const override;
+  const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
 
  private:
   enum class Recv : uint8_t {
