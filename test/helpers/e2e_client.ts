@@ -11,6 +11,8 @@ export interface ClientOptions {
   readonly allowHalfOpen?: boolean
   /** Reads nothing until resume(). */
   readonly paused?: boolean
+  /** Default 127.0.0.1. */
+  readonly host?: string
 }
 
 const open = new Set<Client>()
@@ -38,8 +40,11 @@ export class Client {
   }
 
   /** Connecting, which the server may answer with a reset before or after it is done. */
-  constructor(port: number, { allowHalfOpen = false, paused = false }: ClientOptions = {}) {
-    this.socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen })
+  constructor(
+    port: number,
+    { allowHalfOpen = false, paused = false, host = '127.0.0.1' }: ClientOptions = {},
+  ) {
+    this.socket = connect({ port, host, noDelay: true, allowHalfOpen })
     open.add(this)
     if (paused) this.socket.pause()
     this.socket.on('data', (chunk: Buffer) => {
