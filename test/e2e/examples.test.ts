@@ -118,7 +118,7 @@ describe.skipIf(!requireTool('nc', 'apt-get install -y netcat-openbsd'))('exampl
     bob.say('/quit')
     await bob.reads(/\* Bye\.\n/)
     await bob.ended
-    await ann.reads(/\* bob left \(localClose\)\n/)
+    await ann.reads(/\* bob left \((localClose|closeTimeout)\)\n/)
     await server.stop()
   })
 
