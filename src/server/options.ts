@@ -66,9 +66,9 @@ export interface ServerOptions {
   readonly arenaBytes?: number
   /** Default 64 KiB. */
   readonly chunkBytes?: number
-  /** Receive buffers of a worker, a power of two. Default 1024. */
+  /** Receive buffers of a worker, a power of two. Default 512. */
   readonly receiveBuffers?: number
-  /** Size of a receive buffer. Default 16 KiB. */
+  /** Size of a receive buffer. Default 32 KiB: a few messages of 4 KiB fit without a straddling one. */
   readonly receiveBufferSize?: number
   /** Slices in one gathered send. Default 64. */
   readonly maxGather?: number

@@ -51,7 +51,7 @@ constexpr uint32_t kSqEntries = 4096;
 constexpr uint32_t kCqEntriesMin = 128;
 constexpr uint32_t kCqEntriesMax = 65536;
 constexpr uint32_t kCqBatches = 4;
-// Buffers in the kernel's ring at first, 1 MiB of the default size; doubled whenever they do not suffice.
+// Buffers in the kernel's ring at first, 2 MiB of the default size; doubled whenever they do not suffice.
 constexpr int32_t kBuffersAtFirst = 64;
 // Gathered slices staged between two enters.
 constexpr size_t kIovecs = 16384;
