@@ -151,6 +151,7 @@ export async function runIoWorker(
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
   core.now = performance.now()
 
+  const ticker = createTicker(core, [...handlers.values()], boot.options.tickRate)
   const stateAt = arena.threadAt(boot.thread) + THREAD_THREAD_STATE
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
@@ -163,13 +164,16 @@ export async function runIoWorker(
   try {
     for (const handler of handlers.values()) await handler.onStart?.(runtime)
     store(arena.words, stateAt, ThreadState.RUNNING)
+    ticker.start()
     tell({ type: 'ready' })
     const timeoutMs = await stopped
     store(arena.words, stateAt, ThreadState.STOPPING)
     await lifecycle.stop(timeoutMs)
+    ticker.stop()
     for (const handler of handlers.values()) await handler.onStop?.(runtime)
   } finally {
     sweeper.stop()
+    ticker.stop()
     store(arena.words, stateAt, ThreadState.GONE)
     binding.closeLoop()
   }
@@ -206,6 +210,40 @@ function createSweeper(core: Core, boot: WorkerBoot) {
         core.lifecycle.sweep()
         if (core.lifecycle.registry.live.length === 0) stop()
       }, everyMs)
+    },
+  }
+}
+
+/** Calls onTick at a fixed rate: a tick that came late does not move the ones after it, one that was missed is left out. */
+function createTicker(core: Core, handlers: readonly Handler[], rate: number) {
+  const ticking = handlers.filter((handler) => handler.onTick !== undefined)
+  const everyMs = 1000 / rate
+  let timer: NodeJS.Timeout | null = null
+  let due = 0
+  let before = 0
+  const tick = () => {
+    const now = performance.now()
+    for (const handler of ticking) {
+      try {
+        core.watch(handler, handler.onTick?.(now - before))
+      } catch (error) {
+        core.handlerFailed(handler, error)
+      }
+    }
+    before = now
+    due += everyMs * Math.max(1, Math.ceil((performance.now() - due) / everyMs))
+    timer = setTimeout(tick, due - performance.now())
+  }
+  return {
+    start(): void {
+      if (ticking.length === 0) return
+      before = performance.now()
+      due = before + everyMs
+      timer = setTimeout(tick, everyMs)
+    },
+    stop(): void {
+      if (timer !== null) clearTimeout(timer)
+      timer = null
     },
   }
 }

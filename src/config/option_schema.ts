@@ -244,6 +244,14 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     doc: 'Time that stop() waits for sessions to flush and close.',
     reason: `${CLOCK} Not 0: a stop must end.`,
   },
+  tickRate: {
+    type: 'integer',
+    min: 1,
+    max: 1000,
+    default: 20,
+    doc: 'Calls of onTick a second, in each thread that runs content.',
+    reason: 'Timers have a resolution of one millisecond.',
+  },
 }
 
 const protocol: Readonly<Record<keyof ProtocolOptions, Entry>> = {

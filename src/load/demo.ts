@@ -26,7 +26,7 @@ const ECHO_SHARE = 0.6
 const BROADCAST_CONNECTIONS_MAX = 500
 /** Descriptors of either process that are not connections. */
 const OTHER_DESCRIPTORS = 200
-const CONNECTIONS_DEFAULT = 1000
+const CONNECTIONS_DEFAULT = 2000
 const MESSAGE_BYTES = 64
 const DEPTH = 4
 const LIVE_INTERVAL_MS = 1000

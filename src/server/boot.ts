@@ -23,6 +23,7 @@ export interface WorkerBoot {
     | 'idleTimeout'
     | 'firstMessageTimeout'
     | 'closeTimeout'
+    | 'tickRate'
   >
   readonly port: MessagePort
 }

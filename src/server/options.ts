@@ -82,6 +82,8 @@ export interface ServerOptions {
   readonly closeTimeout?: number
   /** Milliseconds that stop() waits. Default 30,000. */
   readonly drainTimeout?: number
+  /** onTick calls a second. Default 20. */
+  readonly tickRate?: number
 }
 
 export interface ResolvedProtocol {
@@ -126,4 +128,5 @@ export interface ResolvedOptions {
   readonly firstMessageTimeout: number
   readonly closeTimeout: number
   readonly drainTimeout: number
+  readonly tickRate: number
 }

@@ -182,6 +182,7 @@ export class Server
             idleTimeout: options.idleTimeout,
             firstMessageTimeout: options.firstMessageTimeout,
             closeTimeout: options.closeTimeout,
+            tickRate: options.tickRate,
           },
         }),
       )

@@ -175,6 +175,11 @@ export interface Handler<Data = unknown> {
   onSend?(session: Session<Data>, bytes: number): void | Promise<void>
   /** Exactly once per onJoin, after the last completion. */
   onLeave?(session: Session<Data>, reason: CloseReasonName): void | Promise<void>
+  /**
+   * tickRate times a second, in each thread that runs content.
+   * @param dtMs Milliseconds since the tick before.
+   */
+  onTick?(dtMs: number): void | Promise<void>
   /** From runtime.post(). */
   onMessage?(message: unknown, from: string): void | Promise<void>
   /** What a handler threw or rejected with. Without it the error is printed. */
@@ -190,6 +195,7 @@ const EVENTS: readonly string[] = [
   'onDrain',
   'onSend',
   'onLeave',
+  'onTick',
   'onMessage',
   'onError',
 ]

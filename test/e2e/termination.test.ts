@@ -51,6 +51,14 @@ describe.each(drivers)('%s', (driver) => {
     })
   })
 
+  it.each([0, 1, 2, 5, 10, 20, 50])(
+    'terminate() of its threads after %d ms of load is clean',
+    async (afterMs) => {
+      const ended = await run(driver, 'terminate', String(afterMs))
+      expect(ended).toEqual({ code: 0, signal: null, output: '' })
+    },
+  )
+
   it.each([0, 3, 30])('stop() after %d ms of load is clean', async (afterMs) => {
     expect(await run(driver, 'stop', String(afterMs))).toEqual({
       code: 0,

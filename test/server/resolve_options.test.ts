@@ -78,6 +78,7 @@ describe('defaults', () => {
       firstMessageTimeout: 0,
       closeTimeout: 5000,
       drainTimeout: 30_000,
+      tickRate: 20,
     })
   })
 
