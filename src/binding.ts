@@ -65,7 +65,6 @@ export interface Binding {
   ): string
   submit(): number
   closeLoop(): void
-  features(): number
   transitAddress(token: number): Address
   peerAddress(slot: number, generation: number): Address
   prepareConnect(

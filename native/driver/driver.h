@@ -103,9 +103,6 @@ class Driver {
   /** Cancels everything, reaps until nothing is pending, closes every handle. */
   virtual void close() = 0;
 
-  /** Feature bits in use. */
-  virtual uint32_t features() const = 0;
-
   Transit& transit() { return transit_; }
   /** Address of an attached session's peer; null when there is none. */
   virtual const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const = 0;

@@ -188,11 +188,6 @@ Value close_loop(const CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Value features(const CallbackInfo& info) {
-  State& state = state_of(info.Env());
-  return Napi::Number::New(info.Env(), state.loop == nullptr ? 0 : state.loop->driver()->features());
-}
-
 Value address_pair(Napi::Env env, const shared::SocketAddress* address) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("host", address == nullptr ? "" : driver::host_text(*address));
@@ -243,7 +238,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("aliasArena", alias_arena);
   add("openLoop", open_loop);
   add("closeLoop", close_loop);
-  add("features", features);
   add("transitAddress", transit_address);
   add("peerAddress", peer_address);
   add("prepareConnect", prepare_connect);

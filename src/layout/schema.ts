@@ -228,13 +228,6 @@ export const structs: readonly Struct[] = [
         order: 'plain; same thread',
         unit: 'words',
       },
-      {
-        name: 'starved_sessions',
-        doc: 'Sessions whose receiving waits for a free receive buffer.',
-        writer: 'its driver (native)',
-        order: 'plain; same thread',
-        unit: 'sessions',
-      },
     ],
   },
   {

@@ -24,7 +24,6 @@ class EpollDriver final : public Driver {
   void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
-  uint32_t features() const override { return 0; }
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
 
  private:

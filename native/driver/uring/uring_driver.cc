@@ -153,11 +153,6 @@ std::string UringDriver::open(const Config& config) {
   return "";
 }
 
-uint32_t UringDriver::features() const {
-  return (skip_success_ ? kFeatureSkipSuccess : 0u) | (multishot_recv_ ? kFeatureMultishotRecv : 0u) | (multishot_accept_ ? kFeatureMultishotAccept : 0u) |
-         (ring_.deferred() ? kFeatureDeferTaskrun : 0u) | (ring_.registered() ? kFeatureRegisteredRing : 0u);
-}
-
 const shared::SocketAddress* UringDriver::peer(int32_t slot, uint32_t generation) const {
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;

@@ -23,7 +23,6 @@ class UringDriver final : public Driver {
   void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
-  uint32_t features() const override;
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
 
  private:
