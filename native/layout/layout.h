@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -1679039532;
+inline constexpr int32_t kLayoutHash = 588081017;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -253,10 +253,9 @@ inline constexpr int32_t kSessionStateCount = 6;
 // What a thread asks of the owner of a session.
 enum class SessionRequest : int32_t {
   kNone = 0,  // Nothing.
-  kLook = 1,  // The send list has grown while the send flag was held: look at it.
-  kClose = 2,  // Close the session; looks too.
+  kClose = 1,  // Close the session.
 };
-inline constexpr int32_t kSessionRequestCount = 3;
+inline constexpr int32_t kSessionRequestCount = 2;
 
 // What a thread is doing.
 enum class ThreadState : int32_t {

@@ -104,6 +104,7 @@ export class Dispatcher {
   /** Goes on with what resumed sessions have received while they were paused. */
   resumeHeld(): void {
     const { resumed } = this.#core.lifecycle
+    if (resumed.length === 0) return
     for (const session of resumed.splice(0)) {
       const held = session.held
       if (held === null || session.paused) continue

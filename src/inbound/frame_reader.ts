@@ -35,10 +35,16 @@ abstract class Reader implements FrameReader {
 
   abstract read(session: LiveSession, buffer: number, start: number, end: number): void
 
-  /** Hands a message to the handler. `buffer` is -1 when it lies in none. */
+  /** Says where the messages lie that are handed over next; -1: in no receive buffer. */
+  protected begin(buffer: number): void {
+    const { packet } = this.core
+    packet.buffer = buffer
+    packet.encoder = this.protocol.encoder
+  }
+
+  /** Hands a message to the handler. */
   protected deliver(
     session: LiveSession,
-    buffer: number,
     frameStart: number,
     start: number,
     end: number,
@@ -53,8 +59,6 @@ abstract class Reader implements FrameReader {
     packet.end = end
     packet.frameStart = frameStart
     packet.frameEnd = frameEnd
-    packet.buffer = buffer
-    packet.encoder = this.protocol.encoder
     try {
       const returned = handler.onRecv(session, packet)
       if (returned !== undefined) this.core.watch(handler, returned, session)
@@ -102,7 +106,8 @@ abstract class Reader implements FrameReader {
     // The handler may end the session; the memory is ours until it returns.
     session.partialAt = -1
     session.partialCapacity = session.partialLength = 0
-    this.deliver(session, -1, at, at + headerBytes, at + length - trailerBytes, at + length)
+    this.begin(-1)
+    this.deliver(session, at, at + headerBytes, at + length - trailerBytes, at + length)
     this.core.heap.free(at, capacity)
   }
 
@@ -136,6 +141,7 @@ class LengthPrefixReader extends Reader {
       if (at === -1 || !this.goesOn(session, at, end)) return
     }
     const headerBytes = this.#headerBytes
+    this.begin(buffer)
     while (end - at >= headerBytes) {
       const payload = this.#payloadBytes(at)
       if (payload < 0 || payload > this.#payloadMax) {
@@ -144,7 +150,7 @@ class LengthPrefixReader extends Reader {
       }
       const frameEnd = at + headerBytes + payload
       if (frameEnd > end) break
-      this.deliver(session, buffer, at, at + headerBytes, frameEnd, frameEnd)
+      this.deliver(session, at, at + headerBytes, frameEnd, frameEnd)
       at = frameEnd
       if (session.paused || session.state !== SessionState.OPEN) {
         this.goesOn(session, at, end)
@@ -248,7 +254,8 @@ class DelimiterReader extends Reader {
           this.fail(session, CloseReason.FRAME_TOO_LONG)
           return
         }
-        this.deliver(session, buffer, frameStart, frameStart, at + 1 - this.#trailerBytes, at + 1)
+        this.begin(buffer)
+        this.deliver(session, frameStart, frameStart, at + 1 - this.#trailerBytes, at + 1)
         frameStart = at + 1
       }
       if (session.paused || session.state !== SessionState.OPEN) {
@@ -276,6 +283,7 @@ class DelimiterReader extends Reader {
 
 class RawReader extends Reader {
   override read(session: LiveSession, buffer: number, start: number, end: number): void {
-    this.deliver(session, buffer, start, start, end, end)
+    this.begin(buffer)
+    this.deliver(session, start, start, end, end)
   }
 }

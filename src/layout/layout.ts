@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1679039532
+export const LAYOUT_HASH = 588081017
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -260,17 +260,14 @@ export const SESSION_STATE_NAMES: readonly string[] = [
 export const SessionRequest = {
   /** Nothing. */
   NONE: 0,
-  /** The send list has grown while the send flag was held: look at it. */
-  LOOK: 1,
-  /** Close the session; looks too. */
-  CLOSE: 2,
+  /** Close the session. */
+  CLOSE: 1,
 } as const
 export type SessionRequest = (typeof SessionRequest)[keyof typeof SessionRequest]
-export const SESSION_REQUEST_COUNT = 3
+export const SESSION_REQUEST_COUNT = 2
 /** Names of SessionRequest, by value. */
 export const SESSION_REQUEST_NAMES: readonly string[] = [
   'none',
-  'look',
   'close',
 ]
 

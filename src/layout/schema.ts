@@ -279,14 +279,14 @@ export const structs: readonly Struct[] = [
       {
         name: 'send_head',
         doc: 'Send list: newest node + 1; 0 is empty.',
-        writer: 'any thread pushes under a pin, the flag holder takes all',
+        writer: 'any thread pushes under a pin, the owner takes all',
         order: 'seq_cst; SENDLIST-1',
         line: true,
       },
       {
         name: 'send_flag',
-        doc: 'Send flag: 0, or the thread id of its holder + 1 (main is thread 0).',
-        writer: 'any thread',
+        doc: 'Send flag: 0, or the id of the thread that hands the slot to its owner + 1 (main is thread 0).',
+        writer: 'any thread sets it, the owner clears it',
         order: 'seq_cst; SENDFLAG-1',
       },
       {
@@ -489,8 +489,7 @@ export const enums: readonly Enum[] = [
     first: 0,
     members: [
       ['NONE', 'Nothing.'],
-      ['LOOK', 'The send list has grown while the send flag was held: look at it.'],
-      ['CLOSE', 'Close the session; looks too.'],
+      ['CLOSE', 'Close the session.'],
     ],
   },
   {

@@ -27,10 +27,10 @@ export abstract class Outbox {
   foreignBytes = 0
   /** Null exactly when the socket has taken everything it was offered. */
   overflow: OverflowQueue | null = null
-  /** True exactly when this thread holds the send flag. */
-  holding = false
-  /** True exactly when a SEND is with the driver whose completion may come in a later turn. */
+  /** True exactly when a SEND is with the driver that waits for a full socket. */
   waiting = false
+  /** True exactly when the owner has its I/O count: the base, or one that came with a flag after that [IOCOUNT-5]. */
+  counted = true
   /** True exactly when it is in the sender's dirty list. */
   dirty = false
   /** send() returned 'full'; onDrain is owed. */
@@ -50,6 +50,6 @@ export abstract class Outbox {
 
   /** Something waits or is in flight. */
   get sending(): boolean {
-    return this.holding || this.waitFirst !== 0
+    return this.waiting || this.flightFirst !== 0 || this.waitFirst !== 0
   }
 }

@@ -26,7 +26,7 @@ import {
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, compareExchange, exchange, load, sub } from '../shared/atomics.ts'
+import { add, compareExchange, load, sub } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
 import { push, takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
@@ -36,7 +36,7 @@ import type { WorkerHeap } from '../shared/worker_heap.ts'
 import { ChunkWriter } from './chunk_writer.ts'
 import type { Outbox } from './outbox.ts'
 import { OverflowQueue } from './overflow_queue.ts'
-import { clear, takeOver, tryWin } from './send_flag.ts'
+import { clear, tryWin } from './send_flag.ts'
 import type { SubmissionRing } from './submission_ring.ts'
 
 /** A part of the heap in use at which the longest queue is closed: 7/8. */
@@ -54,8 +54,6 @@ export interface SenderEvents<T extends Outbox> {
   drained(outbox: T): void
   /** Everything queued was taken. */
   sentAll(outbox: T): void
-  /** The last count went with the flag: the session is released. */
-  released(outbox: T): void
   /** The heap is under pressure, or exhausted by this one. */
   heapPressure(outbox: T, exhausted: boolean): void
   /** Takes a reference on a receive buffer of this worker. */
@@ -101,8 +99,10 @@ export class Sender<T extends Outbox> {
   #openStart = 0
   #openEnd = 0
 
-  #dirty: T[] = []
-  #dirtySpare: T[] = []
+  /** Sessions to gather for: the first `#dirtyCount`. The arrays keep their length, so that a turn allocates nothing. */
+  #dirty: (T | undefined)[] = []
+  #dirtySpare: (T | undefined)[] = []
+  #dirtyCount = 0
   /** Something waits behind a gather that is in flight. */
   #behindFlight = false
   #parts: SubmitParts<T> | null = null
@@ -189,7 +189,7 @@ export class Sender<T extends Outbox> {
     this.#openBlock = block
     this.#openStart = start
     this.#openEnd = end
-    this.#takeReference(block)
+    this.takeReference(block)
     this.#words[this.#pendingAt] = 1
     return true
   }
@@ -204,7 +204,7 @@ export class Sender<T extends Outbox> {
     const node = this.#nodes.allocate(start, end - start, block)
     if (node === 0) return false
     this.commit()
-    this.#takeReference(block)
+    this.takeReference(block)
     add(this.#words, queuedAt, end - start)
     if (this.#parts === null) {
       // A thread without a turn has nobody who would end the slice later.
@@ -225,38 +225,33 @@ export class Sender<T extends Outbox> {
   /** Whether nothing waits or is in flight for this session, from any thread. */
   idle(outbox: T): boolean {
     return (
-      !outbox.holding &&
-      outbox.waitFirst === 0 &&
-      this.#openOutbox !== outbox &&
+      this.quiet(outbox) &&
       load(this.#words, outbox.at + SESSION_SEND_FLAG) === 0 &&
       load(this.#words, outbox.at + SESSION_SEND_HEAD) === 0
     )
   }
 
-  /** Whether nothing of ours waits, or all of it is covered by the count of the held flag. */
-  covered(outbox: T): boolean {
-    return (outbox.holding || outbox.waitFirst === 0) && this.#openOutbox !== outbox
+  /** Whether nothing waits or is in flight here; other threads may have pushed. */
+  quiet(outbox: T): boolean {
+    return !outbox.sending && this.#openOutbox !== outbox
   }
 
-  /** Charges a chunk with references for slices that are about to be pushed. */
-  charge(chunk: number, count: number): void {
-    if (count === 0) return
-    if (chunk === this.writer.chunk) this.writer.give(count)
-    else this.writer.pool.retain(chunk, count)
-  }
-
-  /** Takes back what was charged for slices that were refused. */
-  uncharge(chunk: number, count: number): void {
-    if (count === 0) return
-    if (chunk === this.writer.chunk) this.writer.give(-count)
-    else this.writer.pool.release(chunk, count)
-  }
-
-  /** Queues a slice that already has its reference, without extending it: one buffer for many sessions. */
+  /** Queues part of a buffer that many sessions get. What lies behind what waits already makes that longer. */
   pushShared(outbox: T, block: number, offset: number, length: number): boolean {
     this.commit()
+    if (outbox.waitLast !== 0) {
+      const words = this.#words
+      const last = this.#nodes.at(outbox.waitLast)
+      const lastLength = words[last + NODE_LENGTH]
+      if (words[last + NODE_BLOCK] === block && words[last + NODE_OFFSET] + lastLength === offset) {
+        words[last + NODE_LENGTH] = lastLength + length
+        outbox.bufferedBytes += length
+        return true
+      }
+    }
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
+    this.takeReference(block)
     outbox.bufferedBytes += length
     this.#appendNode(outbox, node)
     return true
@@ -267,6 +262,7 @@ export class Sender<T extends Outbox> {
     this.commit()
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
+    this.takeReference(block)
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
     this.#pushForeign(slot, node)
     return true
@@ -295,7 +291,8 @@ export class Sender<T extends Outbox> {
     this.#waker.flush()
   }
 
-  #takeReference(block: number): void {
+  /** Another reference on a chunk, or on a receive buffer of this worker; pair with dropReference. */
+  takeReference(block: number): void {
     if (block === this.writer.chunk) this.writer.give(1)
     else if (block >= 0) this.writer.pool.retain(block, 1)
     else (this.#parts as SubmitParts<T>).events.retainReceiveBuffer(-2 - block)
@@ -384,7 +381,7 @@ export class Sender<T extends Outbox> {
   #markDirty(outbox: T): void {
     if (outbox.dirty) return
     outbox.dirty = true
-    this.#dirty.push(outbox)
+    this.#dirty[this.#dirtyCount++] = outbox
     this.#words[this.#pendingAt] = 1
   }
 
@@ -395,9 +392,8 @@ export class Sender<T extends Outbox> {
     const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(oldest), newest)
     if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
     if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
+      // Who holds it hands the slot over, and the owner clears it before it takes the list [SENDFLAG-2].
       this.#counters[Counter.FLAG_CONTENDED]++
-      // The holder may sleep over a lazy completion, or wait for a full socket: it must look [REQUEST-2].
-      this.#request(at, slot, SessionRequest.LOOK)
       return
     }
     retain(words, at + SESSION_IO_COUNT)
@@ -410,18 +406,15 @@ export class Sender<T extends Outbox> {
   /** Asks the owner of a pinned session to close it; what this thread has queued goes first. */
   requestClose(slot: number): void {
     this.commit()
-    this.#request(this.#arena.sessionAt(slot), slot, SessionRequest.CLOSE)
-  }
-
-  #request(at: number, slot: number, what: SessionRequest): void {
     const words = this.#words
-    const before = compareExchange(words, at + SESSION_REQUEST, SessionRequest.NONE, what)
-    if (before === SessionRequest.LOOK && what === SessionRequest.CLOSE) {
-      // The owner may take the slot right now; then this is another membership, which we have won.
-      if (exchange(words, at + SESSION_REQUEST, what) !== SessionRequest.NONE) return
-    } else if (before !== SessionRequest.NONE) {
-      return
-    }
+    const at = this.#arena.sessionAt(slot)
+    const before = compareExchange(
+      words,
+      at + SESSION_REQUEST,
+      SessionRequest.NONE,
+      SessionRequest.CLOSE,
+    )
+    if (before !== SessionRequest.NONE) return
     const owner = words[at + SESSION_OWNER]
     // order: after request was won, which makes membership single [REQUEST-1]
     push(
@@ -433,37 +426,32 @@ export class Sender<T extends Outbox> {
     this.#waker.mark(owner)
   }
 
-  /** Another thread found the flag held: what it queued must not pin chunks while the socket is full. */
-  look(outbox: T): void {
-    if (!outbox.waiting) return
-    this.#takeShared(outbox)
-    this.#spill(outbox)
-  }
-
   // --- submitting ------------------------------------------------------------------------------
 
   /** Gathers for every session with something to send; what does not fit the area waits for the next round. */
   flush(): void {
     this.commit()
     this.#takeFlushes()
-    const list = this.#dirty
-    if (list.length === 0) {
+    const count = this.#dirtyCount
+    if (count === 0) {
       this.#words[this.#pendingAt] = 0
       return
     }
+    const list = this.#dirty
     this.#dirty = this.#dirtySpare
     this.#dirtySpare = list
-    for (let i = 0; i < list.length; i++) {
-      const outbox = list[i]
+    this.#dirtyCount = 0
+    for (let i = 0; i < count; i++) {
+      const outbox = list[i] as T
+      list[i] = undefined
       outbox.dirty = false
       this.#flushOne(outbox)
     }
-    list.length = 0
-    this.#words[this.#pendingAt] = this.#dirty.length > 0 || this.#behindFlight ? 1 : 0
+    this.#words[this.#pendingAt] = this.#dirtyCount > 0 || this.#behindFlight ? 1 : 0
     this.#behindFlight = false
   }
 
-  /** Slots whose flag other threads won for us. */
+  /** Slots that other threads have pushed nodes to, whatever they have in flight [FLUSH-3]. */
   #takeFlushes(): void {
     const words = this.#words
     let entry = takeAll(words, this.#flushHead)
@@ -472,41 +460,27 @@ export class Sender<T extends Outbox> {
       const at = this.#arena.sessionAt(slot)
       entry = words[at + SESSION_FLUSH_LINK]
       const outbox = (this.#parts as SubmitParts<T>).events.outboxOf(slot)
-      takeOver(words, at + SESSION_SEND_FLAG, this.#thread)
-      assert(!outbox.holding, 'FLUSH-2: a slot on the flush stack is held by who pushed it')
-      outbox.holding = true
+      // order: after the link is read, before the list is taken [SENDFLAG-2]
+      assert(clear(words, at + SESSION_SEND_FLAG), 'FLUSH-2: a slot on the flush stack is held')
+      this.#takeShared(outbox)
+      // The count that came with the flag: ours now, if the base went already [SENDFLAG-1].
+      if (!outbox.counted) outbox.counted = true
+      else assert(!release(words, at + SESSION_IO_COUNT), 'IOCOUNT-5: our own count is still there')
       this.#markDirty(outbox)
     }
   }
 
   #flushOne(outbox: T): void {
     // Its completion goes on with what waits [SENDFLAG-4]; a turn will look for it before any sleep.
-    if (outbox.flightFirst !== 0) {
-      this.#behindFlight = true
-      return
-    }
-    if (outbox.waiting) {
-      // The socket is full: chunks and receive buffers must not wait for it.
-      this.#takeShared(outbox)
-      this.#spill(outbox)
-      return
-    }
-    if (!outbox.holding) {
-      if (!tryWin(this.#words, outbox.at + SESSION_SEND_FLAG, this.#thread)) {
-        // Another thread has just won it and is about to push the slot on our flush stack.
-        this.#counters[Counter.FLAG_CONTENDED]++
-        return
-      }
-      retain(this.#words, outbox.at + SESSION_IO_COUNT)
-      outbox.holding = true
-    }
-    this.#submitNext(outbox)
+    if (outbox.flightFirst !== 0) this.#behindFlight = true
+    // The socket is full: chunks and receive buffers must not wait for it.
+    else if (outbox.waiting) this.#spill(outbox)
+    else this.#submitNext(outbox)
   }
 
-  /** Holding the flag, nothing in flight: submits the next gather, or lets go. */
+  /** Nothing is in flight: submits the next gather, if there is one. */
   #submitNext(outbox: T): void {
     const parts = this.#parts as SubmitParts<T>
-    this.#takeShared(outbox)
     if (outbox.overflow !== null) this.#spill(outbox)
     if (outbox.sendDead) this.#discard(outbox)
     if (outbox.overflow !== null) {
@@ -514,7 +488,7 @@ export class Sender<T extends Outbox> {
       return
     }
     if (outbox.waitFirst === 0) {
-      this.#letGo(outbox)
+      parts.events.sentAll(outbox)
       return
     }
     const slices = Math.min(outbox.waitCount, parts.maxGather)
@@ -557,7 +531,7 @@ export class Sender<T extends Outbox> {
     this.#counters[Counter.GATHER_SLICES] += slices
   }
 
-  /** Takes what other threads pushed, oldest first, behind what waits [SENDLIST-2]. Only for the flag's holder. */
+  /** Takes what other threads pushed, oldest first, behind what waits [SENDLIST-2]. */
   #takeShared(outbox: T): void {
     const words = this.#words
     let node = takeAll(words, outbox.at + SESSION_SEND_HEAD)
@@ -586,7 +560,10 @@ export class Sender<T extends Outbox> {
   /** A SEND of this session completed. */
   completed(outbox: T, status: IoStatus, taken: number): void {
     const parts = this.#parts as SubmitParts<T>
-    assert(outbox.holding, 'SENDFLAG-3: a send completes for the holder of its flag')
+    assert(
+      outbox.waiting || outbox.flightFirst !== 0,
+      'SENDFLAG-3: a session has one send in flight, which completes once',
+    )
     const failed = status !== IoStatus.OK
     if (outbox.waiting) {
       outbox.waiting = false
@@ -617,22 +594,6 @@ export class Sender<T extends Outbox> {
     const settled = Math.min(outbox.foreignBytes, taken)
     outbox.foreignBytes -= settled
     sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled)
-  }
-
-  /** Everything was taken: clears the flag, looks again, and drops the flag's count last [SENDFLAG-2]. */
-  #letGo(outbox: T): void {
-    const words = this.#words
-    const flag = outbox.at + SESSION_SEND_FLAG
-    outbox.holding = false
-    clear(words, flag)
-    if (load(words, outbox.at + SESSION_SEND_HEAD) !== 0 && tryWin(words, flag, this.#thread)) {
-      outbox.holding = true
-      this.#markDirty(outbox)
-      return
-    }
-    const { events } = this.#parts as SubmitParts<T>
-    events.sentAll(outbox)
-    if (release(words, outbox.at + SESSION_IO_COUNT)) events.released(outbox)
   }
 
   // --- overflow --------------------------------------------------------------------------------
@@ -715,7 +676,7 @@ export class Sender<T extends Outbox> {
   kill(outbox: T): void {
     outbox.sendDead = true
     if (this.#openOutbox === outbox) this.commit()
-    // What is in flight is dropped at its completion; what waits, when the flag's holder comes by.
+    // What is in flight is dropped at its completion; what waits, at the next flush.
     if (outbox.waitFirst !== 0) this.#markDirty(outbox)
   }
 

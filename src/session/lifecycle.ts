@@ -25,7 +25,7 @@ import {
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
-import { add, exchange, store, sub } from '../shared/atomics.ts'
+import { add, store, sub } from '../shared/atomics.ts'
 import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
@@ -292,12 +292,13 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#dropBaseWhenIdle(session)
   }
 
-  /** The base count goes when receiving has ended and whatever waits is covered by the held flag's count. */
+  /** The owner's count goes when receiving has ended and nothing of the session waits or is in flight here. */
   #dropBaseWhenIdle(session: LiveSession): void {
-    if (!session.base || session.receiving !== Receiving.ENDED || session.endStatus !== -1) return
-    if (!this.#core.sender.covered(session)) return
-    session.base = false
-    if (release(this.#core.arena.words, session.at + SESSION_IO_COUNT)) this.released(session)
+    if (!session.counted || session.receiving !== Receiving.ENDED || session.endStatus !== -1)
+      return
+    if (!this.#core.sender.quiet(session)) return
+    session.counted = false
+    if (release(this.#core.arena.words, session.at + SESSION_IO_COUNT)) this.#release(session)
   }
 
   // --- what the sender tells -------------------------------------------------------------------
@@ -349,7 +350,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#dropBaseWhenIdle(session)
   }
 
-  released(session: LiveSession): void {
+  #release(session: LiveSession): void {
     this.#released.push(session)
     this.#core.markPending()
   }
@@ -446,10 +447,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       const session = this.registry.at(entry - 1)
       entry = words[at + SESSION_REQUEST_LINK]
       // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
-      const request = exchange(words, at + SESSION_REQUEST, SessionRequest.NONE)
-      if (session === undefined) continue
-      this.#core.sender.look(session)
-      if (request === SessionRequest.CLOSE) this.close(session, CloseReason.LOCAL_CLOSE)
+      store(words, at + SESSION_REQUEST, SessionRequest.NONE)
+      if (session !== undefined) this.close(session, CloseReason.LOCAL_CLOSE)
     }
   }
 

@@ -128,7 +128,8 @@ export class ThreadRuntime implements Runtime {
     const result: BroadcastResult = { queued: 0, full: 0, closed: 0, dropped: 0 }
     const { to = 'all', except, listener, where } = options
     const protocol = listener === undefined ? -1 : this.#protocol(listener)
-    const prepared = data instanceof PreparedBuffer ? data : this.#prepared('broadcast', data)
+    const prepared =
+      data instanceof PreparedBuffer ? data : this.#prepared('broadcast', data, protocol)
     if (prepared === null) {
       this.#parts.arena.counters[Counter.SEND_DROPPED]++
       result.dropped++
@@ -151,7 +152,7 @@ export class ThreadRuntime implements Runtime {
   }
 
   prepare(data: Sendable): SendBuffer {
-    const prepared = this.#prepared('prepare', data)
+    const prepared = this.#prepared('prepare', data, -1)
     if (prepared === null) {
       throw new OverlappedError(
         'ERR_MEMORY_PLAN',
@@ -230,14 +231,18 @@ export class ThreadRuntime implements Runtime {
     const { core } = this.#parts
     if (core === null) return
     const { live } = core.lifecycle.registry
+    let queued = 0
     for (let i = 0; i < live.length; i++) {
       const session = live[i]
       if (!session.joined || session.state !== SessionState.OPEN) continue
       if (protocol !== -1 && session.protocol !== protocol) continue
       if (except !== undefined && session.id === except) continue
       if (where !== undefined && !where(session)) continue
-      result[session.sendPrepared(prepared)]++
+      const sent = session.sendPrepared(prepared)
+      if (sent === 'queued') queued++
+      else result[sent]++
     }
+    result.queued += queued
   }
 
   // --- sessions of other workers ---------------------------------------------------------------
@@ -296,10 +301,9 @@ export class ThreadRuntime implements Runtime {
     )
     if (encoding === null) return this.#counted(false)
     if (encoding.length === 0) return 'queued'
-    sender.charge(encoding.chunk, 1)
-    const done = sender.pushSharedForeign(slot, encoding.chunk, encoding.offset, encoding.length)
-    if (!done) sender.uncharge(encoding.chunk, 1)
-    return this.#counted(done)
+    return this.#counted(
+      sender.pushSharedForeign(slot, encoding.chunk, encoding.offset, encoding.length),
+    )
   }
 
   /** Under a pin. */
@@ -347,7 +351,8 @@ export class ThreadRuntime implements Runtime {
 
   // --- arguments -------------------------------------------------------------------------------
 
-  #prepared(method: string, data: Sendable): PreparedBuffer | null {
+  /** For one protocol, or for any (-1). Null: no memory. */
+  #prepared(method: string, data: Sendable, protocol: number): PreparedBuffer | null {
     if (data instanceof PreparedBuffer && data.long === null) {
       throw new OverlappedError(
         'ERR_ARGUMENT',
@@ -355,7 +360,11 @@ export class ThreadRuntime implements Runtime {
       )
     }
     const { bytes, start, length } = this.#bytesOf(method, data)
-    return this.#buffers.copy(bytes, start, length)
+    const { encoders } = this.#parts
+    const encoder = encoders.length === 1 ? encoders[0] : encoders[protocol]
+    return encoder === undefined
+      ? this.#buffers.copy(bytes, start, length)
+      : this.#buffers.frame(encoder, bytes, start, length)
   }
 
   #bytesOf(method: string, data: Sendable): { bytes: Uint8Array; start: number; length: number } {

@@ -34,7 +34,7 @@ export class PreparedBuffer implements SendBuffer {
   #released = false
   readonly #encodings: Encoding[] = []
 
-  /** Takes over one reference on `chunk`, unless `long`. */
+  /** Takes over one reference on `chunk`, unless `long`. `encoding` is there when the payload was written framed. */
   constructor(
     arena: Arena,
     sender: Sender<Outbox>,
@@ -42,6 +42,7 @@ export class PreparedBuffer implements SendBuffer {
     payloadAt: number,
     length: number,
     long: Uint8Array | null,
+    encoding: Encoding | null,
   ) {
     this.#arena = arena
     this.#sender = sender
@@ -49,6 +50,10 @@ export class PreparedBuffer implements SendBuffer {
     this.#payloadAt = payloadAt
     this.#length = length
     this.long = long
+    if (encoding === null) return
+    this.#roomFree = false
+    this.#encodings.push(encoding)
+    sender.takeReference(chunk)
   }
 
   get length(): number {
@@ -74,14 +79,14 @@ export class PreparedBuffer implements SendBuffer {
       this.#roomFree = false
       chunk = this.#chunk
       offset = this.#payloadAt - encoder.headerBytes
-      this.#sender.charge(chunk, 1)
+      this.#sender.takeReference(chunk)
     } else {
       const { writer } = this.#sender
       if (!writer.reserve(length)) return null
       chunk = writer.chunk
       offset = writer.position
       writer.position += length
-      this.#sender.charge(chunk, 1)
+      this.#sender.takeReference(chunk)
       const from = this.#payloadAt
       bytes.copyWithin(offset + encoder.headerBytes, from, from + this.#length)
     }
@@ -127,20 +132,45 @@ export class BufferMaker {
         0,
         length,
         source.slice(start, start + length),
+        null,
       )
     }
     const at = this.#reserve(length)
     if (at === -1) return null
+    this.#store(at, source, start, length)
+    const { chunk } = this.#sender.writer
+    return new PreparedBuffer(this.#arena, this.#sender, chunk, at, length, null, null)
+  }
+
+  /**
+   * The same, written as `encoder` sends it, right behind what was written before: slices of several such
+   * buffers to one session become one. Null: no chunk is free.
+   */
+  frame(
+    encoder: Encoder,
+    source: Uint8Array,
+    start: number,
+    length: number,
+  ): PreparedBuffer | null {
+    const { writer } = this.#sender
+    const total = encoder.headerBytes + length + encoder.trailerBytes
+    if (length > encoder.payloadMax || total > this.payloadMax)
+      return this.copy(source, start, length)
+    if (!writer.reserve(total)) return null
+    const { chunk, position: offset } = writer
+    const payloadAt = offset + encoder.headerBytes
+    writer.position = offset + total
+    this.#store(payloadAt, source, start, length)
+    encoder.writeHeader(this.#arena.bytes, offset, length)
+    encoder.writeTrailer(this.#arena.bytes, payloadAt + length)
+    this.#sender.takeReference(chunk)
+    const encoding = { encoder, chunk, offset, length: total }
+    return new PreparedBuffer(this.#arena, this.#sender, chunk, payloadAt, length, null, encoding)
+  }
+
+  #store(at: number, source: Uint8Array, start: number, length: number): void {
     if (source === this.#arena.bytes) source.copyWithin(at, start, start + length)
     else this.#arena.bytes.set(source.subarray(start, start + length), at)
-    return new PreparedBuffer(
-      this.#arena,
-      this.#sender,
-      this.#sender.writer.chunk,
-      at,
-      length,
-      null,
-    )
   }
 
   /**
@@ -171,7 +201,7 @@ export class BufferMaker {
       // Nobody has written behind it unless a send came between; then the rest of it stays unused.
       if (writer.position === at + maxBytes + TRAILER_ROOM)
         writer.position = at + used + TRAILER_ROOM
-      return new PreparedBuffer(this.#arena, this.#sender, chunk, at, used, null)
+      return new PreparedBuffer(this.#arena, this.#sender, chunk, at, used, null, null)
     })
     const { chunk } = writer
     return this.#open
@@ -190,7 +220,7 @@ export class BufferMaker {
     if (!writer.reserve(HEADER_ROOM + length + TRAILER_ROOM)) return -1
     const at = writer.position + HEADER_ROOM
     writer.position = at + length + TRAILER_ROOM
-    this.#sender.charge(writer.chunk, 1)
+    this.#sender.takeReference(writer.chunk)
     return at
   }
 }

@@ -48,8 +48,6 @@ export class LiveSession extends Outbox implements Session {
   held: Held[] | null = null
   /** IoStatus of the terminal receive completion that waits behind held bytes; -1: none. */
   endStatus = -1
-  /** The base count is still held. */
-  base = true
   shutdownDone = false
   resetOnClose = false
   /** The frame that is being put together: block offset, -1: none. */
@@ -178,10 +176,9 @@ export class LiveSession extends Outbox implements Session {
     const encoding = prepared.encode(this.encoder)
     if (encoding === null) return this.#queued(false)
     if (encoding.length === 0) return 'queued'
-    core.sender.charge(encoding.chunk, 1)
-    const done = core.sender.pushShared(this, encoding.chunk, encoding.offset, encoding.length)
-    if (!done) core.sender.uncharge(encoding.chunk, 1)
-    return this.#queued(done)
+    return this.#queued(
+      core.sender.pushShared(this, encoding.chunk, encoding.offset, encoding.length),
+    )
   }
 
   #isFull(length: number): boolean {

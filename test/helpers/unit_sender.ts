@@ -71,7 +71,6 @@ export class FakeSession extends Outbox {
   /** What the peer got, piece by piece. */
   readonly pieces: Uint8Array[] = []
   readonly events: string[] = []
-  base = true
   ending = false
   released = false
   terminated = false
@@ -136,7 +135,6 @@ export class Producer {
         sent: none,
         drained: none,
         sentAll: none,
-        released: none,
         heapPressure: none,
         retainReceiveBuffer: none,
         releaseReceiveBuffer: none,
@@ -165,12 +163,9 @@ export class Producer {
     for (const session of sessions) {
       const slot = this.table.pin(session.id)
       if (slot === -1) continue
-      this.sender.charge(shared.chunk, 1)
       if (this.sender.pushSharedForeign(slot, shared.chunk, shared.at, shared.frame.length)) {
         session.accept(this.thread, shared.frame)
         count++
-      } else {
-        this.sender.uncharge(shared.chunk, 1)
       }
       this.table.unpin(slot)
     }
@@ -202,7 +197,7 @@ function writeShared(
   const at = writer.position
   arena.bytes.set(frame, at)
   writer.position += frame.length
-  sender.charge(writer.chunk, 1)
+  sender.takeReference(writer.chunk)
   return { chunk: writer.chunk, at, frame }
 }
 
@@ -290,12 +285,9 @@ export class Owner implements SenderEvents<FakeSession> {
     let count = 0
     for (const session of sessions) {
       if (session.sendDead || session.ending) continue
-      this.sender.charge(shared.chunk, 1)
       if (this.sender.pushShared(session, shared.chunk, shared.at, shared.frame.length)) {
         session.accept(OWNER, shared.frame)
         count++
-      } else {
-        this.sender.uncharge(shared.chunk, 1)
       }
     }
     this.sender.dropReference(shared.chunk)
@@ -335,7 +327,7 @@ export class Owner implements SenderEvents<FakeSession> {
     this.#dropBase(session)
   }
 
-  /** Takes no more sends; the base goes when what was queued is covered. */
+  /** Takes no more sends; the count goes when what was queued is sent. */
   end(session: FakeSession): void {
     this.#leaveOpen(session)
     this.#dropBase(session)
@@ -352,9 +344,9 @@ export class Owner implements SenderEvents<FakeSession> {
   }
 
   #dropBase(session: FakeSession): void {
-    if (!session.base || !session.ending || !this.sender.covered(session)) return
-    session.base = false
-    if (release(this.arena.words, session.at + SESSION_IO_COUNT)) this.released(session)
+    if (!session.counted || !session.ending || !this.sender.quiet(session)) return
+    session.counted = false
+    if (release(this.arena.words, session.at + SESSION_IO_COUNT)) this.#release(session)
   }
 
   #cancel(session: FakeSession): void {
@@ -478,7 +470,7 @@ export class Owner implements SenderEvents<FakeSession> {
     while (entry !== 0) {
       const session = this.outboxOf(entry - 1)
       entry = words[session.at + SESSION_RELEASE_LINK]
-      this.released(session)
+      this.#release(session)
     }
   }
 
@@ -525,10 +517,6 @@ export class Owner implements SenderEvents<FakeSession> {
     return (
       this.pending ||
       this.#completions.length > 0 ||
-      // Another thread pushed while the flag was held for a send that is done [SENDFLAG-5].
-      this.#held.some(
-        ({ send }) => words[this.arena.sessionAt(send.slot) + SESSION_SEND_HEAD] !== 0,
-      ) ||
       words[block + THREAD_FLUSH_HEAD] !== 0 ||
       words[block + THREAD_RELEASE_HEAD] !== 0 ||
       words[block + THREAD_SUBMISSION_USED] !== 0
@@ -593,7 +581,7 @@ export class Owner implements SenderEvents<FakeSession> {
     this.#dropBase(session)
   }
 
-  released(session: FakeSession): void {
+  #release(session: FakeSession): void {
     expect(session.released, 'a session is released once').toBe(false)
     expect(this.arena.words[session.at + SESSION_IO_COUNT]).toBe(IO_RELEASED)
     session.released = true
@@ -685,7 +673,7 @@ export function assertPristine({ memory, owner, main, other }: Rig): void {
   expect(owner.mustNotSleep, 'nothing is left to do').toBe(false)
   for (const session of owner.everyone) {
     const { bufferedBytes, foreignBytes, waitFirst, waitLast, waitCount, flightFirst } = session
-    const { flightBytes, overflow, holding, waiting, dirty } = session
+    const { flightBytes, overflow, waiting, dirty } = session
     expect({ bufferedBytes, foreignBytes, waitFirst, waitLast, waitCount, flightFirst }).toEqual({
       bufferedBytes: 0,
       foreignBytes: 0,
@@ -694,10 +682,9 @@ export function assertPristine({ memory, owner, main, other }: Rig): void {
       waitCount: 0,
       flightFirst: 0,
     })
-    expect({ flightBytes, overflow, holding, waiting, dirty }).toEqual({
+    expect({ flightBytes, overflow, waiting, dirty }).toEqual({
       flightBytes: 0,
       overflow: null,
-      holding: false,
       waiting: false,
       dirty: false,
     })
@@ -732,26 +719,28 @@ export function assertPristine({ memory, owner, main, other }: Rig): void {
 /** Every thread can have all of its nodes. */
 function assertNodes({ owner, main, other }: Rig): void {
   const { words, plan } = owner.arena
-  const block = receiveBufferBlock(0)
-  const at = owner.bufferStart(0)
   for (const producer of [null, main, other]) {
     let slot = 0
     while (owner.sessions.has(slot)) slot++
     expect(slot, 'a slot is free to probe with').toBeLessThan(plan.sessionsPerWorker)
     const probe = owner.open(slot)
+    const { writer } = (producer ?? owner).sender
+    check(writer.reserve(1), 'a chunk is free')
+    const { chunk, position } = writer
+    // The same byte again and again: nothing lies behind what waits.
     const push = () =>
       producer === null
-        ? owner.sender.pushShared(probe, block, at, 1)
-        : producer.sender.pushSharedForeign(slot, block, at, 1)
+        ? owner.sender.pushShared(probe, chunk, position, 1)
+        : producer.sender.pushSharedForeign(slot, chunk, position, 1)
     let nodes = 0
-    for (; push(); nodes++) owner.retainReceiveBuffer(0)
+    while (push()) nodes++
     producer?.publish()
     owner.terminate(probe)
     owner.rest()
     owner.rest()
     const name = producer === null ? 'the owner' : `thread ${producer.thread}`
     expect(nodes, `every node of ${name} is free`).toBe(plan.nodesPerThread)
-    expect(owner.bufferReferences[0]).toBe(0)
+    writer.retire()
     expect(probe.released).toBe(true)
     expect(words[probe.at + SESSION_QUEUED_BYTES]).toBe(0)
     owner.everyone.pop()

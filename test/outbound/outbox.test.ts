@@ -14,11 +14,15 @@ it('starts empty, idle and alive', () => {
   expect([outbox.overflow, outbox.sendDead, outbox.wantsDrain]).toEqual([null, false, false])
 })
 
-it('is sending while it holds the flag or something waits', () => {
+it('is sending while something is in flight or waits', () => {
   const outbox = new FakeSession(0, 1, 0, 0, encoder)
-  outbox.holding = true
+  outbox.flightFirst = 4
   expect(outbox.sending).toBe(true)
-  outbox.holding = false
+  outbox.flightFirst = 0
+  outbox.waiting = true
+  expect(outbox.sending).toBe(true)
+  outbox.waiting = false
+  expect(outbox.sending).toBe(false)
   outbox.waitFirst = 5
   expect(outbox.sending).toBe(true)
 })

@@ -27,7 +27,6 @@ function setup(options: Parameters<typeof makeRig>[0] = {}) {
   const send = (session: FakeSession, prepared: PreparedBuffer): boolean => {
     const encoding = prepared.encode(session.encoder)
     if (encoding === null) return false
-    owner.sender.charge(encoding.chunk, 1)
     return owner.sender.pushShared(session, encoding.chunk, encoding.offset, encoding.length)
   }
   const free = () => {
