@@ -3,11 +3,8 @@
 // Thread: one worker thread.
 #include "loop/loop.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
-
-#include "base/clock.h"
 
 namespace loop {
 
@@ -16,52 +13,21 @@ namespace {
 // Turns before libuv gets a visit although nothing asked for one: keeps its handles fair when the
 // ring is never empty. A visit costs one epoll_wait.
 constexpr int kTurnsPerVisit = 64;
-// A wait that is longer than this is followed by a reading of the CPU clock, which is a system call.
-constexpr int64_t kCpuTimeEveryNs = 1'000'000;
-// Longest sleep; wakes are not lost, this only bounds what a bug could cost.
-constexpr int64_t kSleepMaxMs = 10'000;
 
 }  // namespace
 
 std::string Loop::open(napi_env env, const LoopOptions& options, napi_value turn) {
   env_ = env;
   options_ = options;
-  const shared::Memory& memory = options_.runtime->memory();
-  const layout::Control& control = memory.control();
-  int32_t worker = options_.thread - 1;
-  block_ = &memory.thread(options_.thread);
-  counters_ = memory.counters(options_.thread);
-  submissions_ = memory.words + control.submissions_at + worker * control.submission_words;
-  auto* entries = reinterpret_cast<layout::Completion*>(
-      memory.words + control.completions_at +
-      worker * control.completion_capacity * static_cast<int32_t>(sizeof(layout::Completion) / 4));
-  completions_ = shared::CompletionRing(entries, static_cast<uint32_t>(control.completion_capacity),
-                                        &block_->completion_head, &block_->completion_tail);
-
   if (std::strcmp(uv_handle_type_name(kUvPrepare), "prepare") != 0 ||
       std::strcmp(uv_handle_type_name(kUvIdle), "idle") != 0) {
     return "this Node carries a libuv that is not libuv 1";
   }
   if (napi_get_uv_event_loop(env, reinterpret_cast<uv_loop_s**>(&uv_)) != napi_ok) return "there is no libuv loop";
 
-  driver_ = driver::create(options_.kind);
-  driver::Config config;
-  config.memory = memory;
-  config.completions = &completions_;
-  config.counters = counters_;
-  config.first_slot = worker * control.sessions_per_worker;
-  config.slot_count = std::min(control.sessions_per_worker, control.session_capacity - config.first_slot);
-  config.first_buffer = worker * control.recv_buffers_per_worker;
-  config.buffer_count = control.recv_buffers_per_worker;
-  config.backend_fd = uv_backend_fd(uv_);
-  config.wake_fd = options_.runtime->wake_fd(options_.thread);
-  config.batch = options_.batch;
-  config.features_forbidden = options_.features_forbidden;
-  std::string why = driver_->open(config);
-  if (!why.empty()) {
-    driver_.reset();
-    return why;
-  }
+  std::string why = round_.open(options_.runtime, options_.thread, driver::create(options_.kind), options_.batch,
+                                uv_backend_fd(uv_), options_.features_forbidden);
+  if (!why.empty()) return why;
 
   napi_create_reference(env, turn, 1, &turn_);
   prepare_ = static_cast<uv_handle_t*>(std::calloc(1, uv_handle_size(kUvPrepare)));
@@ -80,60 +46,6 @@ std::string Loop::open(napi_env env, const LoopOptions& options, napi_value turn
 void Loop::on_prepare(uv_handle_t* handle) { static_cast<Loop*>(uv_handle_get_data(handle))->run(); }
 void Loop::on_idle(uv_handle_t*) {}
 
-/** The one declared list of what must be empty before a sleep. */
-bool Loop::has_work() const {
-  return block_->submission_used != 0 || block_->local_pending != 0 || completions_.used() != 0 ||
-         // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
-         shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
-         shared::atomic(block_->release_head).load(std::memory_order_seq_cst) != 0 ||
-         shared::atomic(block_->request_head).load(std::memory_order_seq_cst) != 0 ||
-         options_.runtime->inbox(options_.thread).waiting();
-}
-
-void Loop::take_inbox() {
-  shared::Inbox& inbox = options_.runtime->inbox(options_.thread);
-  // A full ring leaves them where they are; nothing behind them is held up.
-  if (!inbox.waiting() || completions_.space() < static_cast<uint32_t>(options_.batch)) return;
-  for (shared::TransitSocket& socket : inbox.take()) {
-    layout::Completion completion{};
-    completion.kind = static_cast<int32_t>(layout::CompletionKind::kAccept);
-    completion.slot = socket.listener;
-    if (completions_.space() < 2) {
-      inbox.push(std::move(socket));
-      continue;
-    }
-    completion.result = driver_->transit().put(std::move(socket));
-    completions_.claim(completion);
-  }
-  completions_.commit();
-}
-
-void Loop::sleep_or_look(int64_t timeout_ms) {
-  if (timeout_ms == 0 || has_work()) {
-    waited_ = driver_->wait(0);
-    return;
-  }
-  // order: seq_cst; before the re-check of every input; pairs with a waker's exchange [WAKE-1]
-  shared::atomic(block_->parked).store(1, std::memory_order_seq_cst);
-  if (has_work()) {
-    shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
-    waited_ = driver_->wait(0);
-    return;
-  }
-  int64_t asleep_at = base::now_ns();
-  shared::count(counters_, layout::Counter::kSleeps);
-  waited_ = driver_->wait(timeout_ms < 0 || timeout_ms > kSleepMaxMs ? kSleepMaxMs : timeout_ms);
-  shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
-  int64_t waited_ns = base::now_ns() - asleep_at;
-  shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
-  if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
-}
-
-void Loop::publish_cpu_time() {
-  double& value = counters_[static_cast<int32_t>(layout::Counter::kCpuNs)];
-  std::atomic_ref<double>(value).store(static_cast<double>(base::thread_cpu_ns()), std::memory_order_relaxed);
-}
-
 void Loop::run() {
   if (ended_) return;
   // Idle off, so that the timeout below is libuv's own.
@@ -141,11 +53,11 @@ void Loop::run() {
   for (int turns = 0; !ended_ && turns < kTurnsPerVisit; turns++) {
     uv_update_time(uv_);
     int timeout_ms = uv_backend_timeout(uv_);
-    hand_over(false);
-    sleep_or_look(timeout_ms);
-    bool visit = timeout_ms == 0 || waited_.backend_ready;
-    take_inbox();
-    if (has_work() && !call_turn()) break;
+    round_.hand_over(false);
+    driver::Waited waited = round_.wait(round_.park(round_.look(timeout_ms)));
+    bool visit = timeout_ms == 0 || waited.backend_ready;
+    round_.take_inbox();
+    if (round_.has_work() && !call_turn()) break;
     if (visit) break;
     // A timer may have become due while the thread slept.
     if (timeout_ms > 0) {
@@ -153,26 +65,13 @@ void Loop::run() {
       if (uv_backend_timeout(uv_) == 0) break;
     }
   }
-  publish_cpu_time();
+  round_.publish_cpu_time();
   // libuv's own poll must not block, it is deaf to the driver.
   if (!ended_) uv_idle_start(idle_, on_idle);
 }
 
-uint32_t Loop::submit() {
-  if (driver_ == nullptr) return 0;
-  hand_over(true);
-  return completions_.used();
-}
-
-void Loop::hand_over(bool now) {
-  auto words = static_cast<size_t>(block_->submission_used);
-  if (words == 0) return;
-  block_->submission_used = 0;
-  driver_->submit(submissions_, words, now);
-}
-
 bool Loop::call_turn() {
-  shared::count(counters_, layout::Counter::kTurns);
+  shared::count(round_.counters(), layout::Counter::kTurns);
   napi_handle_scope scope;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) {
     ended_ = true;
@@ -201,11 +100,7 @@ bool Loop::call_turn() {
 
 void Loop::close() {
   ended_ = true;
-  if (driver_ != nullptr) {
-    driver_->close();
-    driver_.reset();
-    options_.runtime->inbox(options_.thread).take();
-  }
+  round_.close();
   if (prepare_ != nullptr) {
     uv_prepare_stop(prepare_);
     uv_idle_stop(idle_);

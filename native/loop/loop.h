@@ -9,8 +9,8 @@
 #include <string>
 
 #include "driver/driver.h"
+#include "loop/round.h"
 #include "loop/uv.h"
-#include "shared/completion_ring.h"
 #include "shared/runtime.h"
 
 namespace loop {
@@ -34,12 +34,12 @@ class Loop {
   std::string open(napi_env env, const LoopOptions& options, napi_value turn);
 
   /** Hands the submission area to the driver. Returns the completions that wait. */
-  uint32_t submit();
+  uint32_t submit() { return round_.submit(); }
 
   /** Drains the driver and ends; libuv's loop can then end too. */
   void close();
 
-  driver::Driver* driver() { return driver_.get(); }
+  driver::Driver* driver() { return round_.driver(); }
   int32_t thread() const { return options_.thread; }
 
  private:
@@ -51,21 +51,11 @@ class Loop {
   ~Loop() = default;
   void finish_cleanup();
   void run();
-  void hand_over(bool now);
-  void publish_cpu_time();
-  bool has_work() const;
-  void take_inbox();
-  void sleep_or_look(int64_t timeout_ms);
   bool call_turn();
 
   napi_env env_ = nullptr;
   LoopOptions options_;
-  layout::Thread* block_ = nullptr;
-  double* counters_ = nullptr;
-  int32_t* submissions_ = nullptr;
-  std::unique_ptr<driver::Driver> driver_;
-  shared::CompletionRing completions_;
-  driver::Waited waited_;
+  Round round_;
 
   uv_loop_t* uv_ = nullptr;
   uv_handle_t* prepare_ = nullptr;

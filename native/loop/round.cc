@@ -1,0 +1,130 @@
+// What: the steps between two turns of a worker: hand over, look, park, wait, take what was accepted.
+// Flow: loop (or the simulation, step by step) -> this -> driver; completions -> JavaScript's turn.
+// Thread: the worker; it knows neither libuv nor JavaScript.
+#include "loop/round.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace loop {
+
+namespace {
+
+// A wait that is longer than this is followed by a reading of the CPU clock, which is a system call.
+constexpr int64_t kCpuTimeEveryNs = 1'000'000;
+// Longest sleep; wakes are not lost, this only bounds what a bug could cost.
+constexpr int64_t kSleepMaxMs = 10'000;
+
+}  // namespace
+
+std::string Round::open(std::shared_ptr<shared::Runtime> runtime, int32_t thread,
+                        std::unique_ptr<driver::Driver> driver, uint32_t batch, int backend_fd,
+                        uint32_t features_forbidden) {
+  runtime_ = std::move(runtime);
+  thread_ = thread;
+  batch_ = batch;
+  const shared::Memory& memory = runtime_->memory();
+  const layout::Control& control = memory.control();
+  int32_t worker = thread - 1;
+  block_ = &memory.thread(thread);
+  counters_ = memory.counters(thread);
+  submissions_ = memory.words + control.submissions_at + worker * control.submission_words;
+  auto* entries = reinterpret_cast<layout::Completion*>(
+      memory.words + control.completions_at +
+      worker * control.completion_capacity * static_cast<int32_t>(sizeof(layout::Completion) / 4));
+  completions_ = shared::CompletionRing(entries, static_cast<uint32_t>(control.completion_capacity),
+                                        &block_->completion_head, &block_->completion_tail);
+  driver::Config config;
+  config.memory = memory;
+  config.completions = &completions_;
+  config.counters = counters_;
+  config.first_slot = worker * control.sessions_per_worker;
+  config.slot_count = std::min(control.sessions_per_worker, control.session_capacity - config.first_slot);
+  config.first_buffer = worker * control.recv_buffers_per_worker;
+  config.buffer_count = control.recv_buffers_per_worker;
+  config.backend_fd = backend_fd;
+  config.wake_fd = runtime_->wake_fd(thread);
+  config.batch = batch;
+  config.features_forbidden = features_forbidden;
+  std::string why = driver->open(config);
+  if (why.empty()) driver_ = std::move(driver);
+  return why;
+}
+
+void Round::close() {
+  if (driver_ == nullptr) return;
+  driver_->close();
+  driver_.reset();
+  runtime_->inbox(thread_).take();
+}
+
+bool Round::has_work() const {
+  return block_->submission_used != 0 || block_->local_pending != 0 || completions_.used() != 0 ||
+         // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
+         shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
+         shared::atomic(block_->release_head).load(std::memory_order_seq_cst) != 0 ||
+         shared::atomic(block_->request_head).load(std::memory_order_seq_cst) != 0 ||
+         runtime_->inbox(thread_).waiting();
+}
+
+int64_t Round::park(int64_t timeout_ms) {
+  if (timeout_ms == 0) return 0;
+  // order: seq_cst; before the re-check of every input; pairs with a waker's exchange [WAKE-1]
+  shared::atomic(block_->parked).store(1, std::memory_order_seq_cst);
+  if (has_work()) {
+    shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
+    return 0;
+  }
+  return timeout_ms < 0 || timeout_ms > kSleepMaxMs ? kSleepMaxMs : timeout_ms;
+}
+
+driver::Waited Round::wait(int64_t timeout_ms) {
+  if (timeout_ms == 0) return driver_->wait(0);
+  int64_t asleep_at = base::now_ns();
+  shared::count(counters_, layout::Counter::kSleeps);
+  driver::Waited waited = driver_->wait(timeout_ms);
+  shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
+  int64_t waited_ns = base::now_ns() - asleep_at;
+  shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
+  if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
+  return waited;
+}
+
+void Round::take_inbox() {
+  shared::Inbox& inbox = runtime_->inbox(thread_);
+  // A full ring leaves them where they are; nothing behind them is held up.
+  if (!inbox.waiting() || completions_.space() < batch_) return;
+  for (shared::TransitSocket& socket : inbox.take()) {
+    layout::Completion completion{};
+    completion.kind = static_cast<int32_t>(layout::CompletionKind::kAccept);
+    completion.slot = socket.listener;
+    if (completions_.space() < 2) {
+      inbox.push(std::move(socket));
+      continue;
+    }
+    completion.result = driver_->transit().put(std::move(socket));
+    completions_.claim(completion);
+  }
+  completions_.commit();
+}
+
+uint32_t Round::submit() {
+  if (driver_ == nullptr) return 0;
+  hand_over(true);
+  return completions_.used();
+}
+
+void Round::hand_over(bool now) {
+  auto words = static_cast<size_t>(block_->submission_used);
+  if (words == 0) return;
+  block_->submission_used = 0;
+  driver_->submit(submissions_, words, now);
+}
+
+void Round::publish_cpu_time() {
+  double& value = counters_[static_cast<int32_t>(layout::Counter::kCpuNs)];
+  std::atomic_ref<double>(value).store(static_cast<double>(base::thread_cpu_ns()), std::memory_order_relaxed);
+}
+
+}  // namespace loop
