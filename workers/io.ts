@@ -1,35 +1,23 @@
-// What: an I/O worker: wires its rooms together, runs turns, stops.
-// Flow: native loop -> turn: completions -> handlers -> sends -> submissions -> native loop.
+// What: an I/O worker: loads its handlers, runs in the native loop, ticks, stops.
+// Flow: boot -> this -> assemble.ts, native loop, messages of main.
 // Thread: one I/O worker.
 
 import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
-import { Encoder } from '../src/framing/encode.ts'
-import { Dispatcher } from '../src/inbound/dispatcher.ts'
 import { THREAD_THREAD_STATE, ThreadState } from '../src/layout/layout.ts'
-import type { Outbox } from '../src/outbound/outbox.ts'
-import { Sender } from '../src/outbound/sender.ts'
-import { SubmissionRing } from '../src/outbound/submission_ring.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
-import { Core, type Protocol } from '../src/session/core.ts'
+import type { Core } from '../src/session/core.ts'
 import { type Handler, handlerOf } from '../src/session/handler.ts'
-import { Lifecycle } from '../src/session/lifecycle.ts'
-import { PacketCursor } from '../src/session/packet.ts'
-import { ReceiveBuffers } from '../src/session/receive_buffers.ts'
-import { ThreadRuntime } from '../src/session/runtime.ts'
-import type { LiveSession } from '../src/session/session.ts'
-import { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
-import { SessionTable } from '../src/shared/session_table.ts'
-import { Waker } from '../src/shared/waker.ts'
-import { WorkerHeap } from '../src/shared/worker_heap.ts'
+import { assembleWorker, type Clock } from './assemble.ts'
 
-/** Submissions of one turn: after it libuv and promises get their visit, also when the sockets never rest. */
-const ROUNDS_PER_TURN = 4
-/** How often deadlines are looked at: a part of the shortest timeout, within these milliseconds. */
-const SWEEPS_PER_TIMEOUT = 8
-const SWEEP_MIN_MS = 10
-const SWEEP_MAX_MS = 1000
+const realClock: Clock = {
+  now: () => performance.now(),
+  every(ms, run) {
+    const timer = setInterval(run, ms)
+    return () => clearInterval(timer)
+  },
+}
 
 async function loadHandlers(boot: WorkerBoot): Promise<Map<string, Handler>> {
   const handlers = new Map<string, Handler>()
@@ -55,89 +43,13 @@ export async function runIoWorker(
 ): Promise<void> {
   const binding = loadBinding()
   const handlers = await loadHandlers(boot)
-  const arena = new Arena(binding, boot.memories, boot.thread)
-  const waker = new Waker(arena, binding)
-  const table = new SessionTable(arena, waker)
-  const sender = new Sender<LiveSession>(arena, waker, table)
-  const submissions = new SubmissionRing(arena)
-  const { heapByteAt, heapBytesPerWorker } = arena.plan
-  const heap = new WorkerHeap(
-    heapByteAt + (boot.thread - 1) * heapBytesPerWorker,
-    heapBytesPerWorker,
-  )
-  const buffers = new ReceiveBuffers(arena, submissions)
-  const protocols: Protocol[] = boot.protocols.map((protocol, index) => ({
-    index,
-    name: protocol.name,
-    framing: protocol.framing,
-    encoder: new Encoder(protocol.framing),
-    maxPayloadLength: protocol.maxPayloadLength,
-    handler: handlers.get(protocol.handler) as Handler,
-    resetOnClose: protocol.closeMode === 'reset',
-    noDelay: protocol.noDelay,
-    sendBufferBytes: protocol.sendBufferBytes,
-    receiveBufferBytes: protocol.receiveBufferBytes,
-  }))
-  const core = new Core({
-    arena,
+  const { core, runtime, lifecycle, turn, stopSweeping } = assembleWorker(
+    boot,
     binding,
-    waker,
-    table,
-    sender,
-    submissions,
-    heap,
-    buffers,
-    protocols,
-    limits: boot.options,
-  })
-  const runtime = new ThreadRuntime({
-    arena,
-    sender: sender as unknown as Sender<Outbox>,
-    table,
-    waker,
-    encoders: protocols.map((protocol) => protocol.encoder),
-    names: protocols.map((protocol) => protocol.name),
-    maxBackpressure: boot.options.maxBackpressure,
-    thread: `worker${boot.thread}`,
-    data: boot.options.data,
-    post: (to, message) => tell({ type: 'post', to, message }),
-    core,
-  })
-  const lifecycle = new Lifecycle(core)
-  core.lifecycle = lifecycle
-  core.runtime = runtime
-  core.packet = new PacketCursor(arena, buffers, (packet) => runtime.retainPacket(packet))
-  sender.attach({
-    submissions,
-    heap,
-    events: lifecycle,
-    maxGather: boot.options.maxGather,
-    maxBackpressure: boot.options.maxBackpressure,
-    wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
-  })
-  const dispatcher = new Dispatcher(core)
-  const sweeper = createSweeper(core, boot)
-
-  const turn = () => {
-    core.now = performance.now()
-    for (let round = 1; ; round++) {
-      dispatcher.drain()
-      lifecycle.takeForeign()
-      dispatcher.resumeHeld()
-      if (round > ROUNDS_PER_TURN) break
-      sender.flush()
-      lifecycle.finishReleases()
-      const prompt = submissions.promptSends > 0
-      submissions.prepare()
-      // Otherwise the driver gets everything together with its next wait: one system call less.
-      if (!prompt || binding.submit() === 0) break
-    }
-    runtime.endTurn()
-    sender.settle()
-    waker.flush()
-    sweeper.sessionsMayBe(lifecycle.registry.live.length)
-  }
-
+    handlers,
+    realClock,
+    (to, message) => tell({ type: 'post', to, message }),
+  )
   const why = binding.openLoop(
     boot.memories.runtime,
     boot.thread,
@@ -149,9 +61,10 @@ export async function runIoWorker(
     turn,
   )
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
-  core.now = performance.now()
+  core.now = realClock.now()
 
   const ticker = createTicker(core, [...handlers.values()], boot.options.tickRate)
+  const { arena } = core
   const stateAt = arena.threadAt(boot.thread) + THREAD_THREAD_STATE
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
@@ -172,7 +85,7 @@ export async function runIoWorker(
     ticker.stop()
     for (const handler of handlers.values()) await handler.onStop?.(runtime)
   } finally {
-    sweeper.stop()
+    stopSweeping()
     ticker.stop()
     store(arena.words, stateAt, ThreadState.GONE)
     binding.closeLoop()
@@ -185,32 +98,6 @@ function deliver(core: Core, handler: Handler, message: unknown, from: string): 
     core.watch(handler, handler.onMessage(message, from))
   } catch (error) {
     core.handlerFailed(handler, error)
-  }
-}
-
-/** Looks at deadlines now and then, but only while there are sessions: an idle server sleeps. */
-function createSweeper(core: Core, boot: WorkerBoot) {
-  const { idleTimeout, firstMessageTimeout, closeTimeout } = boot.options
-  const timeouts = [idleTimeout, firstMessageTimeout, closeTimeout].filter((ms) => ms > 0)
-  const everyMs = Math.min(
-    SWEEP_MAX_MS,
-    Math.max(SWEEP_MIN_MS, Math.min(...timeouts) / SWEEPS_PER_TIMEOUT),
-  )
-  let timer: NodeJS.Timeout | null = null
-  const stop = () => {
-    if (timer !== null) clearInterval(timer)
-    timer = null
-  }
-  return {
-    stop,
-    sessionsMayBe(count: number): void {
-      if (timer !== null || count === 0) return
-      timer = setInterval(() => {
-        core.now = performance.now()
-        core.lifecycle.sweep()
-        if (core.lifecycle.registry.live.length === 0) stop()
-      }, everyMs)
-    },
   }
 }
 

@@ -1,0 +1,165 @@
+// What: the rooms of a worker wired together, and its turn.
+// Flow: io.ts, or the simulation -> this; turn: completions -> handlers -> sends -> submissions.
+// Thread: one I/O worker.
+
+import type { Binding } from '../src/binding.ts'
+import { Encoder } from '../src/framing/encode.ts'
+import { Dispatcher } from '../src/inbound/dispatcher.ts'
+import type { Outbox } from '../src/outbound/outbox.ts'
+import { Sender } from '../src/outbound/sender.ts'
+import { SubmissionRing } from '../src/outbound/submission_ring.ts'
+import type { WorkerBoot } from '../src/server/boot.ts'
+import { Core, type Protocol, type SessionLimits } from '../src/session/core.ts'
+import type { Handler } from '../src/session/handler.ts'
+import { Lifecycle } from '../src/session/lifecycle.ts'
+import { PacketCursor } from '../src/session/packet.ts'
+import { ReceiveBuffers } from '../src/session/receive_buffers.ts'
+import { ThreadRuntime } from '../src/session/runtime.ts'
+import type { LiveSession } from '../src/session/session.ts'
+import { Arena } from '../src/shared/arena.ts'
+import { SessionTable } from '../src/shared/session_table.ts'
+import { Waker } from '../src/shared/waker.ts'
+import { WorkerHeap } from '../src/shared/worker_heap.ts'
+
+/** Submissions of one turn: after it libuv and promises get their visit, also when the sockets never rest. */
+const ROUNDS_PER_TURN = 4
+/** How often deadlines are looked at: a part of the shortest timeout, within these milliseconds. */
+const SWEEPS_PER_TIMEOUT = 8
+const SWEEP_MIN_MS = 10
+const SWEEP_MAX_MS = 1000
+
+/** The time that a worker goes by; in milliseconds. */
+export interface Clock {
+  now(): number
+  /** Calls `run` every `ms` until the returned function is called. */
+  every(ms: number, run: () => void): () => void
+}
+
+export interface AssembledWorker {
+  readonly core: Core
+  readonly runtime: ThreadRuntime
+  readonly lifecycle: Lifecycle
+  /** Called by the native loop whenever there is something to do. */
+  turn(): void
+  stopSweeping(): void
+}
+
+/** `handlers` by the URL that a protocol names. */
+export function assembleWorker(
+  boot: Pick<WorkerBoot, 'thread' | 'memories' | 'protocols' | 'options'>,
+  binding: Binding,
+  handlers: ReadonlyMap<string, Handler>,
+  clock: Clock,
+  post: (to: string, message: unknown) => void,
+): AssembledWorker {
+  const arena = new Arena(binding, boot.memories, boot.thread)
+  const waker = new Waker(arena, binding)
+  const table = new SessionTable(arena, waker)
+  const sender = new Sender<LiveSession>(arena, waker, table)
+  const submissions = new SubmissionRing(arena)
+  const { heapByteAt, heapBytesPerWorker } = arena.plan
+  const heap = new WorkerHeap(
+    heapByteAt + (boot.thread - 1) * heapBytesPerWorker,
+    heapBytesPerWorker,
+  )
+  const buffers = new ReceiveBuffers(arena, submissions)
+  const protocols: Protocol[] = boot.protocols.map((protocol, index) => ({
+    index,
+    name: protocol.name,
+    framing: protocol.framing,
+    encoder: new Encoder(protocol.framing),
+    maxPayloadLength: protocol.maxPayloadLength,
+    handler: handlers.get(protocol.handler) as Handler,
+    resetOnClose: protocol.closeMode === 'reset',
+    noDelay: protocol.noDelay,
+    sendBufferBytes: protocol.sendBufferBytes,
+    receiveBufferBytes: protocol.receiveBufferBytes,
+  }))
+  const core = new Core({
+    arena,
+    binding,
+    waker,
+    table,
+    sender,
+    submissions,
+    heap,
+    buffers,
+    protocols,
+    limits: boot.options,
+  })
+  const runtime = new ThreadRuntime({
+    arena,
+    sender: sender as unknown as Sender<Outbox>,
+    table,
+    waker,
+    encoders: protocols.map((protocol) => protocol.encoder),
+    names: protocols.map((protocol) => protocol.name),
+    maxBackpressure: boot.options.maxBackpressure,
+    thread: `worker${boot.thread}`,
+    data: boot.options.data,
+    post,
+    core,
+  })
+  const lifecycle = new Lifecycle(core)
+  core.lifecycle = lifecycle
+  core.runtime = runtime
+  core.packet = new PacketCursor(arena, buffers, (packet) => runtime.retainPacket(packet))
+  sender.attach({
+    submissions,
+    heap,
+    events: lifecycle,
+    maxGather: boot.options.maxGather,
+    maxBackpressure: boot.options.maxBackpressure,
+    wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
+  })
+  const dispatcher = new Dispatcher(core)
+  const sweeper = createSweeper(core, boot.options, clock)
+
+  const turn = () => {
+    core.now = clock.now()
+    for (let round = 1; ; round++) {
+      dispatcher.drain()
+      lifecycle.takeForeign()
+      dispatcher.resumeHeld()
+      if (round > ROUNDS_PER_TURN) break
+      sender.flush()
+      lifecycle.finishReleases()
+      const prompt = submissions.promptSends > 0
+      submissions.prepare()
+      // Otherwise the driver gets everything together with its next wait: one system call less.
+      if (!prompt || binding.submit() === 0) break
+    }
+    runtime.endTurn()
+    sender.settle()
+    waker.flush()
+    sweeper.sessionsMayBe(lifecycle.registry.live.length)
+  }
+
+  return { core, runtime, lifecycle, turn, stopSweeping: sweeper.stop }
+}
+
+/** Looks at deadlines now and then, but only while there are sessions: an idle server sleeps. */
+function createSweeper(core: Core, limits: SessionLimits, clock: Clock) {
+  const { idleTimeout, firstMessageTimeout, closeTimeout } = limits
+  const timeouts = [idleTimeout, firstMessageTimeout, closeTimeout].filter((ms) => ms > 0)
+  const everyMs = Math.min(
+    SWEEP_MAX_MS,
+    Math.max(SWEEP_MIN_MS, Math.min(...timeouts) / SWEEPS_PER_TIMEOUT),
+  )
+  let end: (() => void) | null = null
+  const stop = () => {
+    end?.()
+    end = null
+  }
+  return {
+    stop,
+    sessionsMayBe(count: number): void {
+      if (end !== null || count === 0) return
+      end = clock.every(everyMs, () => {
+        core.now = clock.now()
+        core.lifecycle.sweep()
+        if (core.lifecycle.registry.live.length === 0) stop()
+      })
+    },
+  }
+}
