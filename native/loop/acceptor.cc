@@ -106,6 +106,7 @@ void Acceptor::run() {
       const layout::Completion& completion = entries[static_cast<uint32_t>(head) & (kRingEntries - 1)];
       if (completion.result < 0) {
         starved = true;
+        shared::count(memory.counters(thread_id_), layout::Counter::kAcceptStarved);
       } else {
         give(completion.slot, base::Fd(completion.result));
       }

@@ -123,8 +123,7 @@ void Round::hand_over(bool now) {
 }
 
 void Round::publish_cpu_time() {
-  double& value = counters_[static_cast<int32_t>(layout::Counter::kCpuNs)];
-  std::atomic_ref<double>(value).store(static_cast<double>(base::thread_cpu_ns()), std::memory_order_relaxed);
+  shared::level(counters_, layout::Counter::kCpuNs, static_cast<double>(base::thread_cpu_ns()));
 }
 
 }  // namespace loop

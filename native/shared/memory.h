@@ -44,4 +44,9 @@ inline void count(double* counters, layout::Counter counter, double by = 1) {
   reference.store(reference.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
 
+/** Stores a level, which goes up and down, where a counter only grows. */
+inline void level(double* counters, layout::Counter counter, double value) {
+  std::atomic_ref<double>(counters[static_cast<int32_t>(counter)]).store(value, std::memory_order_relaxed);
+}
+
 }  // namespace shared

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 588081017
+export const LAYOUT_HASH = 832475243
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -373,95 +373,99 @@ export const Counter = {
   COMPLETIONS: 6,
   /** Connections accepted. */
   ACCEPTED: 7,
+  /** Times accepting stopped because the process had no descriptor or memory left. */
+  ACCEPT_STARVED: 8,
   /** Connections refused by onConnectionRequest. */
-  REFUSED: 8,
+  REFUSED: 9,
   /** Connections refused because the session table was full. */
-  TABLE_FULL: 9,
+  TABLE_FULL: 10,
   /** Outbound connections made. */
-  CONNECTED: 10,
+  CONNECTED: 11,
   /** Outbound connections that failed. */
-  CONNECT_FAILED: 11,
+  CONNECT_FAILED: 12,
   /** onJoin calls. */
-  JOINED: 12,
+  JOINED: 13,
   /** onLeave calls. */
-  LEFT: 13,
+  LEFT: 14,
   /** Messages handed to onRecv. */
-  MESSAGES_IN: 14,
+  MESSAGES_IN: 15,
   /** Bytes received. */
-  BYTES_IN: 15,
+  BYTES_IN: 16,
   /** Messages queued, one per recipient. */
-  MESSAGES_OUT: 16,
+  MESSAGES_OUT: 17,
   /** Bytes that sockets took. */
-  BYTES_OUT: 17,
+  BYTES_OUT: 18,
   /** Gathered sends submitted. */
-  GATHERS: 18,
+  GATHERS: 19,
   /** Slices in them. */
-  GATHER_SLICES: 19,
+  GATHER_SLICES: 20,
   /** Sends that the socket took only in part. */
-  SHORT_SENDS: 20,
+  SHORT_SENDS: 21,
   /** Bytes copied to overflow blocks. */
-  OVERFLOW_BYTES: 21,
+  OVERFLOW_BYTES: 22,
   /** Sends refused: the session had maxBackpressure queued. */
-  SEND_FULL: 22,
+  SEND_FULL: 23,
   /** Sends to a session that is closing or gone. */
-  SEND_CLOSED: 23,
+  SEND_CLOSED: 24,
   /** Sends refused: no chunk or node was free. */
-  SEND_DROPPED: 24,
+  SEND_DROPPED: 25,
   /** Send flags found held. */
-  FLAG_CONTENDED: 25,
+  FLAG_CONTENDED: 26,
   /** Compare-exchanges that had to be repeated. */
-  CAS_RETRIES: 26,
+  CAS_RETRIES: 27,
+  /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
+  BUFFERS_USED: 28,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 27,
+  BUFFERS_STARVED: 29,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 28,
+  QUEUE_OVERFLOWS: 30,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 29,
+  FRAMES_COPIED: 31,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 30,
+  OPEN_ABANDONED: 32,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 31,
+  HANDLER_ERRORS: 33,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 32,
+  SLOTS_RETIRED: 34,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 33,
+  ENDED_NONE: 35,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 34,
+  ENDED_PEER_CLOSED: 36,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 35,
+  ENDED_PEER_RESET: 37,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 36,
+  ENDED_LOCAL_CLOSE: 38,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 37,
+  ENDED_LOCAL_TERMINATE: 39,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 38,
+  ENDED_REFUSED: 40,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 39,
+  ENDED_TABLE_FULL: 41,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 40,
+  ENDED_FRAME_TOO_LONG: 42,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 41,
+  ENDED_FRAME_INVALID: 43,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 42,
+  ENDED_HANDLER_ERROR: 44,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 43,
+  ENDED_IDLE_TIMEOUT: 45,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 44,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 46,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 45,
+  ENDED_CLOSE_TIMEOUT: 47,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 46,
+  ENDED_OVERFLOW: 48,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 47,
+  ENDED_SERVER_STOP: 49,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 48,
+  ENDED_WORKER_LOST: 50,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 49,
+  ENDED_CONNECT_FAILED: 51,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 50,
+  ENDED_IO_ERROR: 52,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 51
+export const COUNTER_COUNT = 53
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -472,6 +476,7 @@ export const COUNTER_NAMES: readonly string[] = [
   'syscalls',
   'completions',
   'accepted',
+  'acceptStarved',
   'refused',
   'tableFull',
   'connected',
@@ -491,6 +496,7 @@ export const COUNTER_NAMES: readonly string[] = [
   'sendDropped',
   'flagContended',
   'casRetries',
+  'buffersUsed',
   'buffersStarved',
   'queueOverflows',
   'framesCopied',

@@ -525,6 +525,10 @@ export const enums: readonly Enum[] = [
       ['SYSCALLS', 'System calls that the driver made.'],
       ['COMPLETIONS', 'Completions handled.'],
       ['ACCEPTED', 'Connections accepted.'],
+      [
+        'ACCEPT_STARVED',
+        'Times accepting stopped because the process had no descriptor or memory left.',
+      ],
       ['REFUSED', 'Connections refused by onConnectionRequest.'],
       ['TABLE_FULL', 'Connections refused because the session table was full.'],
       ['CONNECTED', 'Outbound connections made.'],
@@ -544,6 +548,10 @@ export const enums: readonly Enum[] = [
       ['SEND_DROPPED', 'Sends refused: no chunk or node was free.'],
       ['FLAG_CONTENDED', 'Send flags found held.'],
       ['CAS_RETRIES', 'Compare-exchanges that had to be repeated.'],
+      [
+        'BUFFERS_USED',
+        'Receive buffers that the driver does not have, as of its last wait: a level, not a sum.',
+      ],
       ['BUFFERS_STARVED', 'Times receiving stopped because no receive buffer was free.'],
       [
         'QUEUE_OVERFLOWS',

@@ -413,6 +413,8 @@ Waited EpollDriver::wait(int64_t timeout_ms) {
   // Nor must they wait for a held completion, behind which the buffers may be.
   bool reading = !readable_.empty() && (!free_buffers_.empty() || !held_.empty());
   if (accepting || reading || config_.completions->used() > 0) timeout_ms = 0;
+  shared::level(config_.counters, layout::Counter::kBuffersUsed,
+                static_cast<double>(static_cast<size_t>(config_.buffer_count) - free_buffers_.size()));
   // Room for what each event can add at once (a send and a peer's leaving).
   size_t room = std::min<size_t>(events_.size(), config_.completions->space() / 3);
   if (room > 0) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "driver/linux_status.h"
 #include "driver/socket.h"
@@ -35,6 +36,7 @@ enum Op : uint8_t {
   kWatch,
   kClose,
   kCancel,
+  kCancelRecv,
   kBackend,
   kWake,
 };
@@ -55,6 +57,9 @@ constexpr uint32_t kCqBatches = 4;
 constexpr int32_t kBuffersAtFirst = 64;
 // Gathered slices staged between two enters.
 constexpr size_t kIovecs = 16384;
+// Buffers per session and turn, as the epoll driver has it: a peer that blasts gets this many before the
+// others get theirs. The kernel fills up to 32 in one go (MULTISHOT_MAX_RETRY, io_uring/net.c).
+constexpr int32_t kBuffersPerTurn = 4;
 constexpr uint32_t kWatchEvents = POLLRDHUP | POLLHUP | POLLERR;
 
 uint32_t power_of_two(uint32_t least) {
@@ -99,6 +104,24 @@ bool skip_success_works() {
   return works;
 }
 
+/** Whether a receive may be multishot: without, it is refused at once, before the lack of buffers is found. */
+bool multishot_recv_works(uring::Ring& ring) {
+  while (ring.peek() != nullptr) ring.advance();
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return false;
+  base::Fd receiver(pair[0]);
+  base::Fd sender(pair[1]);
+  if (::send(sender.get(), "", 1, MSG_NOSIGNAL) != 1) return false;
+  Sqe* sqe = ring.claim();
+  sqe->opcode = uring::kOpRecv;
+  sqe->fd = receiver.get();
+  sqe->flags = uring::kSqeBufferSelect;
+  sqe->buf_group = kBufferGroup;
+  sqe->ioprio = uring::kRecvMultishot;
+  if (ring.enter(true, 1000) < 0 || ring.peek() == nullptr) return false;
+  return ring.peek()->res == -ENOBUFS;
+}
+
 }  // namespace
 
 std::string probe_uring(uint32_t* features) {
@@ -114,7 +137,11 @@ std::string probe_uring(uint32_t* features) {
   if (ring.peek() == nullptr || ring.peek()->res != 0) return "io_uring did not complete a no-op";
   void* entries = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   result = ring.register_buffers(static_cast<uring::Buf*>(entries), 8, kBufferGroup);
-  *features = (ring.deferred() ? kFeatureDeferTaskrun : 0u) | (ring.registered() ? kFeatureRegisteredRing : 0u);
+  // Multishot accepts came with provided-buffer rings, without which there is no io_uring for us.
+  *features = kFeatureMultishotAccept | (ring.deferred() ? kFeatureDeferTaskrun : 0u) |
+              (ring.registered() ? kFeatureRegisteredRing : 0u) |
+              (multishot_recv_works(ring) ? kFeatureMultishotRecv : 0u) |
+              (skip_success_works() ? kFeatureSkipSuccess : 0u);
   ring.close();
   munmap(entries, 4096);
   if (result < 0) return "the kernel has no provided-buffer rings; Linux 5.19 or later is needed";
@@ -231,7 +258,8 @@ void UringDriver::publish_buffers() {
     // order: release; the kernel reads the entries behind it (io_uring_register_buf_ring(3))
     std::atomic_ref<uint16_t>(buffers_[0].resv).store(buffers_tail_, std::memory_order_release);
   }
-  // First come first served, at most as many sessions as there are free buffers. The kernel selects a
+  // First come first served, at most as many sessions as there are free buffers, each for one: the first
+  // ones would take all of them, every time. The kernel selects a
   // buffer before it looks for bytes, so one that is armed here need not use its buffer: wait() does not
   // block while others could have it.
   int32_t budget = buffers_in_ring_;
@@ -240,6 +268,7 @@ void UringDriver::publish_buffers() {
     starved_.pop_front();
     Endpoint* endpoint = find(next.slot, next.generation);
     if (endpoint == nullptr || endpoint->recv != Recv::kStarved) continue;
+    endpoint->one_by_one = true;
     arm_recv(next.slot, *endpoint);
     budget--;
   }
@@ -265,9 +294,10 @@ void UringDriver::arm_recv(int32_t slot, Endpoint& endpoint) {
   sqe->fd = endpoint.fd;
   sqe->flags = uring::kSqeBufferSelect;
   sqe->buf_group = kBufferGroup;
-  if (multishot_recv_) sqe->ioprio = uring::kRecvMultishot;
+  if (multishot_recv_ && !endpoint.one_by_one) sqe->ioprio = uring::kRecvMultishot;
   sqe->user_data = user_data(kRecv, slot, endpoint.generation);
   endpoint.recv = Recv::kArmed;
+  endpoint.in_kernel = true;
 }
 
 void UringDriver::arm_watch(int32_t slot, Endpoint& endpoint) {
@@ -295,7 +325,24 @@ void UringDriver::cancel(uint8_t op, int32_t slot, uint32_t generation) {
   sqe->opcode = uring::kOpAsyncCancel;
   sqe->fd = -1;
   sqe->addr = user_data(op, slot, generation);
-  sqe->user_data = user_data(kCancel, slot, generation);
+  sqe->user_data = user_data(op == kRecv ? kCancelRecv : kCancel, slot, generation);
+}
+
+void UringDriver::cancel_recv(int32_t slot, const Endpoint& endpoint) {
+  // Where its last completion waits for the session's share, there is nothing to cancel.
+  if (!endpoint.in_kernel) return;
+  cancel(kRecv, slot, endpoint.generation);
+}
+
+/**
+ * A receive that the kernel is just going on with is not found, however long it goes on (the multishot loop
+ * of a peer that blasts): then it is tried again.
+ */
+void UringDriver::on_cancel_recv(int32_t slot, uint32_t generation, int32_t result) {
+  Endpoint* endpoint = find(slot, generation);
+  if (result >= 0 || endpoint == nullptr) return;
+  bool wanted = endpoint->throttled || endpoint->recv == Recv::kPausing || endpoint->recv == Recv::kCancelling;
+  if (wanted) cancel_recv(slot, *endpoint);
 }
 
 void UringDriver::cancel_watch(int32_t slot, Endpoint& endpoint, Watch then) {
@@ -451,7 +498,7 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
         break;
       case SubmissionOp::kPause:
         if (endpoint.recv == Recv::kArmed) {
-          cancel(kRecv, slot, generation);
+          cancel_recv(slot, endpoint);
           endpoint.recv = Recv::kPausing;
         } else if (endpoint.recv == Recv::kStarved) {
           paused(slot, endpoint);
@@ -459,7 +506,7 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
         break;
       case SubmissionOp::kCancel:
         if (endpoint.recv == Recv::kArmed) {
-          cancel(kRecv, slot, generation);
+          cancel_recv(slot, endpoint);
           endpoint.recv = Recv::kCancelling;
         } else if (endpoint.recv == Recv::kPausing) {
           endpoint.recv = Recv::kCancelling;
@@ -499,21 +546,29 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
 void UringDriver::enter(bool wait, int64_t timeout_ms) {
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ring_.enter(wait, timeout_ms);
-  if (ring_.claimed() == 0) iovecs_used_ = headers_used_ = 0;
+  if (ring_.claimed() > 0) return;
+  iovecs_used_ = headers_used_ = 0;
+  held_taken_ = held_.size();
 }
 
 /**
- * What the kernel took without a completion entry was sent whole. Known only when every submission was
- * taken and every entry that was there has been read: a failure has one.
+ * What the kernel took without a completion entry was sent whole. Known only when it has taken the send and
+ * every entry that was there has been read: a failure has one. Other submissions may wait meanwhile: where
+ * receives are submitted one by one there is always one.
  */
 void UringDriver::report_held() {
-  if (held_.empty() || ring_.claimed() > 0 || ring_.peek() != nullptr || ring_.overflowed()) return;
-  for (const HeldSend& held : held_) {
+  if (held_taken_ == 0 || ring_.peek() != nullptr || ring_.overflowed()) return;
+  for (size_t i = 0; i < held_taken_; i++) {
+    const HeldSend& held = held_[i];
     if (held.settled) continue;
     at(held.slot).held = -1;
     complete(CompletionKind::kSend, held.slot, held.generation, IoStatus::kOk, held.bytes);
   }
-  held_.clear();
+  held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(held_taken_));
+  held_taken_ = 0;
+  for (size_t i = 0; i < held_.size(); i++) {
+    if (!held_[i].settled) at(held_[i].slot).held = static_cast<int32_t>(i);
+  }
 }
 
 Waited UringDriver::wait(int64_t timeout_ms) {
@@ -527,10 +582,15 @@ Waited UringDriver::wait(int64_t timeout_ms) {
   }
   publish_buffers();
   waited_ = Waited{};
+  turn_++;
+  bool deferred = !deferred_.empty();
+  take_deferred();
   // Who waits for a buffer must not wait for a held completion, behind which the buffers may be.
   bool starving = !starved_.empty() && (free_buffers() > 0 || !held_.empty());
-  bool block = timeout_ms != 0 && !starving && ring_.peek() == nullptr && !ring_.overflowed() &&
+  bool block = timeout_ms != 0 && !starving && !deferred && ring_.peek() == nullptr && !ring_.overflowed() &&
                config_.completions->used() == 0;
+  shared::level(config_.counters, layout::Counter::kBuffersUsed,
+                static_cast<double>(static_cast<size_t>(config_.buffer_count) - free_buffers()));
   enter(block, timeout_ms);
   reap(config_.batch);
   return waited_;
@@ -557,7 +617,7 @@ void UringDriver::reap(uint32_t most) {
     auto generation = static_cast<uint32_t>(cqe.user_data);
     switch (op) {
       case kRecv:
-        on_recv(slot, generation, cqe);
+        receive(slot, generation, cqe);
         break;
       case kSendNow: {
         Endpoint& endpoint = at(slot);
@@ -609,6 +669,9 @@ void UringDriver::reap(uint32_t most) {
         if ((cqe.flags & uring::kCqeMore) == 0) wake_armed_ = false;
         waited_.woken = true;
         break;
+      case kCancelRecv:
+        on_cancel_recv(slot, generation, cqe.res);
+        break;
       default:
         break;  // kCancel: the cancelled operation has its own completion
     }
@@ -617,29 +680,71 @@ void UringDriver::reap(uint32_t most) {
   config_.completions->commit();
 }
 
-void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
+/** Whether a session may have another buffer in this turn. */
+bool UringDriver::has_share(const Endpoint& endpoint) const {
+  return endpoint.turn != turn_ || endpoint.taken < kBuffersPerTurn;
+}
+
+/**
+ * What a session has beyond its share waits for the next turn, and its receive is cancelled meanwhile, or it
+ * would take the buffers of all others. Its last completion goes behind what waits, so its end is in order.
+ */
+void UringDriver::receive(int32_t slot, uint32_t generation, const Cqe& cqe) {
   Endpoint* endpoint = find(slot, generation);
   OVERLAPPED_CHECK(endpoint != nullptr);  // the handle outlives its operations
+  if ((cqe.flags & uring::kCqeBuffer) != 0) buffers_in_ring_--;
+  if ((cqe.flags & uring::kCqeMore) == 0) endpoint->in_kernel = false;
+  if (endpoint->deferred == 0 && has_share(*endpoint)) {
+    on_recv(slot, *endpoint, cqe);
+    return;
+  }
+  endpoint->deferred++;
+  deferred_.push_back({slot, cqe});
+  if (!endpoint->in_kernel || endpoint->throttled || endpoint->recv != Recv::kArmed) return;
+  endpoint->throttled = true;
+  cancel_recv(slot, *endpoint);
+}
+
+/** One round over what waits; who has had its share again goes to the end of the queue. */
+void UringDriver::take_deferred() {
+  size_t round = deferred_.size();
+  for (size_t i = 0; i < round && config_.completions->space() >= 2; i++) {
+    Deferred next = deferred_.front();
+    deferred_.pop_front();
+    Endpoint& endpoint = at(next.slot);
+    if (!has_share(endpoint)) {
+      deferred_.push_back(next);
+      continue;
+    }
+    endpoint.deferred--;
+    on_recv(next.slot, endpoint, next.cqe);
+  }
+}
+
+void UringDriver::on_recv(int32_t slot, Endpoint& endpoint, const Cqe& cqe) {
+  uint32_t generation = endpoint.generation;
   bool more = (cqe.flags & uring::kCqeMore) != 0;
   bool has_buffer = (cqe.flags & uring::kCqeBuffer) != 0;
   int32_t buffer = -1;
-  if (has_buffer) {
-    buffer = config_.first_buffer + static_cast<int32_t>(cqe.flags >> uring::kCqeBufferShift);
-    buffers_in_ring_--;
-  }
+  if (has_buffer) buffer = config_.first_buffer + static_cast<int32_t>(cqe.flags >> uring::kCqeBufferShift);
   if (cqe.res > 0) {
     OVERLAPPED_CHECK(has_buffer);
+    if (endpoint.turn != turn_) endpoint.taken = 0;
+    endpoint.turn = turn_;
+    endpoint.taken++;
     complete(CompletionKind::kRecv, slot, generation, IoStatus::kOk, cqe.res, 0, buffer);
     if (more) return;
-    switch (endpoint->recv) {
+    switch (endpoint.recv) {
       case Recv::kArmed:
-        arm_recv(slot, *endpoint);
+        endpoint.throttled = false;
+        if (cqe.res < config_.memory.control().recv_buffer_bytes) endpoint.one_by_one = false;
+        arm_recv(slot, endpoint);
         break;
       case Recv::kPausing:
-        paused(slot, *endpoint);
+        paused(slot, endpoint);
         break;
       case Recv::kCancelling:
-        endpoint->recv = Recv::kIdle;
+        endpoint.recv = Recv::kIdle;
         complete(CompletionKind::kRecv, slot, generation, IoStatus::kCancelled, 0, layout::kCompletionFlagTerminal);
         break;
       default:
@@ -649,18 +754,24 @@ void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
   }
   if (has_buffer) return_buffer(buffer);
   OVERLAPPED_CHECK(!more);
-  if (cqe.res == -EINVAL && multishot_recv_ && endpoint->recv == Recv::kArmed) {
+  if (cqe.res == -EINVAL && multishot_recv_ && !endpoint.one_by_one && endpoint.recv == Recv::kArmed) {
     multishot_recv_ = false;  // before Linux 6.0
-    arm_recv(slot, *endpoint);
+    arm_recv(slot, endpoint);
     return;
   }
   bool cancelled = cqe.res == -ECANCELED || cqe.res == -EINTR;
-  if ((cancelled || cqe.res == -ENOBUFS) && endpoint->recv == Recv::kPausing) {
-    paused(slot, *endpoint);
+  bool throttled = std::exchange(endpoint.throttled, false);
+  if (cancelled && throttled && endpoint.recv == Recv::kArmed) {
+    endpoint.one_by_one = true;
+    arm_recv(slot, endpoint);
     return;
   }
-  if (cqe.res == -ENOBUFS && endpoint->recv == Recv::kArmed) {
-    endpoint->recv = Recv::kStarved;
+  if ((cancelled || cqe.res == -ENOBUFS) && endpoint.recv == Recv::kPausing) {
+    paused(slot, endpoint);
+    return;
+  }
+  if (cqe.res == -ENOBUFS && endpoint.recv == Recv::kArmed) {
+    endpoint.recv = Recv::kStarved;
     starved_.push_back({slot, generation});
     // More sockets are ready at once than the ring has buffers for.
     buffers_wanted_ = std::min(2 * buffers_wanted_, config_.buffer_count);
@@ -668,8 +779,8 @@ void UringDriver::on_recv(int32_t slot, uint32_t generation, const Cqe& cqe) {
     return;
   }
   IoStatus status = cqe.res == 0 ? IoStatus::kEndOfStream : status_of(-cqe.res);
-  if (endpoint->recv == Recv::kCancelling && cqe.res == -ENOBUFS) status = IoStatus::kCancelled;
-  endpoint->recv = Recv::kIdle;
+  if (endpoint.recv == Recv::kCancelling && cqe.res == -ENOBUFS) status = IoStatus::kCancelled;
+  endpoint.recv = Recv::kIdle;
   complete(CompletionKind::kRecv, slot, generation, status, 0, layout::kCompletionFlagTerminal);
 }
 
@@ -698,7 +809,7 @@ void UringDriver::close() {
     Endpoint& endpoint = endpoints_[static_cast<size_t>(i)];
     if (endpoint.fd < 0) continue;
     int32_t slot = config_.first_slot + i;
-    if (endpoint.recv == Recv::kArmed) cancel(kRecv, slot, endpoint.generation);
+    cancel_recv(slot, endpoint);
     if (endpoint.send_pending) cancel(kSendWait, slot, endpoint.generation);
     if (endpoint.connecting) cancel(kConnect, slot, endpoint.generation);
     if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
@@ -720,6 +831,7 @@ void UringDriver::close() {
     if (endpoint.fd >= 0) ::close(endpoint.fd);
   }
   endpoints_.clear();
+  deferred_.clear();
   config_.slot_count = 0;
   transit_.clear();
   ring_.close();

@@ -43,6 +43,12 @@ class UringDriver final : public Driver {
     Watch watch = Watch::kNone;
     bool send_pending = false;  // a SEND without SEND_FLAG_NOW is in the kernel
     bool connecting = false;
+    bool in_kernel = false;  // the kernel has its receive: the last completion of it was not seen
+    bool throttled = false;  // a cancel of its receive is on its way because it had more than its share
+    bool one_by_one = false;  // had more waiting than its share: one buffer at a time until its socket is empty
+    uint32_t turn = 0;       // of its last buffers, and how many they were
+    int32_t taken = 0;
+    int32_t deferred = 0;    // its completions in deferred_
     int32_t held = -1;  // index of its lazy send in held_
     shared::SocketAddress address{};  // the peer; CONNECT reads it until its completion
   };
@@ -65,6 +71,8 @@ class UringDriver final : public Driver {
   void arm_watch(int32_t slot, Endpoint& endpoint);
   void arm_poll(uint8_t op, int fd, uint32_t events);
   void cancel(uint8_t op, int32_t slot, uint32_t generation);
+  void cancel_recv(int32_t slot, const Endpoint& endpoint);
+  void on_cancel_recv(int32_t slot, uint32_t generation, int32_t result);
   void cancel_watch(int32_t slot, Endpoint& endpoint, Watch then);
   void paused(int32_t slot, Endpoint& endpoint);
   void close_handle(int32_t slot, Endpoint& endpoint);
@@ -75,7 +83,10 @@ class UringDriver final : public Driver {
   void enter(bool wait, int64_t timeout_ms);
   void reap(uint32_t most);
   void report_held();
-  void on_recv(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
+  bool has_share(const Endpoint& endpoint) const;
+  void receive(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
+  void take_deferred();
+  void on_recv(int32_t slot, Endpoint& endpoint, const uring::Cqe& cqe);
   void on_accept(int32_t listener, const uring::Cqe& cqe);
 
   Config config_;
@@ -97,12 +108,22 @@ class UringDriver final : public Driver {
   };
   std::deque<Starved> starved_;
 
+  /** Receive completions of sessions that had their share of this turn; those of a session stay in order. */
+  struct Deferred {
+    int32_t slot;
+    uring::Cqe cqe;
+  };
+  std::deque<Deferred> deferred_;
+  uint32_t turn_ = 0;
+
   /** Headers of gathered sends; the kernel copies them when it takes the submission. */
   std::vector<iovec> iovecs_;
   std::vector<uint8_t> headers_;
   size_t iovecs_used_ = 0;
   size_t headers_used_ = 0;
 
+  /** The first so many of held_ have been taken by the kernel. */
+  size_t held_taken_ = 0;
   bool skip_success_ = false;
   bool multishot_recv_ = true;
   bool multishot_accept_ = true;
