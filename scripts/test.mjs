@@ -9,6 +9,7 @@ import { tmpdir } from 'os'
 import { join, relative } from 'path'
 import { fileURLToPath } from 'url'
 // biome-ignore-end lint/style/useNodejsImportProtocol: see above.
+import { fetchNode, sampledFiles, sampledNames, versions, wholeFiles } from './node_matrix.mjs'
 import { build, install, root } from './setup.mjs'
 
 const isCi = process.env.CI === 'true'
@@ -31,17 +32,20 @@ function check(isPassed) {
 
 /**
  * Counts tests. A file that cannot be loaded is one failure. In CI a skipped test is one too,
- * unless the arguments chose what to run.
+ * unless the arguments chose what to run. Of a sample only files of which nothing ran are.
  */
-export function countReport(report, isSkipFailure) {
+export function countReport(report, isSkipFailure, isSample = false) {
   const total = { passed: 0, failed: 0, skipped: [], broken: [] }
   for (const file of report.testResults) {
     let failedHere = 0
+    let passedHere = 0
     for (const test of file.assertionResults) {
-      if (test.status === 'passed') total.passed += 1
+      if (test.status === 'passed') passedHere += 1
       else if (test.status === 'failed') failedHere += 1
-      else total.skipped.push(test.fullName)
+      else if (!isSample) total.skipped.push(test.fullName)
     }
+    total.passed += passedHere
+    if (isSample && passedHere + failedHere === 0) total.skipped.push(`all of ${file.name}`)
     if (file.status === 'failed' && failedHere === 0) {
       failedHere = 1
       total.broken.push(file.name)
@@ -53,7 +57,7 @@ export function countReport(report, isSkipFailure) {
 }
 
 /** `run(args)` runs vitest with these arguments; whether it succeeded. */
-function vitest(run) {
+function vitest(run, isSample = false) {
   const folder = fs.mkdtempSync(join(tmpdir(), 'overlapped-test-'))
   const file = join(folder, 'report.json')
   try {
@@ -66,7 +70,7 @@ function vitest(run) {
     ])
     if (!fs.existsSync(file)) return check(false)
     const isSkipFailure = isCi && vitestArgs.length === 0
-    const total = countReport(JSON.parse(fs.readFileSync(file, 'utf8')), isSkipFailure)
+    const total = countReport(JSON.parse(fs.readFileSync(file, 'utf8')), isSkipFailure, isSample)
     for (const name of total.broken) console.log(`did not load: ${relative(root, name)}`)
     for (const name of total.skipped) console.log(`skipped: ${name}`)
     // An unhandled error, or no test at all, fails the run without failing a test.
@@ -99,6 +103,18 @@ function vitestWithoutUring() {
   }
 }
 
+/** The same built addon and JavaScript on another Node. */
+function vitestOnNode(major) {
+  const binary = fetchNode(major)
+  if (binary === undefined) return check(false)
+  const whole = vitest((args) => command(binary, [...args, ...wholeFiles]))
+  const sampled = vitest(
+    (args) => command(binary, [...args, ...sampledFiles, '--testNamePattern', sampledNames]),
+    true,
+  )
+  return { passed: whole.passed + sampled.passed, failed: whole.failed + sampled.failed }
+}
+
 /** In order; a step with `isGate` that fails ends the run. */
 const steps = [
   { name: 'install', isGate: true, run: () => check(install() === 0) },
@@ -115,7 +131,13 @@ const steps = [
   },
   ...(vitestArgs.length > 0
     ? []
-    : [{ name: 'vitest e2e, io_uring denied', run: vitestWithoutUring }]),
+    : [
+        { name: 'vitest e2e, io_uring denied', run: vitestWithoutUring },
+        ...Object.keys(versions).map((major) => ({
+          name: `Node ${major}`,
+          run: () => vitestOnNode(major),
+        })),
+      ]),
 ]
 
 function main() {

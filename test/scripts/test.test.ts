@@ -32,6 +32,14 @@ describe('countReport', () => {
     expect(countReport(report, false)).toMatchObject({ passed: 1, failed: 0, skipped })
     expect(countReport(report, true)).toMatchObject({ passed: 1, failed: 2, skipped })
   })
+
+  it('takes a part of a file for a sample, but not nothing of it', () => {
+    const report = { testResults: [file('passed', 'passed', 'pending'), file('passed', 'pending')] }
+    const skipped = ['all of a.test.ts']
+    expect(countReport(report, true, true)).toMatchObject({ passed: 1, failed: 1, skipped })
+    const failing = { testResults: [file('failed', 'failed', 'pending')] }
+    expect(countReport(failing, true, true)).toMatchObject({ passed: 0, failed: 1, skipped: [] })
+  })
 })
 
 describe('isStale', () => {

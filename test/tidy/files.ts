@@ -15,7 +15,7 @@ export interface SourceFile {
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Folders that no check reads: other people's files, and what is built. */
-const SKIPPED = new Set(['node_modules', 'dist', '.git', 'coverage'])
+const SKIPPED = new Set(['node_modules', 'dist', '.git', '.cache', 'coverage'])
 const isSkipped = (name: string): boolean => SKIPPED.has(name) || /^build(-|$)/.test(name)
 
 /** Every file under `folder` (from the package root); none where there is no such folder. */
