@@ -64,6 +64,7 @@ export interface Binding {
     turn: () => void,
   ): string
   submit(): number
+  closeListeners(): void
   closeLoop(): void
   transitAddress(token: number): Address
   peerAddress(slot: number, generation: number): Address

@@ -2,6 +2,7 @@
 // Flow: boot -> this -> assemble.ts, native loop, messages of main.
 // Thread: one I/O worker.
 
+import { performance } from 'node:perf_hooks'
 import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { THREAD_THREAD_STATE, ThreadState } from '../src/layout/layout.ts'
@@ -80,8 +81,11 @@ export async function runIoWorker(
     ticker.start()
     tell({ type: 'ready' })
     const timeoutMs = await stopped
+    binding.closeListeners()
     store(arena.words, stateAt, ThreadState.STOPPING)
     await lifecycle.stop(timeoutMs)
+    // The last handles are closed by what was submitted, some of them with RST.
+    binding.submit()
     ticker.stop()
     for (const handler of handlers.values()) await handler.onStop?.(runtime)
   } finally {

@@ -3,7 +3,10 @@
 // Thread: any.
 #include "driver/driver.h"
 
+#include <utility>
+
 #include "driver/epoll/epoll_driver.h"
+#include "driver/socket.h"
 #include "driver/uring/uring_driver.h"
 
 namespace driver {
@@ -34,6 +37,35 @@ const shared::TransitSocket* Transit::find(int32_t token) const {
 void Transit::clear() {
   sockets_.clear();
   free_.clear();
+}
+
+void Driver::accepted(int32_t listener, int fd) {
+  base::Fd owned(fd);
+  layout::Completion completion{};
+  completion.kind = static_cast<int32_t>(layout::CompletionKind::kAccept);
+  completion.slot = listener;
+  if (config_.assigned_sessions == nullptr) {
+    completion.result = owned.release();
+  } else {
+    shared::TransitSocket socket;
+    if (!peer_of(fd, &socket.peer)) return;
+    socket.fd = std::move(owned);
+    socket.listener = listener;
+    shared::atomic(*config_.assigned_sessions).fetch_add(1);
+    shared::count(config_.counters, layout::Counter::kAccepted);
+    completion.result = transit_.put(std::move(socket));
+  }
+  config_.completions->claim(completion);
+}
+
+void Driver::accept_ended() {
+  accept_starved_ = true;
+  shared::count(config_.counters, layout::Counter::kAcceptStarved);
+}
+
+void Driver::relisten() {
+  accept_starved_ = false;
+  accept_again();
 }
 
 std::unique_ptr<Driver> create(Kind kind) {

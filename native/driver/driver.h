@@ -40,10 +40,15 @@ struct Config {
   /** Watched in every wait: libuv's backend descriptor (-1: none) and the thread's wake descriptor. */
   int backend_fd = -1;
   int wake_fd = -1;
+  /** A worker's count of sessions and sockets in transit, which an accept raises; null for an acceptor. */
+  int32_t* assigned_sessions = nullptr;
   /** Completions taken per wait. */
   uint32_t batch = 1024;
   uint32_t features_forbidden = 0;
 };
+
+/** When accepting ended for lack of descriptors: how often to look whether one is free again. */
+constexpr int64_t kAcceptRetryMs = 20;
 
 /** Why a wait returned, besides completions. */
 struct Waited {
@@ -84,12 +89,17 @@ class Driver {
   /** Makes the instance ready on the calling thread. Empty: it worked; else a sentence. */
   virtual std::string open(const Config& config) = 0;
 
-  /** Accepts on a listening descriptor; each connection is an ACCEPT completion whose result is its descriptor. */
+  /**
+   * Accepts on a listening descriptor. Each connection is an ACCEPT completion, whose result is its token in
+   * transit() for a worker and its descriptor for an acceptor.
+   */
   virtual void listen(int32_t listener, int fd) = 0;
   /** Ends accepting; the descriptor may be closed when this returns. */
   virtual void unlisten(int32_t listener) = 0;
-  /** Goes on accepting after a lack of descriptors ended it. */
-  virtual void relisten() = 0;
+  /** Whether a lack of descriptors or memory has ended accepting. */
+  bool accept_starved() const { return accept_starved_; }
+  /** Goes on accepting after that. */
+  void relisten();
 
   /**
    * Takes a run of submissions (SubmissionOp). With `now`, what completes at once is in the ring when it
@@ -108,8 +118,19 @@ class Driver {
   virtual const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const = 0;
 
  protected:
+  /** A connection was accepted: reports it, unless it has left already. */
+  void accepted(int32_t listener, int fd);
+  /** Accepting ended for lack of descriptors or memory. */
+  void accept_ended();
+  /** Takes up every listener for which that is so. */
+  virtual void accept_again() = 0;
+
+  Config config_;
   Transit transit_;
   std::vector<HeldSend> held_;
+
+ private:
+  bool accept_starved_ = false;
 };
 
 std::unique_ptr<Driver> create(Kind kind);

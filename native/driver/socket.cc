@@ -32,6 +32,11 @@ bool parse_address(const std::string& host, int port, shared::SocketAddress* add
   return false;
 }
 
+bool peer_of(int fd, shared::SocketAddress* address) {
+  socklen_t length = sizeof *address;
+  return getpeername(fd, &address->any, &length) == 0;
+}
+
 socklen_t address_length(const shared::SocketAddress& address) {
   return address.any.sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
 }

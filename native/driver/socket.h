@@ -30,6 +30,9 @@ int port_of(const shared::SocketAddress& address);
 /** A bound, listening socket; its options are inherited by what it accepts. Returns an errno, 0 on success. */
 int open_listener(const shared::SocketAddress& address, const SocketOptions& options, int backlog, base::Fd* fd);
 
+/** Address of a connected socket's peer. False: it has left already. */
+bool peer_of(int fd, shared::SocketAddress* address);
+
 /** An unconnected socket. Returns an errno, 0 on success. */
 int open_outbound(const shared::SocketAddress& address, const SocketOptions& options, base::Fd* fd);
 

@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = 832475243;
+inline constexpr int32_t kLayoutHash = -1169008072;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -203,9 +203,8 @@ enum class CompletionKind : int32_t {
   kConnect = 4,  // An outbound connection was made or failed.
   kPeerGone = 5,  // The peer of a paused session closed or reset its connection.
   kPaused = 6,  // Receiving stopped on request and can be started again.
-  kClosed = 7,  // The handle is closed and nothing of it is pending.
 };
-inline constexpr int32_t kCompletionKindCount = 8;
+inline constexpr int32_t kCompletionKindCount = 7;
 
 // First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count.
 enum class SubmissionOp : int32_t {

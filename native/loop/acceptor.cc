@@ -10,8 +10,6 @@ namespace loop {
 namespace {
 
 constexpr uint32_t kRingEntries = 1024;
-// When accept ended for lack of descriptors: how often to look whether one is free again.
-constexpr int64_t kRetryMs = 20;
 
 }  // namespace
 
@@ -67,10 +65,7 @@ void Acceptor::give(int32_t listener, base::Fd socket) {
     return;
   }
   shared::TransitSocket transit;
-  socklen_t length = sizeof transit.peer;
-  if (getpeername(socket.get(), &transit.peer.any, &length) < 0) {
-    return;  // it left before it was given to anyone
-  }
+  if (!driver::peer_of(socket.get(), &transit.peer)) return;
   transit.fd = std::move(socket);
   transit.listener = listener;
   shared::atomic(runtime_->memory().thread(worker).assigned_sessions).fetch_add(1);
@@ -100,16 +95,10 @@ void Acceptor::run() {
   if (!why_.empty()) return;
   for (size_t i = 0; i < listeners_.size(); i++) driver->listen(static_cast<int32_t>(i), listeners_[i].get());
 
-  bool starved = false;
   auto hand_out = [&] {
     for (; head != tail; head++) {
       const layout::Completion& completion = entries[static_cast<uint32_t>(head) & (kRingEntries - 1)];
-      if (completion.result < 0) {
-        starved = true;
-        shared::count(memory.counters(thread_id_), layout::Counter::kAcceptStarved);
-      } else {
-        give(completion.slot, base::Fd(completion.result));
-      }
+      give(completion.slot, base::Fd(completion.result));
     }
     for (int32_t id = 1; id <= memory.control().worker_count; id++) {
       if (touched_[static_cast<size_t>(id)] && runtime_->wake(id)) {
@@ -119,9 +108,9 @@ void Acceptor::run() {
     }
   };
   while (!stopping_) {
-    driver->wait(starved ? kRetryMs : -1);
+    bool starved = driver->accept_starved();
+    driver->wait(starved ? driver::kAcceptRetryMs : -1);
     if (starved) driver->relisten();
-    starved = false;
     hand_out();
   }
   for (size_t i = 0; i < listeners_.size(); i++) {

@@ -35,6 +35,7 @@ class Loop {
 
   /** Hands the submission area to the driver. Returns the completions that wait. */
   uint32_t submit() { return round_.submit(); }
+  void stop_accepting() { round_.stop_accepting(); }
 
   /** Drains the driver and ends; libuv's loop can then end too. */
   void close();

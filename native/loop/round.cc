@@ -45,6 +45,7 @@ std::string Round::open(std::shared_ptr<shared::Runtime> runtime, int32_t thread
   config.buffer_count = control.recv_buffers_per_worker;
   config.backend_fd = backend_fd;
   config.wake_fd = runtime_->wake_fd(thread);
+  config.assigned_sessions = &block_->assigned_sessions;
   config.batch = batch;
   config.features_forbidden = features_forbidden;
   std::string why = driver->open(config);
@@ -55,8 +56,14 @@ std::string Round::open(std::shared_ptr<shared::Runtime> runtime, int32_t thread
 void Round::close() {
   if (driver_ == nullptr) return;
   driver_->close();
+  listeners_.clear();
   driver_.reset();
   runtime_->inbox(thread_).take();
+}
+
+void Round::stop_accepting() {
+  for (size_t i = 0; i < listeners_.size(); i++) driver_->unlisten(static_cast<int32_t>(i));
+  listeners_.clear();
 }
 
 bool Round::has_work() const {
@@ -76,10 +83,12 @@ int64_t Round::park(int64_t timeout_ms) {
     shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
     return 0;
   }
-  return timeout_ms < 0 || timeout_ms > kSleepMaxMs ? kSleepMaxMs : timeout_ms;
+  int64_t most_ms = driver_->accept_starved() ? driver::kAcceptRetryMs : kSleepMaxMs;
+  return timeout_ms < 0 || timeout_ms > most_ms ? most_ms : timeout_ms;
 }
 
 driver::Waited Round::wait(int64_t timeout_ms) {
+  if (driver_->accept_starved()) retry_accepting();
   if (timeout_ms == 0) return driver_->wait(0);
   int64_t asleep_at = base::now_ns();
   shared::count(counters_, layout::Counter::kSleeps);
@@ -91,11 +100,26 @@ driver::Waited Round::wait(int64_t timeout_ms) {
   return waited;
 }
 
+void Round::retry_accepting() {
+  int64_t now_ns = base::now_ns();
+  if (starved_at_ns_ == 0) starved_at_ns_ = now_ns;
+  if (now_ns - starved_at_ns_ < driver::kAcceptRetryMs * 1'000'000) return;
+  starved_at_ns_ = 0;
+  driver_->relisten();
+}
+
 void Round::take_inbox() {
   shared::Inbox& inbox = runtime_->inbox(thread_);
   // A full ring leaves them where they are; nothing behind them is held up.
   if (!inbox.waiting() || completions_.space() < batch_) return;
   for (shared::TransitSocket& socket : inbox.take()) {
+    if (socket.listens) {
+      auto index = static_cast<size_t>(socket.listener);
+      if (listeners_.size() <= index) listeners_.resize(index + 1);
+      listeners_[index] = std::move(socket.fd);
+      driver_->listen(socket.listener, listeners_[index].get());
+      continue;
+    }
     layout::Completion completion{};
     completion.kind = static_cast<int32_t>(layout::CompletionKind::kAccept);
     completion.slot = socket.listener;

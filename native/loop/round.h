@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "driver/driver.h"
 #include "shared/completion_ring.h"
@@ -25,6 +26,9 @@ class Round {
   /** Closes the driver: nothing is pending afterwards. */
   void close();
 
+  /** Ends accepting on the listeners that this thread was given, and closes them. */
+  void stop_accepting();
+
   /** Hands the submission area to the driver. Returns the completions that wait. */
   uint32_t submit();
 
@@ -40,7 +44,7 @@ class Round {
   /** Waits in the driver, with what park() said. */
   driver::Waited wait(int64_t timeout_ms);
 
-  /** Sockets that the accept thread handed over become ACCEPT completions. */
+  /** Sockets that the accept thread handed over become ACCEPT completions; listeners are accepted on. */
   void take_inbox();
 
   /** Whether a turn would find something: the one declared list of what must be empty before a sleep. */
@@ -54,6 +58,8 @@ class Round {
   double* counters() { return counters_; }
 
  private:
+  void retry_accepting();
+
   std::shared_ptr<shared::Runtime> runtime_;
   int32_t thread_ = 0;
   uint32_t batch_ = 0;
@@ -62,6 +68,10 @@ class Round {
   int32_t* submissions_ = nullptr;
   std::unique_ptr<driver::Driver> driver_;
   shared::CompletionRing completions_;
+  /** By listener number; only a server's single worker is given any. */
+  std::vector<base::Fd> listeners_;
+  /** When accepting was found to have ended; 0: it goes on. */
+  int64_t starved_at_ns_ = 0;
 };
 
 }  // namespace loop

@@ -102,11 +102,29 @@ Value listen(const CallbackInfo& info) {
   return outcome(info.Env(), 0, driver::port_of(address));
 }
 
-/** startAccepting(id, thread, kind, featuresForbidden): the listeners of the runtime, in the order in which they were opened. */
+/**
+ * startAccepting(id, thread, kind, featuresForbidden): on the listeners of the runtime, in the order in which they
+ * were opened. A single worker accepts by itself; several have an accept thread that chooses among them.
+ */
 Value start_accepting(const CallbackInfo& info) {
   State& state = state_of(info.Env());
   int32_t id = integer(info, 0);
-  auto acceptor = std::make_unique<loop::Acceptor>(shared::find_runtime(id), integer(info, 1),
+  auto runtime = shared::find_runtime(id);
+  if (runtime->memory().control().worker_count == 1) {
+    constexpr int32_t kWorker = 1;
+    int32_t index = 0;
+    for (base::Fd& listener : state.listeners[id]) {
+      shared::TransitSocket given;
+      given.fd = std::move(listener);
+      given.listener = index++;
+      given.listens = true;
+      runtime->inbox(kWorker).push(std::move(given));
+    }
+    state.listeners.erase(id);
+    runtime->wake(kWorker);
+    return info.Env().Undefined();
+  }
+  auto acceptor = std::make_unique<loop::Acceptor>(std::move(runtime), integer(info, 1),
                                                    static_cast<driver::Kind>(integer(info, 2)),
                                                    info[3].As<Napi::Number>().Uint32Value());
   for (base::Fd& listener : state.listeners[id]) acceptor->add(std::move(listener));
@@ -181,6 +199,13 @@ napi_value submit(napi_env env, napi_callback_info) {
   return waiting;
 }
 
+/** closeListeners(): ends accepting in this thread, where it does. */
+Value close_listeners(const CallbackInfo& info) {
+  State& state = state_of(info.Env());
+  if (state.loop != nullptr) state.loop->stop_accepting();
+  return info.Env().Undefined();
+}
+
 Value close_loop(const CallbackInfo& info) {
   State& state = state_of(info.Env());
   if (state.loop != nullptr) state.loop->close();
@@ -237,6 +262,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("signal", signal);
   add("aliasArena", alias_arena);
   add("openLoop", open_loop);
+  add("closeListeners", close_listeners);
   add("closeLoop", close_loop);
   add("transitAddress", transit_address);
   add("peerAddress", peer_address);

@@ -24,10 +24,12 @@ union SocketAddress {
   sockaddr_in6 v6;
 };
 
-/** An accepted or prepared socket that no session has yet. */
+/** An accepted or prepared socket that no session has yet, or a listener that a worker gets. */
 struct TransitSocket {
   base::Fd fd;
   int32_t listener = 0;
+  /** The descriptor listens: whoever takes it accepts on it. */
+  bool listens = false;
   SocketAddress peer{};
 };
 

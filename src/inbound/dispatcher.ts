@@ -93,9 +93,6 @@ export class Dispatcher {
       case CompletionKind.PEER_GONE:
         core.lifecycle.peerGone(session)
         break
-      case CompletionKind.CLOSED:
-        core.lifecycle.closed(session)
-        break
       default:
         assert(false, `COMPLETION-5: kind ${kind} is none that a driver reports`)
     }

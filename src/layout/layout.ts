@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 832475243
+export const LAYOUT_HASH = -1169008072
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -127,11 +127,9 @@ export const CompletionKind = {
   PEER_GONE: 5,
   /** Receiving stopped on request and can be started again. */
   PAUSED: 6,
-  /** The handle is closed and nothing of it is pending. */
-  CLOSED: 7,
 } as const
 export type CompletionKind = (typeof CompletionKind)[keyof typeof CompletionKind]
-export const COMPLETION_KIND_COUNT = 8
+export const COMPLETION_KIND_COUNT = 7
 /** Names of CompletionKind, by value. */
 export const COMPLETION_KIND_NAMES: readonly string[] = [
   '',
@@ -141,7 +139,6 @@ export const COMPLETION_KIND_NAMES: readonly string[] = [
   'connect',
   'peerGone',
   'paused',
-  'closed',
 ]
 
 /** First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count. */

@@ -431,7 +431,6 @@ export const enums: readonly Enum[] = [
       ['CONNECT', 'An outbound connection was made or failed.'],
       ['PEER_GONE', 'The peer of a paused session closed or reset its connection.'],
       ['PAUSED', 'Receiving stopped on request and can be started again.'],
-      ['CLOSED', 'The handle is closed and nothing of it is pending.'],
     ],
   },
   {

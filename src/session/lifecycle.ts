@@ -169,10 +169,11 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const { arena } = this.#core
     const session = new LiveSession(this.#core, slot, this.registry.generationOf(slot), protocol)
     const { words } = arena
-    store(words, session.at + SESSION_LISTENER, protocol.index)
-    store(words, session.at + SESSION_TAG, 0)
-    store(words, session.at + SESSION_QUEUED_BYTES, 0)
-    store(words, session.at + SESSION_REQUEST, 0)
+    // Plain: nobody reads them without a pin, and there is none before the count is stored.
+    words[session.at + SESSION_LISTENER] = protocol.index
+    words[session.at + SESSION_TAG] = 0
+    words[session.at + SESSION_QUEUED_BYTES] = 0
+    words[session.at + SESSION_REQUEST] = 0
     // order: last; publishes the words above to whoever pins the session [SESSION-1]
     open(words, session.at + SESSION_IO_COUNT)
     this.registry.put(session)
@@ -479,17 +480,14 @@ export class Lifecycle implements SenderEvents<LiveSession> {
         }
       }
     }
+    // The driver closes the handle before it reads what is submitted later, so the slot can be used again.
     core.submissions.close(session.slot, session.generation, session.resetOnClose)
+    if (this.registry.free(session)) sub(core.arena.words, this.#assignedAt, 1)
+    if (this.stopping && this.registry.live.length === 0) this.#onEmpty?.()
   }
 
   #countEnd(reason: CloseReason): void {
     this.#core.counters[Counter.ENDED_NONE + reason]++
-  }
-
-  /** The handle is closed: the slot can hold another session. */
-  closed(session: LiveSession): void {
-    if (this.registry.free(session)) sub(this.#core.arena.words, this.#assignedAt, 1)
-    if (this.stopping && this.registry.live.length === 0) this.#onEmpty?.()
   }
 
   freeHeld(held: Held): void {

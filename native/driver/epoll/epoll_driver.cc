@@ -106,7 +106,7 @@ void EpollDriver::unlisten(int32_t listener) {
   entry = Listener{};
 }
 
-void EpollDriver::relisten() {
+void EpollDriver::accept_again() {
   for (Listener& listener : listeners_) {
     if (listener.starved) listener.ready = true;
     listener.starved = false;
@@ -121,14 +121,14 @@ void EpollDriver::accept_all() {
       shared::count(config_.counters, layout::Counter::kSyscalls);
       int fd = accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
-        complete(CompletionKind::kAccept, index, 0, IoStatus::kOk, fd);
+        accepted(index, fd);
         continue;
       }
       if (errno == EINTR || errno == ECONNABORTED) continue;
       listener.ready = false;
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
         listener.starved = true;
-        complete(CompletionKind::kAccept, index, 0, IoStatus::kNoResources, -1);
+        accept_ended();
       }
     }
   }
@@ -304,7 +304,6 @@ void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
         shared::count(config_.counters, layout::Counter::kSyscalls);
         ::close(endpoint.fd);
         endpoint.fd = -1;
-        complete(CompletionKind::kClosed, slot, generation, IoStatus::kOk);
         break;
       default:
         OVERLAPPED_CHECK(false);

@@ -20,11 +20,13 @@ class EpollDriver final : public Driver {
   std::string open(const Config& config) override;
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
-  void relisten() override;
   void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
+
+ protected:
+  void accept_again() override;
 
  private:
   enum class Recv : uint8_t { kIdle, kArmed, kPaused };
@@ -62,7 +64,6 @@ class EpollDriver final : public Driver {
   void accept_all();
   void on_event(const epoll_event& event, Waited* waited);
 
-  Config config_;
   base::Fd epoll_;
   std::vector<Endpoint> endpoints_;
   std::vector<Listener> listeners_;

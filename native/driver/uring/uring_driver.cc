@@ -362,10 +362,18 @@ void UringDriver::paused(int32_t slot, Endpoint& endpoint) {
 }
 
 void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
+  // A pending watch holds the socket open: it goes first, and its completion finds nobody.
+  if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
   Sqe* sqe = claim();
   sqe->opcode = uring::kOpClose;
   sqe->fd = endpoint.fd;
   sqe->user_data = user_data(kClose, slot, endpoint.generation);
+  if (skip_success_) {
+    // An entry would only cut the next wait short.
+    sqe->flags = uring::kSqeCqeSkipSuccess;
+    in_flight_--;
+  }
+  endpoint.fd = -1;
 }
 
 // --- the contract ------------------------------------------------------------------------------
@@ -388,7 +396,7 @@ void UringDriver::unlisten(int32_t index) {
   listener.fd = -1;
 }
 
-void UringDriver::relisten() {
+void UringDriver::accept_again() {
   for (size_t i = 0; i < listeners_.size(); i++) {
     if (listeners_[i].starved && !listeners_[i].ending) arm_accept(static_cast<int32_t>(i));
   }
@@ -523,12 +531,7 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
       case SubmissionOp::kClose:
         OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && !endpoint.send_pending && !endpoint.connecting);
         if (((entry[0] >> 8) & layout::kCloseFlagReset) != 0) set_reset_on_close(endpoint.fd);
-        // A pending watch holds the socket open: it goes first.
-        if (endpoint.watch == Watch::kNone) {
-          close_handle(slot, endpoint);
-        } else {
-          cancel_watch(slot, endpoint, Watch::kCancellingThenClose);
-        }
+        close_handle(slot, endpoint);
         break;
       default:
         OVERLAPPED_CHECK(false);
@@ -646,19 +649,11 @@ void UringDriver::reap(uint32_t most) {
         break;
       case kWatch: {
         Endpoint* endpoint = find(slot, generation);
-        OVERLAPPED_CHECK(endpoint != nullptr);
+        if (endpoint == nullptr) break;  // the handle was closed
         Watch then = endpoint->watch;
         endpoint->watch = Watch::kNone;
         if (then == Watch::kArmed && cqe.res > 0) complete(CompletionKind::kPeerGone, slot, generation, IoStatus::kOk);
         if (then == Watch::kCancellingThenArm) arm_watch(slot, *endpoint);
-        if (then == Watch::kCancellingThenClose) close_handle(slot, *endpoint);
-        break;
-      }
-      case kClose: {
-        Endpoint* endpoint = find(slot, generation);
-        OVERLAPPED_CHECK(endpoint != nullptr);
-        endpoint->fd = -1;
-        complete(CompletionKind::kClosed, slot, generation, IoStatus::kOk);
         break;
       }
       case kBackend:
@@ -673,7 +668,7 @@ void UringDriver::reap(uint32_t most) {
         on_cancel_recv(slot, generation, cqe.res);
         break;
       default:
-        break;  // kCancel: the cancelled operation has its own completion
+        break;  // kCancel: the cancelled operation has its own completion; kClose: done when it was submitted
     }
   }
   report_held();
@@ -788,11 +783,11 @@ void UringDriver::on_accept(int32_t index, const Cqe& cqe) {
   Listener& listener = listeners_[static_cast<size_t>(index)];
   bool more = (cqe.flags & uring::kCqeMore) != 0;
   if (!more) listener.armed = false;
-  if (cqe.res >= 0) complete(CompletionKind::kAccept, index, 0, IoStatus::kOk, cqe.res);
+  if (cqe.res >= 0) accepted(index, cqe.res);
   if (more || listener.ending) return;
   if (cqe.res == -EMFILE || cqe.res == -ENFILE || cqe.res == -ENOMEM || cqe.res == -ENOBUFS) {
     listener.starved = true;
-    complete(CompletionKind::kAccept, index, 0, IoStatus::kNoResources, -1);
+    accept_ended();
     return;
   }
   if (cqe.res == -EINVAL && multishot_accept_) multishot_accept_ = false;  // before Linux 5.19
@@ -823,7 +818,6 @@ void UringDriver::close() {
       if ((cqe->flags & uring::kCqeMore) == 0) in_flight_--;
       auto op = static_cast<uint8_t>(cqe->user_data >> 52);
       if (op == kAccept && cqe->res >= 0) ::close(cqe->res);
-      if (op == kClose) at(static_cast<int32_t>((cqe->user_data >> 32) & 0xfffff)).fd = -1;
       ring_.advance();
     }
   }

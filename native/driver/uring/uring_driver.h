@@ -19,11 +19,13 @@ class UringDriver final : public Driver {
   std::string open(const Config& config) override;
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
-  void relisten() override;
   void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
+
+ protected:
+  void accept_again() override;
 
  private:
   enum class Recv : uint8_t {
@@ -34,7 +36,7 @@ class UringDriver final : public Driver {
     kPaused,      // nothing in the kernel but perhaps a watch
     kCancelling,  // cancel on its way, a terminal completion follows
   };
-  enum class Watch : uint8_t { kNone, kArmed, kCancelling, kCancellingThenArm, kCancellingThenClose };
+  enum class Watch : uint8_t { kNone, kArmed, kCancelling, kCancellingThenArm };
 
   struct Endpoint {
     int fd = -1;
@@ -89,7 +91,6 @@ class UringDriver final : public Driver {
   void on_recv(int32_t slot, Endpoint& endpoint, const uring::Cqe& cqe);
   void on_accept(int32_t listener, const uring::Cqe& cqe);
 
-  Config config_;
   uring::Ring ring_;
   std::vector<Endpoint> endpoints_;
   std::vector<Listener> listeners_;
