@@ -108,7 +108,8 @@ void Loop::close() {
     uv_close(idle_, on_closed);
     prepare_ = idle_ = nullptr;
   }
-  if (turn_ != nullptr && !cleaning_) {
+  if (turn_ != nullptr) {
+    // Also when the environment ends: Node does not free the references of others.
     napi_delete_reference(env_, turn_);
     turn_ = nullptr;
   }
