@@ -10,6 +10,7 @@ import { join, relative } from 'path'
 import { fileURLToPath } from 'url'
 // biome-ignore-end lint/style/useNodejsImportProtocol: see above.
 import { fetchNode, sampledFiles, sampledNames, versions, wholeFiles } from './node_matrix.mjs'
+import { sanitizerSteps } from './sanitizers.mjs'
 import { build, install, root } from './setup.mjs'
 
 const isCi = process.env.CI === 'true'
@@ -137,6 +138,12 @@ const steps = [
           name: `Node ${major}`,
           run: () => vitestOnNode(major),
         })),
+        ...sanitizerSteps({
+          command,
+          vitest: (args, env, isSample) =>
+            vitest((more) => command(process.execPath, [...more, ...args], env), isSample),
+          isCi,
+        }),
       ]),
 ]
 

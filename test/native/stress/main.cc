@@ -1,0 +1,230 @@
+// What: drives the native classes without Node: acceptor, two workers, senders and clients on loopback sockets.
+// Flow: scripts/sanitizers.mjs -> this -> exit code and one line of counts.
+// Thread: main starts all, ends them in order, and checks that every count is back at its start.
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "client.h"
+#include "driver/socket.h"
+#include "loop/acceptor.h"
+#include "worker.h"
+
+namespace stress {
+
+Planned::Planned() {
+  int32_t at = sizeof(layout::Control) / 4;
+  auto region = [&](size_t bytes) {
+    int32_t start = at;
+    at += static_cast<int32_t>((bytes + 63) / 64 * 16);
+    return start;
+  };
+  layout::Control control{};
+  control.magic = layout::kMagic;
+  control.layout_hash = layout::kLayoutHash;
+  control.thread_count = kThreads;
+  control.worker_count = kWorkers;
+  control.session_capacity = kSessions;
+  control.sessions_per_worker = kSessionsPerWorker;
+  control.nodes_per_thread = kNodesPerThread;
+  control.chunk_count = kChunks;
+  control.chunk_bytes = kChunkBytes;
+  control.recv_buffers_per_worker = kBuffers;
+  control.recv_buffer_bytes = kBufferBytes;
+  control.recv_buffer_stride = kBufferStride;
+  control.heap_bytes_per_worker = kBlocks * kBlockBytes;
+  control.completion_capacity = kCompletionCapacity;
+  control.submission_words = kSubmissionWords;
+  control.threads_at = region(kThreads * sizeof(layout::Thread));
+  control.sessions_at = region(kSessions * sizeof(layout::Session));
+  control.nodes_at = region(kThreads * kNodesPerThread * sizeof(layout::Node));
+  control.chunk_bitmap_at = region((kChunks + 31) / 32 * 4);
+  control.chunk_refs_at = region(kChunks * 4);
+  control.completions_at = region(kWorkers * kCompletionCapacity * sizeof(layout::Completion));
+  control.submissions_at = region(kWorkers * kSubmissionWords * 4);
+  control.counters_at = region(kThreads * shared::Memory::kCountersStride * 8);
+  control.control_words = at;
+  control.chunk_byte_at = (kWorkers * kBuffers * kBufferStride + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+  control.heap_byte_at = control.chunk_byte_at + kChunks * kChunkBytes;
+  control.arena_bytes = control.heap_byte_at + kWorkers * kBlocks * kBlockBytes;
+
+  words_memory_.reset(std::aligned_alloc(64, static_cast<size_t>(at) * 4));
+  arena_memory_.reset(std::aligned_alloc(64, static_cast<size_t>(control.arena_bytes)));
+  words_ = static_cast<int32_t*>(words_memory_.get());
+  arena_ = static_cast<uint8_t*>(arena_memory_.get());
+  std::memset(words_, 0, static_cast<size_t>(at) * 4);
+  std::memset(arena_, 0, static_cast<size_t>(control.arena_bytes));
+  std::memcpy(words_, &control, sizeof control);
+  for (int32_t chunk = 0; chunk < kChunks; chunk++) {
+    words_[control.chunk_bitmap_at + chunk / 32] |= static_cast<int32_t>(1u << (chunk % 32));
+  }
+  ASAN_POISON_MEMORY_REGION(arena_ + control.chunk_byte_at, kChunks * kChunkBytes);
+  // What a driver writes behind a receive buffer is found.
+  for (int32_t buffer = 0; buffer < kWorkers * kBuffers; buffer++) {
+    ASAN_POISON_MEMORY_REGION(arena_ + buffer * kBufferStride + kBufferBytes, kBufferStride - kBufferBytes);
+  }
+  auto* sessions = reinterpret_cast<layout::Session*>(words_ + control.sessions_at);
+  for (int32_t slot = 0; slot < kSessions; slot++) sessions[slot].owner = 1 + slot / kSessionsPerWorker;
+}
+
+namespace {
+
+size_t open_descriptors() {
+  auto all = std::filesystem::directory_iterator("/proc/self/fd");
+  return static_cast<size_t>(std::distance(begin(all), end(all)));
+}
+
+/** A thread that has no sessions of its own, as main has none. */
+void send(Shared& shared, Thread& thread, uint32_t seed) {
+  Random random(seed);
+  while (!shared.senders_stop) {
+    for (uint32_t count = random.below(32); count > 0; count--) {
+      thread.send_foreign(static_cast<int32_t>(random.below(kSessions)), random);
+      if (random.one_in(4)) thread.wake_marked();
+    }
+    thread.wake_marked();
+    // Workers must also find time to sleep.
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(600)));
+  }
+  thread.retire();
+}
+
+/** Nothing may be left anywhere once everybody has ended. */
+void check_all_back(Shared& shared, const std::vector<Thread*>& threads) {
+  shared::Memory memory = shared.runtime->memory();
+  const layout::Control& control = memory.control();
+  for (int32_t slot = 0; slot < kSessions; slot++) {
+    layout::Session& session = threads[0]->session(slot);
+    bool used = session.generation > 0;
+    expect(session.io_count == (used ? layout::kIoReleased : 0), "an I/O count is not back");
+    expect(session.send_head == 0 && session.send_flag == 0 && session.request == 0 && session.queued_bytes == 0,
+           "a send list, a flag, a request or queued bytes are not back");
+    expect(session.state == static_cast<int32_t>(layout::SessionState::kFree), "a session is not free");
+  }
+  for (int32_t id = 0; id < kThreads; id++) {
+    layout::Thread& block = memory.thread(id);
+    expect(block.flush_head == 0 && block.release_head == 0 && block.request_head == 0 && block.parked == 0 &&
+               block.assigned_sessions == 0 && block.completion_head == block.completion_tail,
+           "a stack, a count or a ring of a thread is not empty");
+  }
+  for (Thread* thread : threads) expect(thread->free_nodes() == kNodesPerThread, "a node is not back");
+  for (int32_t chunk = 0; chunk < kChunks; chunk++) {
+    expect(memory.words[control.chunk_refs_at + chunk] == 0, "a chunk still has references");
+    expect((static_cast<uint32_t>(memory.words[control.chunk_bitmap_at + chunk / 32]) >> (chunk % 32) & 1) == 1, "a chunk is not free");
+  }
+}
+
+void run() {
+  size_t descriptors = open_descriptors();
+  {
+    Planned planned;
+    Shared shared(std::make_shared<shared::Runtime>(planned.memory()));
+    shared::SocketAddress address;
+    socklen_t length;
+    base::Fd listener;
+    driver::parse_address("127.0.0.1", 0, &address, &length);
+    driver::SocketOptions socket_options;
+    socket_options.send_buffer_bytes = 4096;
+    expect(driver::open_listener(address, socket_options, 128, &listener) == 0, "there is no listener");
+    getsockname(listener.get(), &address.any, &length);
+    auto port = static_cast<uint16_t>(driver::port_of(address));
+
+    std::vector<std::unique_ptr<Worker>> workers;
+    std::vector<std::unique_ptr<Thread>> senders;
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int32_t id = 1; id <= kWorkers; id++) workers.push_back(std::make_unique<Worker>(shared, id));
+    for (int32_t i = 0; i < kSenders; i++) senders.push_back(std::make_unique<Thread>(shared, kAcceptor + 1 + i));
+    for (uint32_t i = 0; i < 2; i++) clients.push_back(std::make_unique<Client>(shared, i, port));
+
+    std::vector<std::thread> worker_threads, sender_threads, client_threads;
+    for (auto& worker : workers) worker_threads.emplace_back([&] { worker->run(); });
+    loop::Acceptor acceptor(shared.runtime, kAcceptor, options.driver, 0);
+    acceptor.add(std::move(listener));
+    for (int32_t id = 1; id <= kWorkers; id++) {
+      auto& state = planned.memory().thread(id).thread_state;
+      while (shared::atomic(state).load() != static_cast<int32_t>(layout::ThreadState::kRunning)) std::this_thread::yield();
+    }
+    std::string why = acceptor.start();
+    if (!why.empty()) fail("the acceptor did not start: " + why);
+    for (auto& client : clients) client_threads.emplace_back([&] { client->run(); });
+    for (auto& sender : senders) {
+      sender_threads.emplace_back([&] { send(shared, *sender, options.seed + static_cast<uint32_t>(sender->id())); });
+    }
+
+    std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
+    shared.senders_stop = true;
+    for (std::thread& thread : sender_threads) thread.join();
+    shared.clients_finish = true;
+    for (std::thread& thread : client_threads) thread.join();
+    acceptor.stop();
+    shared.workers_stop = true;
+    for (int32_t id = 1; id <= kWorkers; id++) shared.runtime->signal(id);
+    for (std::thread& thread : worker_threads) thread.join();
+
+    std::vector<Thread*> threads;
+    for (auto& worker : workers) threads.push_back(worker.get());
+    for (auto& sender : senders) threads.push_back(sender.get());
+    check_all_back(shared, threads);
+    uint64_t whole = 0;
+    for (auto& client : clients) whole += client->ended_whole();
+    Totals& totals = shared.totals;
+    std::printf(
+        "stress: %llu sessions (%llu whole), %llu bytes echoed, %llu messages of other threads (%llu refused, flag held %llu), "
+        "%llu resets, %llu closes, %llu pauses, %llu short sends, %llu wakes, %llu sleeps\n",
+        static_cast<unsigned long long>(totals.sessions), static_cast<unsigned long long>(whole),
+        static_cast<unsigned long long>(totals.echoed_bytes), static_cast<unsigned long long>(totals.foreign_messages),
+        static_cast<unsigned long long>(totals.refused), static_cast<unsigned long long>(totals.contended),
+        static_cast<unsigned long long>(totals.resets), static_cast<unsigned long long>(totals.closes),
+        static_cast<unsigned long long>(totals.pauses), static_cast<unsigned long long>(totals.short_sends),
+        static_cast<unsigned long long>(totals.wakes), static_cast<unsigned long long>(totals.sleeps));
+    for (auto* total : {&totals.foreign_messages, &totals.contended, &totals.resets, &totals.closes, &totals.pauses,
+                        &totals.short_sends, &totals.wakes, &totals.sleeps}) {
+      expect(*total > 0, "something that was to happen never did");
+    }
+    expect(whole > 0, "no session ended in order");
+    ASAN_UNPOISON_MEMORY_REGION(planned.memory().arena, static_cast<size_t>(planned.memory().control().arena_bytes));
+  }
+  expect(open_descriptors() == descriptors, "a descriptor was left open");
+}
+
+}  // namespace
+}  // namespace stress
+
+/** As test harnesses have it: neither passed nor failed. */
+constexpr int kNotTested = 77;
+
+int main(int count, char** arguments) {
+  using stress::options;
+  using stress::Plant;
+  for (int i = 1; i + 1 < count; i += 2) {
+    std::string name = arguments[i];
+    std::string value = arguments[i + 1];
+    if (name == "--driver") options.driver = value == "io_uring" ? driver::Kind::kUring : driver::Kind::kEpoll;
+    else if (name == "--seconds") options.seconds = std::stoi(value);
+    else if (name == "--seed") options.seed = static_cast<uint32_t>(std::stoul(value));
+    else if (name == "--patience-ms") options.patience_ms = std::stoi(value);
+    else if (name == "--plant") {
+      options.plant = value == "race"             ? Plant::kRace
+                      : value == "use-after-free" ? Plant::kUseAfterFree
+                      : value == "freed-chunk"    ? Plant::kFreedChunk
+                      : value == "overflow"       ? Plant::kOverflow
+                      : value == "out-of-bounds"  ? Plant::kOutOfBounds
+                                                  : Plant::kNone;
+      if (options.plant == Plant::kNone) stress::fail("there is no plant " + value);
+    } else {
+      stress::fail("there is no option " + name);
+    }
+  }
+  uint32_t features = 0;
+  std::string denied = options.driver == driver::Kind::kUring ? driver::probe_uring(&features) : "";
+  if (!denied.empty()) {
+    std::fprintf(stderr, "stress: io_uring cannot be tested: %s\n", denied.c_str());
+    return kNotTested;
+  }
+  stress::run();
+  return 0;
+}

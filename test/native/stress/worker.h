@@ -1,0 +1,126 @@
+// What: a worker of the stress program: the production driver and completion ring, with a turn that is written in C++.
+// Flow: inbox, driver, stacks of other threads -> this -> driver, as native/loop and workers/io.ts do.
+// Thread: one for each worker.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "stand_in.h"
+
+namespace stress {
+
+class Worker : public Thread {
+ public:
+  Worker(Shared& shared, int32_t id);
+  /** Until workers_stop is set and the last session is gone. */
+  void run();
+
+ private:
+  enum class Receiving { kArmed, kPausing, kPaused, kEnded };
+
+  /** A session, with what the sender knows of it (src/outbound/outbox.ts). */
+  struct Session {
+    int32_t slot = 0;
+    uint32_t generation = 0;
+    layout::Session* words = nullptr;
+    layout::SessionState state = layout::SessionState::kOpen;
+    Receiving receiving = Receiving::kArmed;
+    bool base = true;
+    bool resume = false;
+    bool shutdown_done = false;
+    bool reset_on_close = false;
+    int32_t echo_sequence = 0;
+
+    int32_t wait_first = 0, wait_last = 0, wait_count = 0;
+    int32_t flight_first = 0, flight_bytes = 0;
+    int32_t foreign_bytes = 0;
+    struct Block {
+      int32_t at;
+      int32_t start;
+      int32_t end;
+    };
+    std::deque<Block> overflow;
+    bool holding = false;
+    bool waiting = false;
+    bool dirty = false;
+    bool prompt = false;
+    bool dead = false;
+  };
+
+  // --- the loop (native/loop/loop.cc) ---
+  bool has_work();
+  void take_inbox();
+  void hand_over(bool now);
+  void sleep_or_look();
+  void turn();
+
+  // --- submissions (submission_ring.ts) ---
+  void control(std::initializer_list<int32_t> entry);
+  void prepare();
+
+  // --- life of a session (lifecycle.ts) ---
+  void drain();
+  void accepted(int32_t token);
+  void received(Session& session, const layout::Completion& completion);
+  void receive_ended(Session& session, layout::IoStatus status);
+  void to(Session& session, layout::SessionState state);
+  void close(Session& session);
+  void terminate(Session& session);
+  void end_stream(Session& session);
+  void drop_base_when_idle(Session& session);
+  void resume_paused();
+  void take_foreign();
+  void finish_releases();
+  void closed(Session& session);
+
+  // --- sending (sender.ts) ---
+  void echo(Session& session, const layout::Completion& completion);
+  bool append(Session& session, int32_t from, int32_t sequence, const uint8_t* payload, int32_t length);
+  void append_node(Session& session, int32_t node);
+  void mark_dirty(Session& session);
+  void flush();
+  void flush_one(Session& session);
+  void submit_next(Session& session);
+  void take_shared(Session& session);
+  void completed(Session& session, layout::IoStatus status, int32_t taken);
+  void let_go(Session& session);
+  bool idle(const Session& session);
+  void spill_flight(Session& session, int32_t taken);
+  void spill(Session& session);
+  void overflow(Session& session, int32_t offset, int32_t length);
+  void submit_overflow(Session& session);
+  void discard(Session& session);
+  void settle_foreign(Session& session, int32_t taken);
+  void drop_node(int32_t node);
+  void look_at(int32_t offset, int32_t length);
+
+  void release_buffer(int32_t buffer);
+
+  Random random_;
+  layout::Thread& mine_;
+  std::unique_ptr<driver::Driver> driver_;
+  shared::CompletionRing completions_;
+  layout::Completion* entries_ = nullptr;
+  int32_t head_ = 0;
+  int32_t tail_ = 0;
+  int32_t* area_ = nullptr;
+  std::deque<std::vector<int32_t>> deferred_;
+  std::vector<int32_t> returns_;
+  bool prompt_sends_ = false;
+
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::deque<int32_t> free_slots_;
+  int32_t live_ = 0;
+  std::vector<Session*> released_;
+  std::vector<Session*> dirty_;
+  std::vector<Session*> paused_;
+  bool behind_flight_ = false;
+  std::vector<int32_t> buffer_references_;
+  std::vector<int32_t> free_blocks_;
+  uint32_t looked_at_ = 0;
+  int32_t bytes_out_ = 0;
+};
+
+}  // namespace stress
