@@ -17,7 +17,8 @@ namespace {
 
 constexpr int kRoundsPerTurn = 4;
 constexpr int32_t kGather = 16;
-constexpr int64_t kSleepMs = 10'000;
+// Without a limit: a wake-up that is lost must not be made good by time.
+constexpr int64_t kSleepMs = -1;
 
 int32_t word(SubmissionOp op, int32_t flags = 0, int32_t count = 0) {
   return static_cast<int32_t>(op) | flags << 8 | count << 16;
@@ -54,8 +55,8 @@ void Worker::run() {
   config.buffer_count = control.recv_buffers_per_worker;
   config.wake_fd = shared_.runtime->wake_fd(id());
   config.batch = kBatch;
-  // One worker with every feature, the other without those that the seed says.
-  if (id() == kWorkers) config.features_forbidden = random_.next();
+  // One worker with every feature, the other receives one by one and is without what else the seed says.
+  if (id() == kWorkers) config.features_forbidden = random_.next() | driver::kFeatureMultishotRecv;
   std::string why = driver_->open(config);
   if (!why.empty()) fail("the driver did not open: " + why);
   atomic(mine_.thread_state).store(static_cast<int32_t>(layout::ThreadState::kRunning));
