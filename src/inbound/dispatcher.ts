@@ -101,18 +101,19 @@ export class Dispatcher {
   /** Goes on with what resumed sessions have received while they were paused. */
   resumeHeld(): void {
     const { resumed } = this.#core.lifecycle
-    if (resumed.length === 0) return
-    for (const session of resumed.splice(0)) {
+    // A handler may resume others while it reads.
+    while (resumed.length > 0) {
+      const session = resumed.shift() as LiveSession
       const held = session.held
       if (held === null || session.paused) continue
       // Emptied first: what the handler pauses again is held anew, behind nothing.
       session.held = null
       for (const block of held) {
         const end = block.at + block.length
-        if (session.paused) {
-          this.#core.lifecycle.hold(session, block.at, end)
-        } else if (session.state === SessionState.OPEN) {
-          this.#readers[session.protocol].read(session, -1, block.at, end)
+        // One that ended while it was paused holds nothing: nobody could resume it.
+        if (session.state === SessionState.OPEN) {
+          if (session.paused) this.#core.lifecycle.hold(session, block.at, end)
+          else this.#readers[session.protocol].read(session, -1, block.at, end)
         }
         this.#core.lifecycle.freeHeld(block)
       }

@@ -103,7 +103,7 @@ export class Sender<T extends Outbox> {
   #dirty: (T | undefined)[] = []
   #dirtySpare: (T | undefined)[] = []
   #dirtyCount = 0
-  /** Something waits behind a gather that is in flight. */
+  /** Something waits behind a gather that is in flight, or for its completion. */
   #behindFlight = false
   #parts: SubmitParts<T> | null = null
 
@@ -234,6 +234,12 @@ export class Sender<T extends Outbox> {
   /** Whether nothing waits or is in flight here; other threads may have pushed. */
   quiet(outbox: T): boolean {
     return !outbox.sending && this.#openOutbox !== outbox
+  }
+
+  /** Somebody waits for the completion of what is in flight: the thread must not sleep over it. */
+  hurry(outbox: T): void {
+    if (outbox.flightFirst !== 0) this.#behindFlight = true
+    this.#words[this.#pendingAt] = 1
   }
 
   /** Queues part of a buffer that many sessions get. What lies behind what waits already makes that longer. */
@@ -434,7 +440,8 @@ export class Sender<T extends Outbox> {
     this.#takeFlushes()
     const count = this.#dirtyCount
     if (count === 0) {
-      this.#words[this.#pendingAt] = 0
+      this.#words[this.#pendingAt] = this.#behindFlight ? 1 : 0
+      this.#behindFlight = false
       return
     }
     const list = this.#dirty
@@ -731,6 +738,11 @@ export class Sender<T extends Outbox> {
       this.#dropChunk = block
     }
     this.#dropCount++
+  }
+
+  /** Nodes of this thread that nobody uses, counted now; for tests. */
+  freeNodes(): number {
+    return this.#nodes.freeCount()
   }
 
   /** Settles the references that were dropped since the last time. */

@@ -206,7 +206,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     store(this.#core.arena.words, session.at + SESSION_STATE, state)
     // From here each completion matters: one that is kept back would hold up the end.
     session.prompt = true
-    if (session.sending) this.#core.markPending()
+    if (session.sending) this.#core.sender.hurry(session)
   }
 
   /** Takes no new sends, flushes, ends the stream, waits for the peer's end. */

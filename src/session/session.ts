@@ -189,7 +189,7 @@ export class LiveSession extends Outbox implements Session {
   #full(): SendResult {
     this.wantsDrain = true
     // onDrain must not wait for a lazy completion.
-    this.#core.markPending()
+    this.#core.sender.hurry(this)
     this.#core.counters[Counter.SEND_FULL]++
     return 'full'
   }

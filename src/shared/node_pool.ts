@@ -68,6 +68,17 @@ export class NodePool {
     push(this.words, this.#threadsAt(owner) + THREAD_NODE_RETURN_HEAD, this.at(node), node)
   }
 
+  /** Free nodes of this thread, counted now; for tests. */
+  freeCount(): number {
+    let count = this.#last - this.#fresh + 1
+    const thread = Math.floor((this.#first - 1) / this.#perThread)
+    const returned = this.words[this.#threadsAt(thread) + THREAD_NODE_RETURN_HEAD]
+    for (const first of [this.#free, returned]) {
+      for (let node = first; node !== 0; node = this.words[this.at(node)]) count++
+    }
+    return count
+  }
+
   #takeReturned(): number {
     const thread = Math.floor((this.#first - 1) / this.#perThread)
     const node = takeAll(this.words, this.#threadsAt(thread) + THREAD_NODE_RETURN_HEAD)
