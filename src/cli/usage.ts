@@ -55,6 +55,8 @@ function startUsage(): string {
     '',
     'Serves the handler module HANDLER (a path or a file: URL), or echo where none is given.',
     'Prints one line when it listens. SIGTERM and SIGINT stop it; a second one ends it at once.',
+    'Exits with 0 when it was stopped, with 1 when it cannot start or a worker was lost, and with',
+    '128 + the number of the signal after a second one.',
     'Options come from the file, then OVERLAPPED_... variables, then flags; the last one wins.',
     '',
     '  --config VALUE',

@@ -738,6 +738,8 @@ export class Sender<T extends Outbox> {
       this.#dropChunk = block
     }
     this.#dropCount++
+    // A thread without a turn has nobody who would settle it later.
+    if (this.#parts === null) this.settle()
   }
 
   /** Nodes of this thread that nobody uses, counted now; for tests. */

@@ -57,6 +57,10 @@ const STAGGER_BYTES = 64
 /** Of what receive buffers leave, chunks get this part, worker heaps the rest. */
 const CHUNK_PART = 1 / 2
 const HEAP_UNIT = 65_536
+/** Parts of the control memory behind its head. */
+const REGIONS = 8
+/** Places in the control memory are signed 32-bit word indices, and it has fewer words than they can say. */
+const CONTROL_WORDS_MAX = 2 ** 31 - 1
 
 export interface MemoryPlan {
   readonly control: SharedArrayBuffer
@@ -69,6 +73,23 @@ const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
 function powerOfTwo(least: number): number {
   return 2 ** Math.ceil(Math.log2(least))
+}
+
+/** Sessions that the control memory has room for: everything else, and one line of padding for each region, is taken off. */
+function mostSessions(
+  { workers }: ResolvedOptions,
+  completionCapacity: number,
+  chunkCount: number,
+): number {
+  const threads = workers + 2
+  const others =
+    CONTROL_WORDS +
+    threads * (THREAD_WORDS + COUNTERS_STRIDE * 2) +
+    workers * (completionCapacity * COMPLETION_WORDS + SUBMISSION_WORDS) +
+    chunkCount * 2 +
+    REGIONS * CACHE_LINE_WORDS
+  const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS
+  return Math.floor((CONTROL_WORDS_MAX - others) / perSession)
 }
 
 /**
@@ -97,6 +118,15 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
       'ERR_MEMORY_PLAN',
       `arenaBytes is ${arenaBytes}; ${workers} workers with ${receiveBuffers} receive buffers of ${receiveBufferSize} bytes ` +
         `and chunks of ${chunkBytes} bytes need at least ${recvBytes + 4 * (threads + 1) * chunkBytes + 2 * workers * HEAP_UNIT}`,
+    )
+  }
+
+  const sessionsFit = mostSessions(options, completionCapacity, chunkCount)
+  if (maxSessions > sessionsFit) {
+    throw new OverlappedError(
+      'ERR_MEMORY_PLAN',
+      `maxSessions is ${maxSessions}; with ${workers} workers it must be at most ${sessionsFit}, ` +
+        'as the control memory has fewer than 2^31 words',
     )
   }
 

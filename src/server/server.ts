@@ -16,7 +16,13 @@ import {
 } from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
 import { Encoder } from '../framing/encode.ts'
-import { THREAD_THREAD_STATE, ThreadState } from '../layout/layout.ts'
+import {
+  CloseReason,
+  Counter,
+  THREAD_ASSIGNED_SESSIONS,
+  THREAD_THREAD_STATE,
+  ThreadState,
+} from '../layout/layout.ts'
 import { Monitor } from '../monitor/monitor.ts'
 import { Sender } from '../outbound/sender.ts'
 import type {
@@ -33,13 +39,14 @@ import type {
 } from '../session/handler.ts'
 import { ThreadRuntime } from '../session/runtime.ts'
 import { Arena } from '../shared/arena.ts'
-import { store } from '../shared/atomics.ts'
+import { load, store } from '../shared/atomics.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { Waker } from '../shared/waker.ts'
 import { planMemory } from './memory_plan.ts'
 import type {
   DriverChoice,
   DriverName,
+  IoUringFeature,
   ResolvedListener,
   ResolvedOptions,
   ServerOptions,
@@ -129,7 +136,7 @@ export class Server
   async #start(): Promise<void> {
     const options = this.#options
     const binding = loadBinding()
-    const { driver, reason } = chooseDriver(binding, options.driver)
+    const { driver, reason } = chooseDriver(binding, options.driver, options.ioUringWithout)
     const kind = driver === 'io_uring' ? DRIVER_URING : DRIVER_EPOLL
     const plan = planMemory(options)
     const runtimeId = binding.createRuntime(
@@ -233,12 +240,16 @@ export class Server
 
   #lost(thread: number, error: OverlappedError): void {
     const running = this.#running
-    if (running !== null)
-      store(
-        running.arena.words,
-        running.arena.threadAt(thread) + THREAD_THREAD_STATE,
-        ThreadState.GONE,
+    if (running !== null) {
+      const { arena } = running
+      const block = arena.threadAt(thread)
+      store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)
+      // Its sessions ended with it; nobody is left who could call their onLeave.
+      arena.counters[Counter.ENDED_NONE + CloseReason.WORKER_LOST] += load(
+        arena.words,
+        block + THREAD_ASSIGNED_SESSIONS,
       )
+    }
     this.#settleClosed.reject(error)
     void this.stop()
   }
@@ -332,24 +343,38 @@ export function createServer(options: ServerOptions): Server {
 }
 
 /**
- * `auto` takes io_uring where this process may use it (tried, with a real operation), else epoll.
+ * `auto` takes io_uring where this process may use it (tried, with a real operation), else epoll. The reason
+ * names what io_uring goes without.
  * @throws {OverlappedError} ERR_DRIVER_UNAVAILABLE
  */
 export function chooseDriver(
   binding: Pick<Binding, 'probeUring'>,
   choice: DriverChoice,
+  without: readonly IoUringFeature[] = [],
 ): { readonly driver: DriverName; readonly reason: string } {
   if (choice === 'epoll') return { driver: 'epoll', reason: 'asked for' }
-  const { reason } = binding.probeUring()
+  const { reason, features } = binding.probeUring()
+  const lacks = withoutFeatures(features, without)
   if (choice === 'io_uring') {
-    if (reason === '') return { driver: 'io_uring', reason: 'asked for' }
+    if (reason === '') return { driver: 'io_uring', reason: `asked for${lacks}` }
     throw new OverlappedError(
       'ERR_DRIVER_UNAVAILABLE',
       `driver is 'io_uring', but ${reason}; 'auto' and 'epoll' work here`,
     )
   }
-  if (reason === '') return { driver: 'io_uring', reason: 'auto: the probe succeeded' }
+  if (reason === '') return { driver: 'io_uring', reason: `auto: the probe succeeded${lacks}` }
   return { driver: 'epoll', reason: `auto: ${reason}` }
+}
+
+/** What io_uring goes without, and why; '' when it has everything. */
+function withoutFeatures(features: number, without: readonly IoUringFeature[]): string {
+  const names = Object.keys(IO_URING_FEATURES) as IoUringFeature[]
+  const lacking = names.filter((name) => (features & IO_URING_FEATURES[name]) === 0)
+  const ruledOut = without.filter((name) => !lacking.includes(name))
+  const parts: string[] = []
+  if (lacking.length > 0) parts.push(`the kernel lacks ${lacking.join(', ')}`)
+  if (ruledOut.length > 0) parts.push(`ioUringWithout rules out ${ruledOut.join(', ')}`)
+  return parts.length === 0 ? '' : `; ${parts.join('; ')}`
 }
 
 async function listenOn(

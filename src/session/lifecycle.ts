@@ -34,6 +34,9 @@ import type { CloseReasonName, ConnectOptions, Session } from './handler.ts'
 import { Registry } from './registry.ts'
 import { type Held, LiveSession, Receiving } from './session.ts'
 
+/** After everything was reset: who is still there has a pin or a flag of a thread that died. */
+const ABANDON_AFTER_MS = 250
+
 interface Connecting {
   readonly resolve: (session: Session) => void
   readonly reject: (error: OverlappedError) => void
@@ -465,25 +468,30 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#countEnd(session.closeReason)
     this.freePartial(session)
     this.#dropHeld(session)
-    if (session.joined) {
-      core.counters[Counter.LEFT]++
-      const { handler } = session.protocolOf
-      if (handler.onLeave !== undefined) {
-        try {
-          core.watch(
-            handler,
-            handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName),
-            session,
-          )
-        } catch (error) {
-          core.handlerFailed(handler, error, session)
-        }
-      }
-    }
+    this.#left(session)
     // The driver closes the handle before it reads what is submitted later, so the slot can be used again.
     core.submissions.close(session.slot, session.generation, session.resetOnClose)
     if (this.registry.free(session)) sub(core.arena.words, this.#assignedAt, 1)
     if (this.stopping && this.registry.live.length === 0) this.#onEmpty?.()
+  }
+
+  /** onLeave, once for each onJoin. */
+  #left(session: LiveSession): void {
+    const core = this.#core
+    if (!session.joined) return
+    session.joined = false
+    core.counters[Counter.LEFT]++
+    const { handler } = session.protocolOf
+    if (handler.onLeave === undefined) return
+    try {
+      core.watch(
+        handler,
+        handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName),
+        session,
+      )
+    } catch (error) {
+      core.handlerFailed(handler, error, session)
+    }
   }
 
   #countEnd(reason: CloseReason): void {
@@ -520,19 +528,28 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   // --- stop ------------------------------------------------------------------------------------
 
-  /** Closes every session; resolves when the last handle is closed. After `timeoutMs` the rest is reset. */
+  /**
+   * Closes every session; resolves when the last handle is closed. After `timeoutMs` the rest is reset; what
+   * cannot be released even then is abandoned.
+   */
   async stop(timeoutMs: number): Promise<void> {
     this.stopping = true
     for (const session of [...this.registry.live]) this.close(session, CloseReason.SERVER_STOP)
     if (this.registry.live.length === 0) return
-    const timer = setTimeout(() => {
-      for (const session of [...this.registry.live])
-        this.terminate(session, CloseReason.SERVER_STOP)
-    }, timeoutMs)
     await new Promise<void>((resolve) => {
-      this.#onEmpty = resolve
+      let timer = setTimeout(() => {
+        for (const session of [...this.registry.live])
+          this.terminate(session, CloseReason.SERVER_STOP)
+        timer = setTimeout(() => {
+          for (const session of [...this.registry.live]) this.#left(session)
+          resolve()
+        }, ABANDON_AFTER_MS)
+      }, timeoutMs)
+      this.#onEmpty = () => {
+        clearTimeout(timer)
+        resolve()
+      }
     })
-    clearTimeout(timer)
   }
 
   /** Deadlines of every live session; called a few times per shortest timeout. */

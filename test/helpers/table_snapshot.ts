@@ -11,6 +11,7 @@ import { inside, threadState } from './inside.mjs'
 /** Words of a slot that mean nothing while it is free, beside its generation: docs/protocols/session.md. */
 const KEPT_WORDS: readonly number[] = [
   layout.SESSION_GENERATION,
+  layout.SESSION_LISTENER,
   layout.SESSION_RELEASE_LINK,
   layout.SESSION_REQUEST_LINK,
   layout.SESSION_FLUSH_LINK,

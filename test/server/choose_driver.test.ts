@@ -3,17 +3,20 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
+import { IO_URING_FEATURES } from '../../src/binding.ts'
 import { OverlappedError } from '../../src/errors.ts'
 import { chooseDriver } from '../../src/server/server.ts'
 
 const DENIED = 'io_uring_setup: operation not permitted'
 
-function probe(reason: string) {
+const ALL = Object.values(IO_URING_FEATURES).reduce((bits, bit) => bits | bit, 0)
+
+function probe(reason: string, features = ALL) {
   let count = 0
   const binding = {
     probeUring: () => {
       count++
-      return { reason, features: 0 }
+      return { reason, features }
     },
   }
   return { binding, probes: () => count }
@@ -60,5 +63,33 @@ describe('by name', () => {
     } catch (error) {
       expect((error as OverlappedError).code).toBe('ERR_DRIVER_UNAVAILABLE')
     }
+  })
+})
+
+describe('what io_uring goes without', () => {
+  const { multishotRecv, skipSuccess } = IO_URING_FEATURES
+
+  it('is named where the kernel lacks it', () => {
+    const { binding } = probe('', ALL & ~multishotRecv & ~skipSuccess)
+    expect(chooseDriver(binding, 'auto').reason).toBe(
+      'auto: the probe succeeded; the kernel lacks multishotRecv, skipSuccess',
+    )
+    expect(chooseDriver(binding, 'io_uring').reason).toBe(
+      'asked for; the kernel lacks multishotRecv, skipSuccess',
+    )
+  })
+
+  it('is named where an option rules it out, unless the kernel lacks it anyway', () => {
+    const { binding } = probe('', ALL & ~skipSuccess)
+    expect(chooseDriver(binding, 'io_uring', ['deferTaskrun', 'skipSuccess']).reason).toBe(
+      'asked for; the kernel lacks skipSuccess; ioUringWithout rules out deferTaskrun',
+    )
+  })
+
+  it('is not named for epoll', () => {
+    expect(chooseDriver(probe(DENIED, 0).binding, 'auto', ['skipSuccess']).reason).toBe(
+      `auto: ${DENIED}`,
+    )
+    expect(chooseDriver(probe('').binding, 'epoll', ['skipSuccess']).reason).toBe('asked for')
   })
 })

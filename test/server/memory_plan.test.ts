@@ -185,3 +185,25 @@ describe('an arena that is too small', () => {
     expect(plan({ ...options, arenaBytes: needed }).plan.arenaBytes).toBe(needed)
   })
 })
+
+describe('a control memory that word indices cannot span', () => {
+  it('is refused: the option, its value, and what is allowed', () => {
+    const options = { workers: 60, maxSessions: 1_048_575 }
+    const { code, message } = errorOf(options)
+    expect(code).toBe('ERR_MEMORY_PLAN')
+    const [, sessions] = /^maxSessions is 1048575; with 60 workers it must be at most (\d+),/.exec(
+      message,
+    ) as RegExpExecArray
+    expect(Number(sessions)).toBeLessThan(options.maxSessions)
+    const next = errorOf({ ...options, maxSessions: Number(sessions) + 1 })
+    expect(next.message).toContain(`it must be at most ${sessions},`)
+    // All regions of as many as are allowed, which no test can allocate, stay within 31 bits.
+    const { plan: small } = plan({ ...options, maxSessions: 10_000 })
+    const perSession =
+      SESSION_WORDS + (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000
+    const rest = small.countersAt + small.threadCount * COUNTERS_STRIDE * 2 - perSession * 10_000
+    const words = rest + perSession * Number(sessions)
+    expect(words).toBeLessThanOrEqual(2 ** 31 - 1)
+    expect(words).toBeGreaterThan(2 ** 31 - 1 - 2 * perSession)
+  })
+})

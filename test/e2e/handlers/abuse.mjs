@@ -54,11 +54,13 @@ const actions = {
     return { full }
   },
   /** A message to every session, each in a chunk of its own. */
-  sendApart: ({ listener, data, chunkBytes }) => {
+  sendApart: async ({ listener, data, chunkBytes }) => {
     const results = []
     for (const session of of(listener)) {
       results.push(session.send(data))
       actions.turnChunk({ chunkBytes })
+      // What the socket does not take is copied at the end of a turn.
+      await new Promise((resolve) => setImmediate(resolve))
     }
     return { counts: tally(results) }
   },
@@ -85,6 +87,7 @@ const actions = {
   },
   /** Waits, with the thread, until main opens the gate; then takes a slot. */
   connectAfter: ({ gate, port }) => {
+    runtime.post('main', { type: 'gated' })
     Atomics.wait(gate, 0, 0)
     runtime.connect({ protocol: 'out', host: '127.0.0.1', port })
     return {}
@@ -105,6 +108,19 @@ const actions = {
 }
 let hoarded = []
 
+function sendRetained(session, packet) {
+  let buffer
+  try {
+    buffer = packet.retain()
+  } catch (error) {
+    if (error.code !== 'ERR_MEMORY_PLAN') throw error
+    return 'dropped'
+  }
+  const result = session.send(buffer)
+  buffer.release()
+  return result
+}
+
 export default defineHandler({
   onStart(own) {
     runtime = own
@@ -124,17 +140,15 @@ export default defineHandler({
     if (way === 0) result = session.send(packet)
     else if (way === 1) result = session.send(packet.copy())
     else {
-      const buffer = packet.retain()
-      result = session.send(buffer)
-      buffer.release()
+      result = sendRetained(session, packet)
     }
     data.counts[result] = (data.counts[result] ?? 0) + 1
   },
   onLeave(session) {
     sessions.delete(session.id)
   },
-  onMessage(order) {
-    const result = actions[order.do](order)
+  async onMessage(order) {
+    const result = await actions[order.do](order)
     runtime.post('main', { type: order.do, ...result })
   },
   onError(error) {

@@ -1,0 +1,101 @@
+// What: peers that say nothing: ten thousand that are silent, a thousand that never end their stream, or never begin.
+// Flow: abuse_client.c -> a server -> snapshots before and after, counters by reason.
+// Thread: the test's; the servers' workers; child processes of peers.
+
+import { lengthPrefix, type ServerOptions } from 'overlapped'
+import { describe, expect, it } from 'vitest'
+import { Abuse, endAbuseAfterEach } from '../../helpers/abuse_client.ts'
+import { drivers } from '../../helpers/drivers.ts'
+import { handler, startServer, stopAfterEach } from '../../helpers/e2e_server.ts'
+import {
+  expectNothingLost,
+  inspect,
+  snapshot,
+  tellAll,
+  turnChunks,
+} from '../../helpers/table_snapshot.ts'
+
+const SILENT = 10_000
+const STUBBORN = 1_000
+const HEALTHY = 8
+const CHUNK_BYTES = 65_536
+/** Short, so that nobody waits for long; nothing passes because of it. */
+const TIMEOUT_MS = 300
+
+endAbuseAfterEach()
+stopAfterEach()
+
+describe.each(drivers)('%s', (driver) => {
+  /** A server whose every slot was used once, and what there is then. */
+  async function start(maxSessions: number, options: Partial<ServerOptions> = {}) {
+    const test = await startServer({
+      driver,
+      workers: 2,
+      handler: handler('abuse'),
+      listeners: [{ port: 0, framing: lengthPrefix() }],
+      maxSessions,
+      ...options,
+    })
+    const peers = new Abuse('hold', test.port(), { count: maxSessions })
+    await test.until('every slot to be used', () => test.count('joined') === maxSessions)
+    await peers.drop()
+    await peers.end()
+    await turnChunks(test, CHUNK_BYTES)
+    return { test, before: await snapshot(test) }
+  }
+
+  it(`${SILENT} silent connections hold no buffer, and others are served`, async () => {
+    const { test, before } = await start(SILENT + HEALTHY)
+    const silent = new Abuse('hold', test.port(), { count: SILENT })
+    await silent.ready()
+    const sessions = () => test.server.monitor.snapshot().sessions
+    await test.until('all to be sessions', () => sessions() === SILENT)
+    const states = await inspect(test)
+    await inspect(test)
+    expect(test.count('buffersUsed')).toBe(0)
+    expect(states.map(({ heapBytes, nodesOut }) => heapBytes + nodesOut)).toEqual([0, 0])
+    const healthy = new Abuse('echo', test.port(), { count: HEALTHY })
+    await healthy.ready()
+    const heard = test.count('messagesIn')
+    await test.until('echoes', () => test.count('messagesIn') > heard + 1_000)
+    const { faults, answered } = await healthy.end()
+    expect(faults).toBe(0)
+    expect(Math.min(...answered)).toBeGreaterThan(0)
+    expect(sessions()).toBeGreaterThanOrEqual(SILENT)
+    await silent.drop()
+    expect(await silent.end()).toMatchObject({ connected: SILENT, fins: 0, resets: 0 })
+    await turnChunks(test, CHUNK_BYTES)
+    await expectNothingLost(test, before)
+    expect(test.count('left')).toBe(test.count('joined'))
+  })
+
+  it(`${STUBBORN} peers that never send FIN are reset after closeTimeout`, async () => {
+    const { test, before } = await start(STUBBORN, { closeTimeout: TIMEOUT_MS })
+    const peers = new Abuse('hold', test.port(), { count: STUBBORN })
+    const joined = test.count('joined') + STUBBORN
+    await test.until('all to be sessions', () => test.count('joined') === joined)
+    await tellAll(test, { do: 'close' })
+    await test.until('all to end', () => test.count('endedCloseTimeout') === STUBBORN)
+    // The resets are on their way to the peers when the sessions have ended here.
+    await snapshot(test)
+    expect(await peers.end()).toMatchObject({ fins: STUBBORN, resets: STUBBORN })
+    await expectNothingLost(test, before)
+  })
+
+  it(`${STUBBORN} peers that say nothing are closed after firstMessageTimeout`, async () => {
+    const { test, before } = await start(STUBBORN, {
+      closeTimeout: TIMEOUT_MS,
+      firstMessageTimeout: 2 * TIMEOUT_MS,
+    })
+    const ended = test.count('endedFirstMessageTimeout')
+    const peers = new Abuse('hold', test.port(), { count: STUBBORN })
+    await peers.ready()
+    await test.until('all to end', () => {
+      return test.count('endedFirstMessageTimeout') === ended + STUBBORN
+    })
+    // The resets are on their way to the peers when the sessions have ended here.
+    await snapshot(test)
+    expect(await peers.end()).toMatchObject({ fins: STUBBORN, resets: STUBBORN })
+    await expectNothingLost(test, before)
+  })
+})

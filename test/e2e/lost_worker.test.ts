@@ -1,0 +1,56 @@
+// What: a worker that dies, also while it holds pins and flags of others: the server says so, stops, and nothing hangs.
+// Flow: lost.mjs, fixtures_lost.mjs in a child process -> server.closed, stop(), exit codes.
+// Thread: the test's; the servers' workers; children.
+
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { lengthPrefix } from 'overlapped'
+import { describe, expect, it } from 'vitest'
+import { drivers } from '../helpers/drivers.ts'
+import { Client, disconnectAfterEach } from '../helpers/e2e_client.ts'
+import { handler, listenOnly, stopAfterEach } from '../helpers/e2e_server.ts'
+
+const fixture = fileURLToPath(new URL('./fixtures_lost.mjs', import.meta.url))
+/** Servers that lose a worker at a random moment, one after another. */
+const ROUNDS = 8
+
+disconnectAfterEach()
+stopAfterEach()
+
+describe.each(drivers)('%s', (driver) => {
+  it.each(['a pin', 'a flag', 'both'])(
+    'a worker that dies holding %s of another',
+    async (holding) => {
+      const test = await listenOnly({
+        driver,
+        workers: 2,
+        handler: handler('lost'),
+        listeners: [{ port: 0, framing: lengthPrefix({ bytes: 4 }) }],
+        drainTimeout: 200,
+      })
+      const clients = [await Client.connect(test.port()), await Client.connect(test.port())]
+      const { id } = await test.next('join', { from: 'worker1' })
+      await test.next('join', { from: 'worker2' })
+      test.tell({ id, holding }, 'worker2')
+      await expect(test.server.closed).rejects.toMatchObject({ code: 'ERR_WORKER_LOST' })
+      expect(test.count('endedWorkerLost')).toBe(1)
+      await test.server.stop()
+      // The survivor ended by itself, with every event that is due.
+      expect(test.seen('leave')).toMatchObject([{ id, reason: 'serverStop', from: 'worker1' }])
+      expect(test.seen('stop')).toMatchObject([{ thread: 'worker1' }])
+      for (const client of clients) await client.untilClosed()
+    },
+  )
+
+  it(`${ROUNDS} servers that lose a worker at a random moment stop, and leave nothing open`, async () => {
+    const child = spawn(process.execPath, [fixture, driver, String(ROUNDS)])
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        output += data
+      })
+    }
+    const code = await new Promise((resolve) => child.on('close', resolve))
+    expect({ code, output }).toEqual({ code: 0, output: `${ROUNDS} lost, 0 descriptors left\n` })
+  })
+})
