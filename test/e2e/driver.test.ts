@@ -42,6 +42,9 @@ function ruledOut(): void {
   ] as const)('%s %s %s %s %s', async (...ioUringWithout) => {
     const without = ioUringWithout.filter((feature) => feature !== undefined)
     const server = await startServer({ ...options, driver: 'io_uring', ioUringWithout: without })
+    expect(server.server.info().driverReason).toBe(
+      `asked for; ioUringWithout rules out ${without.join(', ')}`,
+    )
     await echoAll(server, 40, 100_000)
     await server.until('every session has left', () => server.count('left') === 40)
     expect(server.count('bytesIn')).toBe(4_000_000)

@@ -188,7 +188,7 @@ describe('an arena that is too small', () => {
 
 describe('a control memory that word indices cannot span', () => {
   it('is refused: the option, its value, and what is allowed', () => {
-    const options = { workers: 60, maxSessions: 1_048_575 }
+    const options = { workers: 60, maxSessions: 1_048_575, receiveBuffers: 16 }
     const { code, message } = errorOf(options)
     expect(code).toBe('ERR_MEMORY_PLAN')
     const [, sessions] = /^maxSessions is 1048575; with 60 workers it must be at most (\d+),/.exec(
