@@ -64,7 +64,7 @@ export class Dispatcher {
       return
     }
     core.counters[Counter.BYTES_IN] += length
-    session.receivedAt = core.now
+    core.lifecycle.registry.received(session, core.now)
     const buffer = words[at + COMPLETION_BUFFER]
     const start = words[at + COMPLETION_OFFSET]
     core.buffers.retain(buffer)

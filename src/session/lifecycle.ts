@@ -180,6 +180,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     // order: last; publishes the words above to whoever pins the session [SESSION-1]
     open(words, session.at + SESSION_IO_COUNT)
     this.registry.put(session)
+    this.registry.received(session, this.#core.now)
     return session
   }
 
@@ -187,7 +188,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const core = this.#core
     session.receiving = Receiving.ARMED
     core.submissions.recv(session.slot, session.generation)
-    session.receivedAt = core.now
+    this.registry.received(session, core.now)
     const { firstMessageTimeout } = core.limits
     if (firstMessageTimeout > 0) session.deadline = core.now + firstMessageTimeout
     session.joined = true
@@ -392,7 +393,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   resume(session: LiveSession): void {
     if (!session.paused || session.state !== SessionState.OPEN) return
     session.paused = false
-    session.receivedAt = this.#core.now
+    this.registry.received(session, this.#core.now)
     if (session.held !== null) {
       this.resumed.push(session)
       this.#core.markPending()
@@ -568,7 +569,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
         limits.idleTimeout > 0 &&
         session.state === SessionState.OPEN &&
         !session.paused &&
-        now - session.receivedAt >= limits.idleTimeout
+        now - this.registry.receivedAt(session) >= limits.idleTimeout
       ) {
         this.close(session, CloseReason.IDLE_TIMEOUT)
       }

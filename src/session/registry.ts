@@ -16,6 +16,8 @@ import type { LiveSession } from './session.ts'
 export class Registry {
   /** Every session from join to the closing of its handle, in no order. */
   readonly live: LiveSession[] = []
+  /** When each slot's session last received, in milliseconds of core.now: a number field would be allocated anew each time. */
+  readonly #receivedAt: Float64Array
   readonly #arena: Arena
   readonly #first: number
   readonly #sessions: (LiveSession | undefined)[]
@@ -30,6 +32,7 @@ export class Registry {
     this.#first = (arena.thread - 1) * sessionsPerWorker
     const count = Math.max(0, Math.min(sessionsPerWorker, sessionCapacity - this.#first))
     this.#sessions = new Array(count)
+    this.#receivedAt = new Float64Array(count)
     this.#free = new Int32Array(count)
     for (let i = 0; i < count; i++) this.#free[i] = this.#first + i
     this.#freeCount = count
@@ -60,6 +63,16 @@ export class Registry {
     this.#sessions[session.slot - this.#first] = session
     session.liveIndex = this.live.length
     this.live.push(session)
+  }
+
+  /** Notes that the session receives, or begins anew to be waited for. */
+  received(session: LiveSession, now: number): void {
+    this.#receivedAt[session.slot - this.#first] = now
+  }
+
+  /** When it last did. */
+  receivedAt(session: LiveSession): number {
+    return this.#receivedAt[session.slot - this.#first]
   }
 
   /** The session in a slot of this worker. */

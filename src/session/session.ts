@@ -58,8 +58,6 @@ export class LiveSession extends Outbox implements Session {
   peerLeft = false
   /** Names the socket until the driver has attached it; -1: it never was in transit. */
   transitToken = -1
-  /** Milliseconds of core.now. */
-  receivedAt: number
   /** When the close or the first message is overdue; 0: no deadline. */
   deadline = 0
   messages = 0
@@ -72,7 +70,6 @@ export class LiveSession extends Outbox implements Session {
     super(slot, generation, core.arena.sessionAt(slot), protocol.index, protocol.encoder)
     this.#core = core
     this.protocolOf = protocol
-    this.receivedAt = core.now
   }
 
   get id(): number {
