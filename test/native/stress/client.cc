@@ -18,15 +18,14 @@ namespace stress {
 
 namespace {
 
-// One more than there are slots, with two clients: now and then a connection finds no room.
-constexpr size_t kConnections = kSessions / 2 + 1;
 constexpr uint32_t kOutstanding = 16'384;
 constexpr int kSocketBytes = 4096;
 
 }  // namespace
 
 void Client::run() {
-  std::vector<Connection> connections(kConnections);
+  // One more than there are slots, with two clients: now and then a connection finds no room.
+  std::vector<Connection> connections(static_cast<size_t>(session_count()) / 2 + 1);
   for (Connection& connection : connections) open(connection);
   auto finish_at = std::chrono::steady_clock::time_point::max();
   for (;;) {
@@ -82,7 +81,7 @@ void Client::open(Connection& connection) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port_);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  // Where no slot is free the acceptor resets it, sometimes before this call has returned.
+  // Where no slot is free it is reset, sometimes before this call has returned.
   if (connect(connection.fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 && errno != ECONNRESET) {
     fail(std::string("a connection was not made: ") + std::strerror(errno));
   }

@@ -1,4 +1,4 @@
-// What: drives the native classes without Node: acceptor, two workers, senders and clients on loopback sockets.
+// What: drives the native classes without Node: acceptor, one or two workers, senders and clients on loopback sockets.
 // Flow: scripts/sanitizers.mjs -> this -> exit code and one line of counts.
 // Thread: main starts all, ends them in order, and checks that every count is back at its start.
 #include <netinet/in.h>
@@ -27,8 +27,8 @@ Planned::Planned() {
   control.magic = layout::kMagic;
   control.layout_hash = layout::kLayoutHash;
   control.thread_count = kThreads;
-  control.worker_count = kWorkers;
-  control.session_capacity = kSessions;
+  control.worker_count = options.workers;
+  control.session_capacity = session_count();
   control.sessions_per_worker = kSessionsPerWorker;
   control.nodes_per_thread = kNodesPerThread;
   control.chunk_count = kChunks;
@@ -83,7 +83,7 @@ void send(Shared& shared, Thread& thread, uint32_t seed) {
   Random random(seed);
   while (!shared.senders_stop) {
     for (uint32_t count = random.below(32); count > 0; count--) {
-      thread.send_foreign(static_cast<int32_t>(random.below(kSessions)), random);
+      thread.send_foreign(static_cast<int32_t>(random.below(static_cast<uint32_t>(session_count()))), random);
       if (random.one_in(4)) thread.wake_marked();
     }
     thread.wake_marked();
@@ -136,20 +136,29 @@ void run() {
     std::vector<std::unique_ptr<Worker>> workers;
     std::vector<std::unique_ptr<Thread>> senders;
     std::vector<std::unique_ptr<Client>> clients;
-    for (int32_t id = 1; id <= kWorkers; id++) workers.push_back(std::make_unique<Worker>(shared, id));
+    for (int32_t id = 1; id <= options.workers; id++) workers.push_back(std::make_unique<Worker>(shared, id));
     for (int32_t i = 0; i < kSenders; i++) senders.push_back(std::make_unique<Thread>(shared, kAcceptor + 1 + i));
     for (uint32_t i = 0; i < 2; i++) clients.push_back(std::make_unique<Client>(shared, i, port));
 
     std::vector<std::thread> worker_threads, sender_threads, client_threads;
     for (auto& worker : workers) worker_threads.emplace_back([&] { worker->run(); });
-    loop::Acceptor acceptor(shared.runtime, kAcceptor, options.driver, 0);
-    acceptor.add(std::move(listener));
-    for (int32_t id = 1; id <= kWorkers; id++) {
+    for (int32_t id = 1; id <= options.workers; id++) {
       auto& state = planned.memory().thread(id).thread_state;
       while (shared::atomic(state).load() != static_cast<int32_t>(layout::ThreadState::kRunning)) std::this_thread::yield();
     }
-    std::string why = acceptor.start();
-    if (!why.empty()) fail("the acceptor did not start: " + why);
+    std::unique_ptr<loop::Acceptor> acceptor;
+    if (options.workers == 1) {
+      shared::TransitSocket listening;
+      listening.fd = std::move(listener);
+      listening.listens = true;
+      shared.runtime->inbox(1).push(std::move(listening));
+      shared.runtime->wake(1);
+    } else {
+      acceptor = std::make_unique<loop::Acceptor>(shared.runtime, kAcceptor, options.driver, 0);
+      acceptor->add(std::move(listener));
+      std::string why = acceptor->start();
+      if (!why.empty()) fail("the acceptor did not start: " + why);
+    }
     for (auto& client : clients) client_threads.emplace_back([&] { client->run(); });
     for (auto& sender : senders) {
       sender_threads.emplace_back([&] { send(shared, *sender, options.seed + static_cast<uint32_t>(sender->id())); });
@@ -160,9 +169,9 @@ void run() {
     for (std::thread& thread : sender_threads) thread.join();
     shared.clients_finish = true;
     for (std::thread& thread : client_threads) thread.join();
-    acceptor.stop();
+    if (acceptor != nullptr) acceptor->stop();
     shared.workers_stop = true;
-    for (int32_t id = 1; id <= kWorkers; id++) shared.runtime->signal(id);
+    for (int32_t id = 1; id <= options.workers; id++) shared.runtime->signal(id);
     for (std::thread& thread : worker_threads) thread.join();
 
     std::vector<Thread*> threads;
@@ -205,6 +214,7 @@ int main(int count, char** arguments) {
     std::string value = arguments[i + 1];
     if (name == "--driver") options.driver = value == "io_uring" ? driver::Kind::kUring : driver::Kind::kEpoll;
     else if (name == "--seconds") options.seconds = std::stoi(value);
+    else if (name == "--workers") options.workers = value == "1" ? 1 : stress::kWorkers;
     else if (name == "--seed") options.seed = static_cast<uint32_t>(std::stoul(value));
     else if (name == "--patience-ms") options.patience_ms = std::stoi(value);
     else if (name == "--plant") {

@@ -158,7 +158,6 @@ class Thread {
     int32_t nobody = 0;
     if (!atomic(session.send_flag).compare_exchange_strong(nobody, id_ + 1)) {
       shared_.totals.contended++;
-      request(slot, layout::SessionRequest::kLook);
       return;
     }
     atomic(session.io_count).fetch_add(1);
@@ -167,16 +166,11 @@ class Thread {
   }
 
   /** Under a pin. */
-  void request(int32_t slot, layout::SessionRequest what) {
+  void request_close(int32_t slot) {
     layout::Session& session = this->session(slot);
-    constexpr auto kNone = static_cast<int32_t>(layout::SessionRequest::kNone);
-    constexpr auto kLook = static_cast<int32_t>(layout::SessionRequest::kLook);
-    auto wanted = static_cast<int32_t>(what);
-    int32_t before = kNone;
-    if (!atomic(session.request).compare_exchange_strong(before, wanted)) {
-      if (before != kLook || wanted == kLook) return;
-      if (atomic(session.request).exchange(wanted) != kNone) return;
-    }
+    auto before = static_cast<int32_t>(layout::SessionRequest::kNone);
+    constexpr auto kClose = static_cast<int32_t>(layout::SessionRequest::kClose);
+    if (!atomic(session.request).compare_exchange_strong(before, kClose)) return;
     push(block(session.owner).request_head, session.request_link, slot + 1);
     mark(session.owner);
   }
@@ -188,7 +182,7 @@ class Thread {
     layout::Session& session = this->session(slot);
     if (atomic(session.state).load() == static_cast<int32_t>(layout::SessionState::kOpen)) {
       if (random.one_in(2000)) {
-        request(slot, layout::SessionRequest::kClose);
+        request_close(slot);
         shared_.totals.closes++;
       } else if (atomic(session.queued_bytes).load() < kBackpressure) {
         if (!write_foreign(slot, generation, random)) shared_.totals.refused++;

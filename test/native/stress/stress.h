@@ -34,13 +34,15 @@ struct Options {
   int seconds = 5;
   uint32_t seed = 1;
   Plant plant = Plant::kNone;
+  /** 2 get their connections from the accept thread; a single one accepts by itself. */
+  int32_t workers = 2;
   /** How long a message may be on its way when nothing else happens; after that it is lost. */
   int patience_ms = 20'000;
 };
 inline Options options;
 
 // Threads: main, the workers, the acceptor, and threads that only send to sessions of others.
-inline constexpr int32_t kWorkers = 2;
+inline constexpr int32_t kWorkers = 2;  // at most; ids and memory are planned for all of them
 inline constexpr int32_t kAcceptor = kWorkers + 1;
 inline constexpr int32_t kSenders = 2;
 inline constexpr int32_t kThreads = kAcceptor + 1 + kSenders;
@@ -48,6 +50,7 @@ inline constexpr int32_t kThreads = kAcceptor + 1 + kSenders;
 // Small, so that every pool runs out now and then.
 inline constexpr int32_t kSessionsPerWorker = 12;
 inline constexpr int32_t kSessions = kWorkers * kSessionsPerWorker;
+inline int32_t session_count() { return options.workers * kSessionsPerWorker; }
 inline constexpr int32_t kNodesPerThread = 2048;
 inline constexpr int32_t kChunks = 20;
 inline constexpr int32_t kChunkBytes = 16'384;

@@ -1,5 +1,5 @@
-// What: a worker of the stress program: the production driver and completion ring, with a turn that is written in C++.
-// Flow: inbox, driver, stacks of other threads -> this -> driver, as native/loop and workers/io.ts do.
+// What: a worker of the stress program: the production driver and round, with a turn that is written in C++.
+// Flow: round, stacks of other threads -> this -> round, as workers/assemble.ts does.
 // Thread: one for each worker.
 #include "worker.h"
 
@@ -17,8 +17,10 @@ namespace {
 
 constexpr int kRoundsPerTurn = 4;
 constexpr int32_t kGather = 16;
-// Without a limit: a wake-up that is lost must not be made good by time.
-constexpr int64_t kSleepMs = -1;
+// A round's sleep has a limit; here it has none: a wake-up that is lost must not be made good by time.
+constexpr int64_t kNoLimit = -1;
+// After workers_stop, when the last sessions end by themselves.
+constexpr int64_t kEndingMs = 1;
 
 int32_t word(SubmissionOp op, int32_t flags = 0, int32_t count = 0) {
   return static_cast<int32_t>(op) | flags << 8 | count << 16;
@@ -32,7 +34,6 @@ Worker::Worker(Shared& shared, int32_t id)
   int32_t index = id - 1;
   area_ = memory().words + control.submissions_at + index * kSubmissionWords;
   entries_ = reinterpret_cast<layout::Completion*>(memory().words + control.completions_at) + index * kCompletionCapacity;
-  completions_ = shared::CompletionRing(entries_, kCompletionCapacity, &mine_.completion_head, &mine_.completion_tail);
   sessions_.resize(kSessionsPerWorker);
   for (int32_t i = 0; i < kSessionsPerWorker; i++) free_slots_.push_back(index * kSessionsPerWorker + i);
   buffer_references_.resize(kBuffers);
@@ -40,80 +41,41 @@ Worker::Worker(Shared& shared, int32_t id)
   if (options.plant == Plant::kOverflow) bytes_out_ = INT_MAX - 1000;
 }
 
-// --- the loop ------------------------------------------------------------------------------------
+// --- between turns -------------------------------------------------------------------------------
 
 void Worker::run() {
-  const layout::Control& control = memory().control();
-  driver_ = driver::create(options.driver);
-  driver::Config config;
-  config.memory = memory();
-  config.completions = &completions_;
-  config.counters = memory().counters(id());
-  config.first_slot = (id() - 1) * kSessionsPerWorker;
-  config.slot_count = kSessionsPerWorker;
-  config.first_buffer = (id() - 1) * kBuffers;
-  config.buffer_count = control.recv_buffers_per_worker;
-  config.wake_fd = shared_.runtime->wake_fd(id());
-  config.batch = kBatch;
-  // One worker with every feature, the other receives one by one and is without what else the seed says.
-  if (id() == kWorkers) config.features_forbidden = random_.next() | driver::kFeatureMultishotRecv;
-  std::string why = driver_->open(config);
+  // With two, one has every feature; the other receives one by one and is without what else the seed says.
+  uint32_t features_forbidden = 0;
+  if (options.workers == 1) features_forbidden = random_.next();
+  else if (id() == kWorkers) features_forbidden = random_.next() | driver::kFeatureMultishotRecv;
+  constexpr int kNoBackend = -1;
+  std::string why =
+      round_.open(shared_.runtime, id(), driver::create(options.driver), kBatch, kNoBackend, features_forbidden);
   if (!why.empty()) fail("the driver did not open: " + why);
   atomic(mine_.thread_state).store(static_cast<int32_t>(layout::ThreadState::kRunning));
-  while (!shared_.workers_stop || live_ > 0) {
-    hand_over(false);
+  bool accepting = true;
+  while (!shared_.workers_stop || live_ > 0 || round_.has_work()) {
+    if (accepting && shared_.workers_stop) {
+      accepting = false;
+      round_.stop_accepting();
+    }
+    round_.hand_over(false);
     sleep_or_look();
-    take_inbox();
-    if (has_work()) turn();
+    round_.take_inbox();
+    if (round_.has_work()) turn();
   }
   atomic(mine_.thread_state).store(static_cast<int32_t>(layout::ThreadState::kGone));
-  hand_over(false);
-  driver_->close();
+  round_.close();
   retire();
   for (int32_t references : buffer_references_) expect(references == 0, "a receive buffer is still in use");
   expect(free_blocks_.size() == kBlocks, "a block of the heap is still in use");
-  expect(completions_.used() == 0, "a completion was left");
-}
-
-bool Worker::has_work() {
-  return mine_.submission_used != 0 || mine_.local_pending != 0 || completions_.used() != 0 ||
-         atomic(mine_.flush_head).load() != 0 || atomic(mine_.release_head).load() != 0 ||
-         atomic(mine_.request_head).load() != 0 || shared_.runtime->inbox(id()).waiting();
-}
-
-void Worker::take_inbox() {
-  shared::Inbox& inbox = shared_.runtime->inbox(id());
-  if (!inbox.waiting() || completions_.space() < kBatch) return;
-  for (shared::TransitSocket& socket : inbox.take()) {
-    layout::Completion completion{};
-    completion.kind = static_cast<int32_t>(CompletionKind::kAccept);
-    completion.result = driver_->transit().put(std::move(socket));
-    completions_.claim(completion);
-  }
-  completions_.commit();
-}
-
-void Worker::hand_over(bool now) {
-  auto used = static_cast<size_t>(mine_.submission_used);
-  if (used == 0) return;
-  mine_.submission_used = 0;
-  driver_->submit(area_, used, now);
 }
 
 void Worker::sleep_or_look() {
-  if (has_work()) {
-    driver_->wait(0);
-    return;
-  }
-  atomic(mine_.parked).store(1);
-  if (has_work()) {
-    atomic(mine_.parked).store(0);
-    driver_->wait(0);
-    return;
-  }
-  shared_.totals.sleeps++;
-  driver_->wait(shared_.workers_stop ? 1 : kSleepMs);
-  atomic(mine_.parked).store(0);
+  int64_t limit_ms = round_.park(round_.look(shared_.workers_stop ? kEndingMs : kNoLimit));
+  if (limit_ms > 0) shared_.totals.sleeps++;
+  if (limit_ms > driver::kAcceptRetryMs) limit_ms = kNoLimit;
+  round_.wait(limit_ms);
 }
 
 void Worker::turn() {
@@ -127,8 +89,7 @@ void Worker::turn() {
     bool prompt = prompt_sends_;
     prepare();
     if (!prompt) break;
-    hand_over(true);
-    if (completions_.used() == 0) break;
+    if (round_.submit() == 0) break;
   }
   wake_marked();
 }
@@ -196,9 +157,6 @@ void Worker::drain() {
         break;
       case CompletionKind::kPeerGone:
         break;
-      case CompletionKind::kClosed:
-        closed(*session);
-        break;
       default:
         fail("a completion of an unknown kind");
     }
@@ -242,7 +200,9 @@ void Worker::received(Session& session, const layout::Completion& completion) {
   if (session.state == SessionState::kOpen) {
     echo(session, completion);
     if (!shared_.senders_stop && random_.one_in(2)) {
-      send_foreign(static_cast<int32_t>(random_.below(kSessionsPerWorker)) + (id() == 1 ? kSessionsPerWorker : 0), random_);
+      // A single worker, too, sends as another thread would: to itself.
+      int32_t first = id() < options.workers ? kSessionsPerWorker : 0;
+      send_foreign(first + static_cast<int32_t>(random_.below(kSessionsPerWorker)), random_);
       mine_.local_pending = 1;
     }
     if (random_.one_in(400)) {
@@ -276,7 +236,7 @@ void Worker::to(Session& session, SessionState state) {
   session.state = state;
   atomic(session.words->state).store(static_cast<int32_t>(state));
   session.prompt = true;
-  if (session.holding || session.wait_first != 0) mine_.local_pending = 1;
+  if (session.sending()) mine_.local_pending = 1;
 }
 
 void Worker::close(Session& session) {
@@ -309,9 +269,8 @@ void Worker::end_stream(Session& session) {
 }
 
 void Worker::drop_base_when_idle(Session& session) {
-  if (!session.base || session.receiving != Receiving::kEnded) return;
-  if (!session.holding && session.wait_first != 0) return;
-  session.base = false;
+  if (!session.counted || session.receiving != Receiving::kEnded || session.sending()) return;
+  session.counted = false;
   if (release(session.words->io_count)) {
     released_.push_back(&session);
     mine_.local_pending = 1;
@@ -350,13 +309,8 @@ void Worker::take_foreign() {
     layout::Session& words = this->session(entry - 1);
     Session* session = at(entry);
     entry = words.request_link;
-    auto request = static_cast<layout::SessionRequest>(atomic(words.request).exchange(0));
-    if (session == nullptr) continue;
-    if (session->waiting) {
-      take_shared(*session);
-      spill(*session);
-    }
-    if (request == layout::SessionRequest::kClose) close(*session);
+    atomic(words.request).store(static_cast<int32_t>(layout::SessionRequest::kNone));
+    if (session != nullptr) close(*session);
   }
 }
 
@@ -364,16 +318,17 @@ void Worker::finish_releases() {
   while (!released_.empty()) {
     Session& session = *released_.back();
     released_.pop_back();
-    expect(!session.holding && session.wait_first == 0 && session.flight_first == 0 && session.overflow.empty(),
-           "IOCOUNT-4: at count 0 nothing is queued");
+    expect(!session.sending() && session.overflow.empty(), "IOCOUNT-4: at count 0 nothing is queued");
     expect(atomic(session.words->send_head).load() == 0 && atomic(session.words->send_flag).load() == 0,
            "IOCOUNT-4: at count 0 the list is empty and the flag free");
     to(session, SessionState::kReleased);
     control({word(SubmissionOp::kClose, session.reset_on_close ? layout::kCloseFlagReset : 0), session.slot,
              static_cast<int32_t>(session.generation)});
+    closed(session);
   }
 }
 
+/** The driver closes the handle before it reads what is submitted later, so the slot can be used again. */
 void Worker::closed(Session& session) {
   int32_t slot = session.slot;
   expect(atomic(session.words->queued_bytes).load() == 0, "bytes of other threads are still counted as queued");
@@ -444,54 +399,41 @@ void Worker::mark_dirty(Session& session) {
   mine_.local_pending = 1;
 }
 
-void Worker::flush() {
+void Worker::take_flushes() {
   for (int32_t entry = take_all(mine_.flush_head); entry != 0;) {
     Session* session = sessions_[static_cast<size_t>(entry - 1 - (id() - 1) * kSessionsPerWorker)].get();
     expect(session != nullptr, "SESSION-3: a slot with a held flag has a session");
     entry = session->words->flush_link;
-    atomic(session->words->send_flag).store(id() + 1);
-    expect(!session->holding, "FLUSH-2: a slot on the flush stack is held by who pushed it");
-    session->holding = true;
+    expect(atomic(session->words->send_flag).exchange(0) != 0, "FLUSH-2: a slot on the flush stack is held");
+    take_shared(*session);
+    if (!session->counted) session->counted = true;
+    else expect(!release(session->words->io_count), "IOCOUNT-5: our own count is still there");
     mark_dirty(*session);
   }
+}
+
+void Worker::flush() {
+  take_flushes();
   std::vector<Session*> list = std::exchange(dirty_, {});
   for (Session* session : list) {
     session->dirty = false;
     flush_one(*session);
-  }
-  // A session that has nothing more to send, and was asked to close, ends its stream here.
-  for (auto& session : sessions_) {
-    if (session != nullptr && session->state == SessionState::kClosing && idle(*session)) end_stream(*session);
   }
   mine_.local_pending = !dirty_.empty() || behind_flight_ || !paused_.empty() || !released_.empty() ? 1 : 0;
   behind_flight_ = false;
 }
 
 void Worker::flush_one(Session& session) {
-  if (session.flight_first != 0) {
-    behind_flight_ = true;
-    return;
-  }
-  if (session.waiting) {
-    take_shared(session);
-    spill(session);
-    return;
-  }
-  if (!session.holding) {
-    int32_t nobody = 0;
-    if (!atomic(session.words->send_flag).compare_exchange_strong(nobody, id() + 1)) return;
-    atomic(session.words->io_count).fetch_add(1);
-    session.holding = true;
-  }
-  submit_next(session);
+  if (session.flight_first != 0) behind_flight_ = true;
+  else if (session.waiting) spill(session);
+  else submit_next(session);
 }
 
 void Worker::submit_next(Session& session) {
-  take_shared(session);
   if (!session.overflow.empty()) spill(session);
   if (session.dead) discard(session);
   if (!session.overflow.empty()) return submit_overflow(session);
-  if (session.wait_first == 0) return let_go(session);
+  if (session.wait_first == 0) return sent_all(session);
   int32_t slices = std::min(session.wait_count, kGather);
   bool lazy = slices == session.wait_count && session.foreign_bytes == 0 && !session.prompt;
   int32_t length = layout::kSendHeaderWords + 2 * slices;
@@ -542,7 +484,7 @@ void Worker::take_shared(Session& session) {
 }
 
 void Worker::completed(Session& session, IoStatus status, int32_t taken) {
-  expect(session.holding, "SENDFLAG-3: a send completes for the holder of its flag");
+  expect(session.waiting || session.flight_first != 0, "SENDFLAG-3: a session has one send in flight");
   bytes_out_ = options.plant == Plant::kOverflow ? bytes_out_ + taken : taken;
   if (session.waiting) {
     session.waiting = false;
@@ -580,27 +522,14 @@ void Worker::settle_foreign(Session& session, int32_t taken) {
   atomic(session.words->queued_bytes).fetch_sub(settled);
 }
 
-void Worker::let_go(Session& session) {
-  session.holding = false;
-  atomic(session.words->send_flag).store(0);
-  if (atomic(session.words->send_head).load() != 0) {
-    int32_t nobody = 0;
-    if (atomic(session.words->send_flag).compare_exchange_strong(nobody, id() + 1)) {
-      session.holding = true;
-      mark_dirty(session);
-      return;
-    }
-  }
-  if (session.state == SessionState::kClosing && idle(session)) end_stream(session);
-  if (session.state != SessionState::kOpen) drop_base_when_idle(session);
-  if (release(session.words->io_count)) {
-    released_.push_back(&session);
-    mine_.local_pending = 1;
-  }
+void Worker::sent_all(Session& session) {
+  if (session.state == SessionState::kOpen || !idle(session)) return;
+  if (session.state == SessionState::kClosing) end_stream(session);
+  drop_base_when_idle(session);
 }
 
 bool Worker::idle(const Session& session) {
-  return !session.holding && session.wait_first == 0 && atomic(session.words->send_flag).load() == 0 &&
+  return !session.sending() && atomic(session.words->send_flag).load() == 0 &&
          atomic(session.words->send_head).load() == 0;
 }
 

@@ -1,5 +1,5 @@
-// What: a worker of the stress program: the production driver and completion ring, with a turn that is written in C++.
-// Flow: inbox, driver, stacks of other threads -> this -> driver, as native/loop and workers/io.ts do.
+// What: a worker of the stress program: the production driver and round, with a turn that is written in C++.
+// Flow: round, stacks of other threads -> this -> round, as workers/assemble.ts does.
 // Thread: one for each worker.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "loop/round.h"
 #include "stand_in.h"
 
 namespace stress {
@@ -27,7 +28,6 @@ class Worker : public Thread {
     layout::Session* words = nullptr;
     layout::SessionState state = layout::SessionState::kOpen;
     Receiving receiving = Receiving::kArmed;
-    bool base = true;
     bool resume = false;
     bool shutdown_done = false;
     bool reset_on_close = false;
@@ -42,17 +42,17 @@ class Worker : public Thread {
       int32_t end;
     };
     std::deque<Block> overflow;
-    bool holding = false;
+    /** The owner has its one count: the base, or one that came with a flag after that. */
+    bool counted = true;
     bool waiting = false;
     bool dirty = false;
     bool prompt = false;
     bool dead = false;
+
+    bool sending() const { return waiting || flight_first != 0 || wait_first != 0; }
   };
 
-  // --- the loop (native/loop/loop.cc) ---
-  bool has_work();
-  void take_inbox();
-  void hand_over(bool now);
+  // --- between turns (native/loop/loop.cc, without libuv) ---
   void sleep_or_look();
   void turn();
 
@@ -81,11 +81,12 @@ class Worker : public Thread {
   void append_node(Session& session, int32_t node);
   void mark_dirty(Session& session);
   void flush();
+  void take_flushes();
   void flush_one(Session& session);
   void submit_next(Session& session);
   void take_shared(Session& session);
   void completed(Session& session, layout::IoStatus status, int32_t taken);
-  void let_go(Session& session);
+  void sent_all(Session& session);
   bool idle(const Session& session);
   void spill_flight(Session& session, int32_t taken);
   void spill(Session& session);
@@ -100,8 +101,7 @@ class Worker : public Thread {
 
   Random random_;
   layout::Thread& mine_;
-  std::unique_ptr<driver::Driver> driver_;
-  shared::CompletionRing completions_;
+  loop::Round round_;
   layout::Completion* entries_ = nullptr;
   int32_t head_ = 0;
   int32_t tail_ = 0;
