@@ -59,21 +59,31 @@ export function fetchNode(major) {
 export const wholeFiles = [
   'test/shared/alias_litmus.test.ts',
   'test/binding.test.ts',
-  'test/e2e/session_life.test.ts',
   'test/e2e/send_path.test.ts',
-  'test/e2e/cross_thread.test.ts',
   'test/e2e/node_apis.test.ts',
   'test/e2e/cli.test.ts',
 ]
 
 /** Test files of which a part runs, by name: the rest repeats it with other numbers, or tests no native code. */
 export const sampledFiles = [
+  'test/e2e/session_life.test.ts',
+  'test/e2e/cross_thread.test.ts',
   'test/e2e/framing.test.ts',
   'test/e2e/stop.test.ts',
   'test/e2e/termination.test.ts',
   'test/e2e/load.test.ts',
 ]
 export const sampledNames = [
+  'events (come once|never repeat)',
+  'closing (flushes|at once|follows idleTimeout)',
+  'pause (many times|notices)',
+  'backpressure says',
+  'messages (can be read|can be written|that are (kept|prepared)|may be longer)',
+  'sends to and closes a session from every thread',
+  "under load: 'send and broadcast'",
+  'broadcast from (main|worker1) reaches',
+  'posts between all threads',
+  'survives connections that leave',
   'receive buffers of 512 .* more than a hundred segments',
   'each listener its own framing',
   'stop (flushes|leaves|resets)',
