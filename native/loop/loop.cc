@@ -59,11 +59,7 @@ void Loop::run() {
     round_.take_inbox();
     if (round_.has_work() && !call_turn()) break;
     if (visit) break;
-    // A timer may have become due while the thread slept.
-    if (timeout_ms > 0) {
-      uv_update_time(uv_);
-      if (uv_backend_timeout(uv_) == 0) break;
-    }
+    // A timer that became due while the thread slept makes the next timeout 0.
   }
   round_.publish_cpu_time();
   // libuv's own poll must not block, it is deaf to the driver.
@@ -78,11 +74,10 @@ bool Loop::call_turn() {
     return false;
   }
   napi_value turn;
-  napi_value receiver;
   napi_value result;
   napi_get_reference_value(env_, turn_, &turn);
-  napi_get_global(env_, &receiver);
-  napi_status status = napi_make_callback(env_, nullptr, receiver, turn, 0, nullptr, &result);
+  // The receiver can be any object; the turn ignores it.
+  napi_status status = napi_make_callback(env_, nullptr, turn, turn, 0, nullptr, &result);
   bool good = status == napi_ok;
   if (!good) {
     // The thread is being terminated, or a turn threw, which it must not: never call JavaScript again.
