@@ -29,6 +29,13 @@ void Client::run() {
   for (Connection& connection : connections) open(connection);
   auto finish_at = std::chrono::steady_clock::time_point::max();
   for (;;) {
+    if (!quiet_ && shared_.clients_quiet) {
+      quiet_ = true;
+      // Otherwise the end takes seconds: a window below one segment is filled by TCP's persist timer only, every 200 ms.
+      for (Connection& connection : connections) {
+        if (connection.fd.valid()) set_receive_buffer(connection.fd.get(), kLastSocketBytes);
+      }
+    }
     if (!finishing_ && shared_.clients_finish) {
       finishing_ = true;
       finish_at = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
@@ -36,10 +43,10 @@ void Client::run() {
     std::vector<pollfd> polled;
     bool all_finished = true;
     for (Connection& connection : connections) {
-      bool wants_write = !finishing_ && !connection.fin_sent && connection.sent < connection.budget &&
+      bool wants_write = !quiet_ && !connection.fin_sent && connection.sent < connection.budget &&
                          connection.sent - connection.echoed < kOutstanding;
       if (connection.stalled > 0) connection.stalled--;
-      bool wants_read = finishing_ || connection.stalled == 0;
+      bool wants_read = quiet_ || connection.stalled == 0;
       auto events = static_cast<short>((wants_write ? POLLOUT : 0) | (wants_read ? POLLIN : 0));
       polled.push_back({connection.finished ? -1 : connection.fd.get(), events, 0});
       if (!connection.finished) all_finished = false;
@@ -52,8 +59,8 @@ void Client::run() {
       if ((polled[i].revents & POLLOUT) != 0) write(connection);
       if (connection.fd.valid() && (polled[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) read(connection);
       if (connection.fd.valid() && !connection.fin_sent) {
-        bool reset = !finishing_ && connection.sent >= connection.budget && connection.key % 3 == 0;
-        bool end = finishing_ ? complete(connection) : connection.sent >= connection.budget;
+        bool reset = !quiet_ && connection.sent >= connection.budget && connection.key % 3 == 0;
+        bool end = quiet_ ? finishing_ && complete(connection) : connection.sent >= connection.budget;
         if (reset) {
           driver::set_reset_on_close(connection.fd.get());
           connection.fd.reset();
@@ -63,7 +70,7 @@ void Client::run() {
         }
       }
       if (connection.fd.valid()) continue;
-      if (finishing_) connection.finished = true;
+      if (quiet_) connection.finished = true;
       else open(connection);
     }
     if (std::chrono::steady_clock::now() > finish_at) fail("a message was lost: waited in vain for what was sent");

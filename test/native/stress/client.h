@@ -51,6 +51,7 @@ class Client {
   Random random_;
   uint32_t opened_ = 0;
   uint64_t ended_whole_ = 0;
+  bool quiet_ = false;
   bool finishing_ = false;
 };
 

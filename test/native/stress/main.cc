@@ -78,6 +78,25 @@ size_t open_descriptors() {
   return static_cast<size_t>(std::distance(begin(all), end(all)));
 }
 
+constexpr int kPokes = 2000;
+
+/** Pushes to a worker that has nothing else to do, each time when it has just taken what came before. */
+void poke(Thread& thread, int32_t worker, Random& random) {
+  for (int i = 0; i < kPokes; i++) {
+    auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
+    auto slot = static_cast<int32_t>(random.below(kSessionsPerWorker)) + (worker - 1) * kSessionsPerWorker;
+    thread.send_foreign(slot, random, false);
+    thread.wake_marked();
+    while (shared::atomic(thread.block(worker).flush_head).load() != 0) {
+      if (std::chrono::steady_clock::now() > until) fail("a wake-up was lost: a worker sleeps with a slot on its flush stack");
+      std::this_thread::yield();
+    }
+    // Somewhere on the worker's way back to sleep.
+    std::atomic<uint32_t> spins{random.below(4000)};
+    while (spins-- > 0) continue;
+  }
+}
+
 /** A thread that has no sessions of its own, as main has none. */
 void send(Shared& shared, Thread& thread, uint32_t seed) {
   Random random(seed);
@@ -90,6 +109,8 @@ void send(Shared& shared, Thread& thread, uint32_t seed) {
     // Workers must also find time to sleep.
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(600)));
   }
+  int32_t worker = thread.id() - kAcceptor;
+  if (worker <= options.workers) poke(thread, worker, random);
   thread.retire();
 }
 
@@ -183,6 +204,7 @@ void run() {
 
     std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
     wait_for_variety(shared.totals);
+    shared.clients_quiet = true;
     shared.senders_stop = true;
     for (std::thread& thread : sender_threads) thread.join();
     shared.clients_finish = true;

@@ -175,13 +175,13 @@ class Thread {
     mark(session.owner);
   }
 
-  /** Sends a record to whatever session a slot holds, or asks for its end; it may be refused. */
-  void send_foreign(int32_t slot, Random& random) {
+  /** Sends a record to whatever session a slot holds, or may ask for its end; it may be refused. */
+  void send_foreign(int32_t slot, Random& random, bool may_close = true) {
     auto generation = static_cast<uint32_t>(atomic(session(slot).generation).load());
     if (generation == 0 || !pin(slot, generation)) return;
     layout::Session& session = this->session(slot);
     if (atomic(session.state).load() == static_cast<int32_t>(layout::SessionState::kOpen)) {
-      if (random.one_in(2000)) {
+      if (may_close && random.one_in(2000)) {
         request_close(slot);
         shared_.totals.closes++;
       } else if (atomic(session.queued_bytes).load() < kBackpressure) {

@@ -146,8 +146,10 @@ struct Shared {
   std::shared_ptr<shared::Runtime> runtime;
   Pushed pushed;
   Totals totals;
-  /** No thread pushes to a session of another one any more. */
+  /** No thread pushes to sessions of all the others any more; senders wake sleeping workers, then end. */
   std::atomic<bool> senders_stop{false};
+  /** Clients only read, so that nothing but a wake-up brings a worker to its turn. */
+  std::atomic<bool> clients_quiet{false};
   /** Clients wait for what is on its way, then end. */
   std::atomic<bool> clients_finish{false};
   std::atomic<bool> workers_stop{false};
