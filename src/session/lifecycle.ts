@@ -77,6 +77,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (slot === -1) {
       core.submissions.refuse(token)
       sub(core.arena.words, this.#assignedAt, 1)
+      // A worker that accepts by itself has no acceptor that would count it.
+      if (reason === CloseReason.NONE) core.counters[Counter.TABLE_FULL]++
       this.#countEnd(reason === CloseReason.NONE ? CloseReason.TABLE_FULL : reason)
       return
     }
