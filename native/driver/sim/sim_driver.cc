@@ -1,0 +1,552 @@
+// What: the sim driver: the driver contract over a simulated network, with seeded faults and planted bugs.
+// Flow: submissions -> this -> world -> this -> completions.
+// Thread: one instance per simulated worker; all of them are stepped by one thread.
+#include "driver/sim/sim_driver.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace driver::sim {
+
+using layout::CompletionKind;
+using layout::IoStatus;
+using layout::SubmissionOp;
+
+namespace {
+
+// Receives of one session before the others get theirs.
+constexpr int kReadsPerRound = 4;
+// How far a completion may overtake others.
+constexpr int kOvertakesMax = 4;
+// A returned buffer holds these until bytes come: whoever still reads it finds them.
+constexpr uint8_t kPoison = 0xdb;
+constexpr int kFirstPort = 1024;
+
+}  // namespace
+
+std::string SimDriver::open(const Config& config) {
+  config_ = config;
+  open_ = true;
+  endpoints_.resize(static_cast<size_t>(config_.slot_count));
+  buffer_is_free_.resize(static_cast<size_t>(config_.buffer_count));
+  for (int32_t i = config_.buffer_count - 1; i >= 0; i--) {
+    free_buffers_.push_back(config_.first_buffer + i);
+    buffer_is_free_[static_cast<size_t>(i)] = true;
+  }
+  return "";
+}
+
+void SimDriver::listen(int32_t listener, int) { listening_.push_back(listener); }
+
+void SimDriver::unlisten(int32_t listener) {
+  if (std::erase(listening_, listener) != 1) world_.violate("UNLISTEN of a listener that is not accepted on");
+  world_.close_listener(listener);
+}
+
+void SimDriver::accept_again() { world_.violate("accepting goes on, and had not ended"); }
+
+shared::TransitSocket SimDriver::transit_socket(int32_t connection, int32_t listener) {
+  shared::TransitSocket socket;
+  socket.fd = base::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  socket.listener = listener;
+  socket.peer.v4.sin_family = AF_INET;
+  socket.peer.v4.sin_port = htons(static_cast<uint16_t>(kFirstPort + connection));
+  return socket;
+}
+
+namespace {
+
+int32_t connection_of(const shared::TransitSocket& socket) { return ntohs(socket.peer.v4.sin_port) - kFirstPort; }
+
+}  // namespace
+
+const shared::SocketAddress* SimDriver::peer(int32_t slot, uint32_t generation) const {
+  int32_t index = slot - config_.first_slot;
+  if (index < 0 || index >= config_.slot_count) return nullptr;
+  const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
+  return endpoint.used && endpoint.generation == generation ? &endpoint.address : nullptr;
+}
+
+/** Null, and a violation, when the slot does not hold this session. */
+SimDriver::Endpoint* SimDriver::find(int32_t slot, uint32_t generation, const char* what) {
+  int32_t index = slot - config_.first_slot;
+  if (index >= 0 && index < config_.slot_count) {
+    Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
+    if (endpoint.used && endpoint.generation == generation) return &endpoint;
+  }
+  world_.violate(std::string(what) + " for slot " + std::to_string(slot) + ", which does not hold that session");
+  return nullptr;
+}
+
+void SimDriver::complete(CompletionKind kind, int32_t slot, const Endpoint& endpoint, IoStatus status, int32_t result,
+                         int32_t flags, int32_t buffer) {
+  Queued queued{};
+  layout::Completion& completion = queued.completion;
+  completion.kind = static_cast<int32_t>(kind);
+  completion.flags = flags;
+  completion.slot = slot;
+  completion.generation = static_cast<int32_t>(endpoint.generation);
+  completion.status = static_cast<int32_t>(status);
+  completion.result = result;
+  completion.buffer = buffer;
+  if (buffer >= 0) {
+    const layout::Control& control = config_.memory.control();
+    completion.offset = control.recv_byte_at + buffer * control.recv_buffer_stride;
+  }
+  queued.stream = kind == CompletionKind::kSend ? 2 * slot + 1 : 2 * slot;
+  if (endpoint.cancel_due_ns >= 0 && status != IoStatus::kCancelled) world_.count(Fault::kLostRace);
+  if (endpoint.pause_due_ns >= 0 && kind == CompletionKind::kRecv) world_.count(Fault::kLostRace);
+  if (kind == CompletionKind::kSend && world_.bug(Bug::kCompletionLost) && world_.random().below(200) == 0) return;
+  size_t place = queue_.size();
+  if (world_.bug(Bug::kBuffersReversed) && kind == CompletionKind::kRecv && place > 0 &&
+      queue_[place - 1].stream == queued.stream) {
+    queue_.insert(queue_.end() - 1, queued);
+    return;
+  }
+  for (int steps = 0; steps < kOvertakesMax && place > 0 && queue_[place - 1].stream != queued.stream; steps++) {
+    if (!world_.strikes(Fault::kReorder)) break;
+    place--;
+  }
+  queue_.insert(queue_.begin() + static_cast<ptrdiff_t>(place), queued);
+  if (kind == CompletionKind::kRecv && world_.bug(Bug::kCompletionTwice) && world_.random().below(200) == 0) {
+    queue_.push_back(queued);
+  }
+}
+
+// --- submissions -------------------------------------------------------------------------------
+
+void SimDriver::stage_send(const int32_t* words, size_t slices) {
+  int32_t slot = words[1];
+  Endpoint* endpoint = find(slot, static_cast<uint32_t>(words[2]), "SEND");
+  if (endpoint == nullptr) return;
+  Send& send = endpoint->send;
+  bool isHeld = std::any_of(held_.begin(), held_.end(), [slot](const HeldSend& held) { return held.slot == slot; });
+  if (send.active || isHeld) return world_.violate("SEND while one of this session is outstanding");
+  if (endpoint->connection < 0) return world_.violate("SEND before the connection was made");
+  send.active = true;
+  send.issued = false;
+  int32_t flags = words[0] >> 8 & 0xff;
+  send.now = (flags & layout::kSendFlagNow) != 0;
+  send.lazy = (flags & layout::kSendFlagLazy) != 0;
+  send.total = 0;
+  send.slices.clear();
+  for (size_t i = 0; i < slices; i++) {
+    const int32_t* pair = words + layout::kSendHeaderWords + 2 * i;
+    if (pair[0] < 0 || pair[1] <= 0 || pair[0] > config_.memory.control().arena_bytes - pair[1]) {
+      return world_.violate("SEND of bytes that are not in the arena");
+    }
+    send.slices.push_back({pair[0], pair[1]});
+    send.total += pair[1];
+  }
+  if (send.total != words[3]) world_.violate("SEND whose total is not the sum of its slices");
+  if (world_.bug(Bug::kSlicesReversed)) std::reverse(send.slices.begin(), send.slices.end());
+  staged_.push_back(slot);
+}
+
+/** What was submitted goes to the kernel: a send with SEND_FLAG_NOW is tried at once. */
+void SimDriver::issue() {
+  for (int32_t slot : staged_) {
+    Endpoint& endpoint = endpoints_[static_cast<size_t>(slot - config_.first_slot)];
+    endpoint.send.issued = true;
+    endpoint.send.due_ns = endpoint.send.now ? world_.now_ns() : world_.operation_due();
+    if (endpoint.send.now) execute_send(slot, endpoint);
+  }
+  staged_.clear();
+}
+
+void SimDriver::return_buffer(int32_t buffer) {
+  int32_t local = buffer - config_.first_buffer;
+  if (local < 0 || local >= config_.buffer_count) return world_.violate("a receive buffer of another worker is returned");
+  if (buffer_is_free_[static_cast<size_t>(local)]) return world_.violate("a receive buffer is returned twice");
+  buffer_is_free_[static_cast<size_t>(local)] = true;
+  free_buffers_.push_back(buffer);
+  const layout::Control& control = config_.memory.control();
+  std::memset(config_.memory.arena + control.recv_byte_at + static_cast<int64_t>(buffer) * control.recv_buffer_stride,
+              kPoison, static_cast<size_t>(control.recv_buffer_bytes));
+}
+
+void SimDriver::connect(Endpoint& endpoint) {
+  endpoint.connect_due_ns = world_.operation_due();
+  if (world_.strikes(Fault::kConnectRefused)) {
+    endpoint.connect_status = IoStatus::kRefused;
+  } else if (world_.strikes(Fault::kConnectTimedOut)) {
+    endpoint.connect_status = IoStatus::kTimedOut;
+  } else {
+    endpoint.connect_status = IoStatus::kOk;
+  }
+}
+
+void SimDriver::submit(const int32_t* words, size_t count, bool now) {
+  size_t at_word = 0;
+  while (at_word < count) {
+    const int32_t* entry = words + at_word;
+    auto op = static_cast<SubmissionOp>(entry[0] & 0xff);
+    auto run = static_cast<size_t>(static_cast<uint32_t>(entry[0]) >> 16);
+    if (op == SubmissionOp::kSend) {
+      stage_send(entry, run);
+      at_word += static_cast<size_t>(layout::kSendHeaderWords) + 2 * run;
+      continue;
+    }
+    if (op == SubmissionOp::kBufferReturn) {
+      for (size_t i = 0; i < run; i++) return_buffer(entry[1 + i]);
+      at_word += 1 + run;
+      continue;
+    }
+    if (op == SubmissionOp::kRefuse) {
+      at_word += 2;
+      if (transit_.find(entry[1]) == nullptr) {
+        world_.violate("REFUSE of a socket that is not in transit");
+        continue;
+      }
+      shared::TransitSocket socket = transit_.take(entry[1]);
+      if (world_.bug(Bug::kTransitLeaked)) {
+        socket.fd.release();
+        continue;
+      }
+      int32_t connection = connection_of(socket);
+      if (connection >= 0) world_.server_close(world_.at(connection), true);
+      continue;
+    }
+    int32_t slot = entry[1];
+    auto generation = static_cast<uint32_t>(entry[2]);
+    if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
+      at_word += 4;
+      int32_t index = slot - config_.first_slot;
+      if (index < 0 || index >= config_.slot_count || endpoints_[static_cast<size_t>(index)].used) {
+        world_.violate("ATTACH or CONNECT of a slot that is in use or another worker's");
+        continue;
+      }
+      if (transit_.find(entry[3]) == nullptr) {
+        world_.violate("ATTACH or CONNECT of a socket that is not in transit");
+        continue;
+      }
+      shared::TransitSocket socket = transit_.take(entry[3]);
+      Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
+      endpoint = Endpoint{};
+      endpoint.used = true;
+      endpoint.generation = generation;
+      endpoint.connection = connection_of(socket);
+      endpoint.address = socket.peer;
+      endpoint.fd = std::move(socket.fd);
+      if (op == SubmissionOp::kConnect) {
+        connect(endpoint);
+      } else if (peer_left(endpoint)) {
+        world_.count(Fault::kAcceptedGone);
+      }
+      continue;
+    }
+    at_word += 3;
+    Endpoint* endpoint = find(slot, generation, "a submission");
+    if (endpoint == nullptr) continue;
+    switch (op) {
+      case SubmissionOp::kRecv:
+        if (endpoint->recv != Recv::kIdle && endpoint->recv != Recv::kPaused) {
+          world_.violate("RECV while receiving");
+          break;
+        }
+        if (endpoint->connection < 0) {
+          world_.violate("RECV before the connection was made");
+          break;
+        }
+        endpoint->recv = Recv::kArmed;
+        endpoint->watched = false;
+        endpoint->recv_due_ns = world_.operation_due();
+        break;
+      case SubmissionOp::kPause:
+        if (endpoint->recv == Recv::kArmed) {
+          endpoint->recv = Recv::kPausing;
+          endpoint->pause_due_ns = world_.operation_due();
+        } else if (endpoint->recv == Recv::kStarved) {
+          paused(slot, *endpoint);
+        }
+        break;
+      case SubmissionOp::kCancel:
+        if (endpoint->recv == Recv::kArmed || endpoint->recv == Recv::kPausing) endpoint->recv = Recv::kCancelling;
+        endpoint->pause_due_ns = -1;
+        endpoint->cancel_due_ns = world_.operation_due();
+        break;
+      case SubmissionOp::kShutdown:
+        if (endpoint->send.active) world_.violate("SHUTDOWN with a send outstanding");
+        if (endpoint->connection >= 0) world_.server_end(world_.at(endpoint->connection));
+        break;
+      case SubmissionOp::kClose: {
+        if (has_operation(slot, *endpoint)) world_.violate("CLOSE with an operation outstanding");
+        bool resets = (entry[0] >> 8 & layout::kCloseFlagReset) != 0;
+        if (endpoint->connection >= 0 && !world_.bug(Bug::kCloseIgnored)) {
+          world_.server_close(world_.at(endpoint->connection), resets);
+        }
+        *endpoint = Endpoint{};
+        break;
+      }
+      default:
+        world_.violate("a submission of no known kind");
+        return;
+    }
+  }
+  if (now) {
+    issue();
+    progress();
+    report_held();
+    reap();
+  }
+}
+
+/** Something of this session is going on, or was not yet reported. */
+bool SimDriver::has_operation(int32_t slot, const Endpoint& endpoint) const {
+  return endpoint.recv != Recv::kIdle || endpoint.send.active || endpoint.connect_due_ns >= 0 ||
+         std::any_of(held_.begin(), held_.end(), [slot](const HeldSend& held) { return held.slot == slot; }) ||
+         std::any_of(queue_.begin(), queue_.end(), [slot](const Queued& each) { return each.stream >> 1 == slot; });
+}
+
+// --- what the kernel does ----------------------------------------------------------------------
+
+bool SimDriver::peer_left(const Endpoint& endpoint) const {
+  if (endpoint.connection < 0) return false;
+  const Connection& connection = world_.at(endpoint.connection);
+  return connection.server_reset || connection.to_server.end_arrived();
+}
+
+/** The socket takes what it has room for; seeded, less. */
+void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
+  Send& send = endpoint.send;
+  Connection& connection = world_.at(endpoint.connection);
+  if (connection.server_reset) {
+    connection.server_error = false;
+    send.active = false;
+    return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kReset);
+  }
+  int32_t most = send.total;
+  // One that waits for room takes at least a byte when there is some.
+  if (world_.strikes(Fault::kShortSend)) {
+    most = static_cast<int32_t>(world_.random().below(send.total));
+    if (!send.now) most = std::max(most, 1);
+  }
+  int32_t taken = 0;
+  for (const Slice& slice : send.slices) {
+    auto count = static_cast<size_t>(std::min(slice.length, most - taken));
+    if (count == 0) break;
+    size_t part = world_.server_send(connection, config_.memory.arena + slice.offset, count);
+    taken += static_cast<int32_t>(part);
+    if (part < count) break;
+  }
+  // Without SEND_FLAG_NOW it waits for room.
+  if (taken == 0 && !send.now) return;
+  if (taken == 0) world_.count(Fault::kSocketFull);
+  send.active = false;
+  if (send.now && send.lazy && taken == send.total) {
+    held_.push_back({slot, endpoint.generation, taken, false});
+    return;
+  }
+  if (world_.bug(Bug::kShortSendWhole)) taken = send.total;
+  complete(CompletionKind::kSend, slot, endpoint, IoStatus::kOk, taken);
+}
+
+void SimDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
+  if (endpoint.pause_due_ns >= 0 || (endpoint.cancel_due_ns >= 0 && status != IoStatus::kCancelled)) {
+    // It lost against the stream's end, which is reported instead.
+    world_.count(Fault::kLostRace);
+  }
+  endpoint.recv = Recv::kIdle;
+  endpoint.pause_due_ns = -1;
+  if (status == IoStatus::kCancelled && world_.bug(Bug::kCancelUnanswered)) return;
+  complete(CompletionKind::kRecv, slot, endpoint, status, 0, layout::kCompletionFlagTerminal);
+}
+
+void SimDriver::paused(int32_t slot, Endpoint& endpoint) {
+  endpoint.recv = Recv::kPaused;
+  endpoint.pause_due_ns = -1;
+  endpoint.watched = true;
+  if (!world_.bug(Bug::kPauseUnanswered)) complete(CompletionKind::kPaused, slot, endpoint, IoStatus::kOk);
+}
+
+void SimDriver::receive(int32_t slot, Endpoint& endpoint) {
+  const layout::Control& control = config_.memory.control();
+  Connection& connection = world_.at(endpoint.connection);
+  for (int reads = 0; reads < kReadsPerRound; reads++) {
+    if (connection.to_server.visible() == 0) {
+      if (connection.server_error) {
+        connection.server_error = false;
+        end_recv(slot, endpoint, IoStatus::kReset);
+      } else if (connection.server_reset || connection.to_server.ended()) {
+        end_recv(slot, endpoint, IoStatus::kEndOfStream);
+      }
+      return;
+    }
+    if (free_buffers_.empty()) {
+      shared::count(config_.counters, layout::Counter::kBuffersStarved);
+      world_.count(Fault::kStarved);
+      if (endpoint.recv == Recv::kPausing) return paused(slot, endpoint);
+      if (endpoint.recv == Recv::kCancelling) return end_recv(slot, endpoint, IoStatus::kCancelled);
+      endpoint.recv = Recv::kStarved;
+      starved_.push_back({slot, endpoint.generation});
+      return;
+    }
+    int32_t buffer = free_buffers_.back();
+    free_buffers_.pop_back();
+    buffer_is_free_[static_cast<size_t>(buffer - config_.first_buffer)] = false;
+    auto most = std::min<int64_t>(static_cast<int64_t>(connection.to_server.visible()), control.recv_buffer_bytes);
+    if (world_.strikes(Fault::kShortRead)) most = 1 + world_.random().below(most);
+    uint8_t* memory = config_.memory.arena + control.recv_byte_at +
+                      static_cast<int64_t>(buffer) * control.recv_buffer_stride;
+    auto received = static_cast<int32_t>(connection.to_server.read(memory, static_cast<size_t>(most)));
+    complete(CompletionKind::kRecv, slot, endpoint, IoStatus::kOk, received, 0, buffer);
+    endpoint.recv_due_ns = world_.operation_due();
+    if (endpoint.recv_due_ns > world_.now_ns()) return;
+  }
+}
+
+/** The cancel arrives: what has not finished by now is answered. */
+void SimDriver::cancel(int32_t slot, Endpoint& endpoint) {
+  if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
+  if (endpoint.send.active && !endpoint.send.now) {
+    endpoint.send.active = false;
+    complete(CompletionKind::kSend, slot, endpoint, IoStatus::kCancelled);
+  }
+  if (endpoint.connect_due_ns >= 0) {
+    endpoint.connect_due_ns = -1;
+    complete(CompletionKind::kConnect, slot, endpoint, IoStatus::kCancelled);
+  }
+  endpoint.cancel_due_ns = -1;
+}
+
+void SimDriver::progress(int32_t slot, Endpoint& endpoint) {
+  int64_t now = world_.now_ns();
+  if (endpoint.connect_due_ns >= 0 && endpoint.connect_due_ns <= now) {
+    endpoint.connect_due_ns = -1;
+    if (endpoint.connect_status == IoStatus::kOk) {
+      endpoint.connection = world_.add(-1);
+      endpoint.address.v4.sin_port = htons(static_cast<uint16_t>(kFirstPort + endpoint.connection));
+    }
+    complete(CompletionKind::kConnect, slot, endpoint, endpoint.connect_status);
+  }
+  if (endpoint.send.active && endpoint.send.issued && endpoint.send.due_ns <= now) execute_send(slot, endpoint);
+  bool receives = endpoint.recv == Recv::kArmed || endpoint.recv == Recv::kPausing || endpoint.recv == Recv::kCancelling;
+  if (receives && endpoint.recv_due_ns <= now) receive(slot, endpoint);
+  if (endpoint.pause_due_ns >= 0 && endpoint.pause_due_ns <= now && endpoint.recv == Recv::kPausing) {
+    paused(slot, endpoint);
+  }
+  if (endpoint.watched && peer_left(endpoint)) {
+    endpoint.watched = false;
+    complete(CompletionKind::kPeerGone, slot, endpoint, IoStatus::kOk);
+  }
+  if (endpoint.cancel_due_ns >= 0 && endpoint.cancel_due_ns <= now) cancel(slot, endpoint);
+}
+
+void SimDriver::progress() {
+  for (int32_t i = 0; i < config_.slot_count; i++) {
+    Endpoint& endpoint = endpoints_[static_cast<size_t>(i)];
+    if (endpoint.used) progress(config_.first_slot + i, endpoint);
+  }
+}
+
+/** Buffers came back: first come first served, at most as many as there are buffers. */
+void SimDriver::serve_starved() {
+  if (world_.bug(Bug::kStarvedForgotten)) return;
+  for (size_t budget = free_buffers_.size(); budget > 0 && !starved_.empty(); budget--) {
+    Starved next = starved_.front();
+    starved_.pop_front();
+    Endpoint& endpoint = endpoints_[static_cast<size_t>(next.slot - config_.first_slot)];
+    if (!endpoint.used || endpoint.generation != next.generation || endpoint.recv != Recv::kStarved) continue;
+    endpoint.recv = Recv::kArmed;
+    endpoint.recv_due_ns = world_.operation_due();
+  }
+}
+
+// --- completions -------------------------------------------------------------------------------
+
+void SimDriver::report_held() {
+  if (world_.bug(Bug::kLazyHeldForever)) return;
+  for (const HeldSend& held : held_) {
+    Endpoint* endpoint = find(held.slot, held.generation, "a held send");
+    if (endpoint != nullptr) complete(CompletionKind::kSend, held.slot, *endpoint, IoStatus::kOk, held.bytes);
+  }
+  held_.clear();
+}
+
+void SimDriver::reap() {
+  for (uint32_t taken = 0; !queue_.empty(); taken++) {
+    if (taken == config_.batch || config_.completions->space() < 2) {
+      world_.count(Fault::kRingFull);
+      break;
+    }
+    config_.completions->claim(queue_.front().completion);
+    queue_.pop_front();
+  }
+  config_.completions->commit();
+}
+
+/** Connections that wait for who listens; an ACCEPT completion of a socket that is in transit each. */
+void SimDriver::accept() {
+  if (listening_.empty()) return;
+  while (world_.backlog_waits()) {
+    if (config_.completions->space() < 2) {
+      world_.count(Fault::kRingFull);
+      break;
+    }
+    int32_t connection = world_.take_backlog();
+    accepted(transit_socket(connection, world_.at(connection).listener));
+  }
+  config_.completions->commit();
+}
+
+void SimDriver::begin_wait() {
+  serve_starved();
+  issue();
+}
+
+bool SimDriver::ready() {
+  progress();
+  if (world_.strikes(Fault::kSpuriousWake)) return true;
+  // Who waits for a buffer must not wait for a held completion, behind which the buffers may be.
+  bool starving = !starved_.empty() && (!free_buffers_.empty() || !held_.empty());
+  bool knocking = !listening_.empty() && world_.backlog_waits();
+  return signalled_ || starving || knocking || !queue_.empty() || config_.completions->used() > 0;
+}
+
+Waited SimDriver::wait(int64_t) {
+  Waited waited;
+  begin_wait();
+  progress();
+  report_held();
+  reap();
+  accept();
+  waited.woken = std::exchange(signalled_, false);
+  return waited;
+}
+
+void SimDriver::signal() {
+  if (world_.bug(Bug::kWakeLost) && world_.random().below(20) == 0) return;
+  signalled_ = true;
+}
+
+int64_t SimDriver::next_due() const {
+  int64_t next = -1;
+  auto take = [&next](int64_t due) {
+    if (due >= 0 && (next < 0 || due < next)) next = due;
+  };
+  for (const Endpoint& endpoint : endpoints_) {
+    if (!endpoint.used) continue;
+    // A send that waits for room, or a receive that waits for bytes, is not due at any time.
+    if (endpoint.send.active && endpoint.send.issued && endpoint.send.due_ns > world_.now_ns()) take(endpoint.send.due_ns);
+    if (endpoint.recv_due_ns > world_.now_ns()) take(endpoint.recv_due_ns);
+    take(endpoint.pause_due_ns);
+    take(endpoint.cancel_due_ns);
+    take(endpoint.connect_due_ns);
+  }
+  return next;
+}
+
+void SimDriver::close() {
+  if (!open_) return;
+  open_ = false;
+  for (Endpoint& endpoint : endpoints_) {
+    if (endpoint.used && endpoint.connection >= 0) world_.server_close(world_.at(endpoint.connection), true);
+  }
+  endpoints_.clear();
+  config_.slot_count = 0;
+  transit_.clear();
+}
+
+}  // namespace driver::sim

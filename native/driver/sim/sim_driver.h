@@ -1,0 +1,121 @@
+// What: the sim driver: the driver contract over a simulated network, with seeded faults and planted bugs.
+// Flow: submissions -> this -> world -> this -> completions.
+// Thread: one instance per simulated worker; all of them are stepped by one thread.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "driver/driver.h"
+#include "driver/sim/world.h"
+
+namespace driver::sim {
+
+/**
+ * Works like io_uring: submissions may stay here until the next wait begins, operations finish in virtual
+ * time, and what they report is queued until a wait or a prompt submit moves it to the completion ring.
+ */
+class SimDriver final : public Driver {
+ public:
+  explicit SimDriver(World& world) : world_(world) {}
+  std::string open(const Config& config) override;
+  void listen(int32_t listener, int fd) override;
+  void unlisten(int32_t listener) override;
+  void submit(const int32_t* words, size_t count, bool now) override;
+  /** Does not block: the simulation calls it when ready() says that a wait would end. */
+  Waited wait(int64_t timeout_ms) override;
+  void close() override;
+  const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
+
+  /** A wait begins: what was submitted goes to the kernel. */
+  void begin_wait();
+  /** Whether the wait that has begun would end now, without its timeout. */
+  bool ready();
+  /** Another thread signalled this one. */
+  void signal();
+  bool signalled() const { return signalled_; }
+  /** When an operation of this driver is due; -1: none is. */
+  int64_t next_due() const;
+  /** Receive buffers that the driver has; all of them when nothing is left anywhere. */
+  size_t free_buffers() const { return free_buffers_.size(); }
+  /** A socket for transit: descriptors are real, so that a lost one is a leak that can be counted. */
+  static shared::TransitSocket transit_socket(int32_t connection, int32_t listener);
+
+ protected:
+  void accept_again() override;
+
+ private:
+  enum class Recv : uint8_t { kIdle, kArmed, kStarved, kPausing, kPaused, kCancelling };
+
+  struct Slice {
+    int32_t offset;
+    int32_t length;
+  };
+  struct Send {
+    bool active = false;
+    bool issued = false;
+    bool now = false;
+    bool lazy = false;
+    int32_t total = 0;
+    int64_t due_ns = 0;
+    std::vector<Slice> slices;
+  };
+  struct Endpoint {
+    base::Fd fd;
+    int32_t connection = -1;  // -1: the slot is free, or CONNECT has made none
+    bool used = false;
+    uint32_t generation = 0;
+    Recv recv = Recv::kIdle;
+    int64_t recv_due_ns = 0;
+    int64_t pause_due_ns = -1;
+    int64_t cancel_due_ns = -1;
+    int64_t connect_due_ns = -1;
+    layout::IoStatus connect_status = layout::IoStatus::kOk;
+    bool watched = false;
+    Send send;
+    shared::SocketAddress address{};
+  };
+  /** Completions of one stream keep their order: receiving and what ends it; a session's send is another stream. */
+  struct Queued {
+    layout::Completion completion;
+    int32_t stream;
+  };
+  struct Starved {
+    int32_t slot;
+    uint32_t generation;
+  };
+
+  Endpoint* find(int32_t slot, uint32_t generation, const char* what);
+  void complete(layout::CompletionKind kind, int32_t slot, const Endpoint& endpoint, layout::IoStatus status,
+                int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
+  void progress();
+  void progress(int32_t slot, Endpoint& endpoint);
+  void stage_send(const int32_t* words, size_t slices);
+  void issue();
+  void execute_send(int32_t slot, Endpoint& endpoint);
+  void receive(int32_t slot, Endpoint& endpoint);
+  void end_recv(int32_t slot, Endpoint& endpoint, layout::IoStatus status);
+  void paused(int32_t slot, Endpoint& endpoint);
+  void cancel(int32_t slot, Endpoint& endpoint);
+  void connect(Endpoint& endpoint);
+  void return_buffer(int32_t buffer);
+  void serve_starved();
+  void report_held();
+  void reap();
+  void accept();
+  bool has_operation(int32_t slot, const Endpoint& endpoint) const;
+  bool peer_left(const Endpoint& endpoint) const;
+
+  World& world_;
+  std::vector<Endpoint> endpoints_;
+  std::vector<int32_t> free_buffers_;
+  std::vector<bool> buffer_is_free_;
+  std::deque<Starved> starved_;
+  std::deque<Queued> queue_;
+  std::vector<int32_t> staged_;  // slots whose SEND waits for the next wait
+  bool signalled_ = false;
+  std::vector<int32_t> listening_;
+  bool open_ = false;
+};
+
+}  // namespace driver::sim
