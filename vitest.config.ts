@@ -1,4 +1,4 @@
-// What: how vitest runs the tests: unit tests two files at a time, end-to-end tests one by one.
+// What: how vitest runs the tests: unit tests and the simulation two files at a time, end-to-end tests one by one.
 // Flow: scripts/test.mjs -> vitest -> this.
 // Thread: one process per test file.
 
@@ -23,8 +23,19 @@ export default defineConfig({
           ...common,
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**'],
+          exclude: ['test/e2e/**', 'test/sim/**'],
           maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'sim',
+          include: ['test/sim/**/*.test.ts'],
+          maxWorkers: 2,
+          // Twins of atomics.ts belong to Node's loader, as the built package does.
+          server: { deps: { external: [...common.server.deps.external, /\/test\/sim\/.*\.mjs/] } },
           sequence: { groupOrder: 0 },
         },
       },

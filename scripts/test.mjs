@@ -130,6 +130,19 @@ const steps = [
   },
   { name: 'build', isGate: true, run: () => check(build() === 0) },
   {
+    name: 'build of the simulation',
+    run: () =>
+      check(
+        node(
+          'node_modules/cmake-js/bin/cmake-js',
+          'compile',
+          '--silent',
+          '--target',
+          'overlapped_sim',
+        ),
+      ),
+  },
+  {
     name: 'vitest',
     run: () => vitest((args) => command(process.execPath, [...args, ...vitestArgs])),
   },

@@ -1,0 +1,106 @@
+// What: memory of simulated servers: planned by the production code, cut down by the seed, used again for each world.
+// Flow: planMemory -> this -> simulation.ts.
+// Thread: the test's.
+
+import {
+  CONTROL_CHUNK_BITMAP_AT,
+  CONTROL_CHUNK_COUNT,
+  CONTROL_CHUNK_REFS_AT,
+  CONTROL_COMPLETION_CAPACITY,
+  CONTROL_COUNTERS_AT,
+  CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_NODES_AT,
+  CONTROL_NODES_PER_THREAD,
+  CONTROL_RECV_BUFFERS_PER_WORKER,
+  CONTROL_SESSION_CAPACITY,
+  CONTROL_SESSIONS_AT,
+  CONTROL_SESSIONS_PER_WORKER,
+  CONTROL_SUBMISSION_WORDS,
+  CONTROL_THREAD_COUNT,
+  CONTROL_THREADS_AT,
+  SESSION_GENERATION,
+  SESSION_OWNER,
+  SESSION_WORDS,
+} from '../../src/layout/layout.ts'
+import { planMemory } from '../../src/server/memory_plan.ts'
+import { resolveOptions } from '../../src/server/resolve_options.ts'
+import { COUNTERS_STRIDE } from '../../src/shared/arena.ts'
+import type { SimAddon } from './addon.ts'
+
+/** Most sessions of a simulated worker. */
+export const SESSIONS_PER_WORKER_MAX = 6
+
+/** Sizes of one world: small, so that everything runs out soon. */
+export interface Sizes {
+  readonly sessionsPerWorker: number
+  readonly nodesPerThread: number
+  readonly chunkCount: number
+  readonly recvBuffersPerWorker: number
+  readonly heapBytesPerWorker: number
+  readonly completionCapacity: number
+  readonly submissionWords: number
+  /** Generations that every slot has left; 0: more than a world can use. */
+  readonly generationsLeft: number
+}
+
+export class SimMemory {
+  readonly control: SharedArrayBuffer
+  readonly arena: SharedArrayBuffer
+  readonly words: Int32Array
+  readonly alias: ArrayBuffer | null
+  readonly #workers: number
+  /** The control memory's head as it was planned. */
+  readonly #planned: Int32Array
+
+  constructor(addon: SimAddon, workers: number) {
+    const plan = planMemory(
+      resolveOptions({
+        workers,
+        maxSessions: workers * SESSIONS_PER_WORKER_MAX,
+        arenaBytes: 4_194_304,
+        chunkBytes: 4096,
+        receiveBuffers: 16,
+        receiveBufferSize: 512,
+      }),
+    )
+    this.control = plan.control
+    this.arena = plan.arena
+    this.words = new Int32Array(plan.control)
+    this.alias = addon.alias(new Uint8Array(plan.arena))
+    this.#workers = workers
+    this.#planned = this.words.slice(0, this.words[CONTROL_THREADS_AT])
+  }
+
+  /** As a server finds it that has just been planned, with these sizes. */
+  prepare(sizes: Sizes): void {
+    const { words } = this
+    words.set(this.#planned)
+    const cut = (index: number, value: number) => {
+      if (value > words[index]) throw new Error(`a cut to ${value} is no cut: ${words[index]}`)
+      words[index] = value
+    }
+    const capacity = sizes.sessionsPerWorker * this.#workers
+    cut(CONTROL_SESSIONS_PER_WORKER, sizes.sessionsPerWorker)
+    cut(CONTROL_SESSION_CAPACITY, capacity)
+    cut(CONTROL_NODES_PER_THREAD, sizes.nodesPerThread)
+    cut(CONTROL_CHUNK_COUNT, sizes.chunkCount)
+    cut(CONTROL_RECV_BUFFERS_PER_WORKER, sizes.recvBuffersPerWorker)
+    cut(CONTROL_HEAP_BYTES_PER_WORKER, sizes.heapBytesPerWorker)
+    cut(CONTROL_COMPLETION_CAPACITY, sizes.completionCapacity)
+    cut(CONTROL_SUBMISSION_WORDS, sizes.submissionWords)
+    // Thread blocks and sessions lie before the nodes, which need no start value.
+    words.fill(0, words[CONTROL_THREADS_AT], words[CONTROL_NODES_AT])
+    const bitmapAt = words[CONTROL_CHUNK_BITMAP_AT]
+    const refsAt = words[CONTROL_CHUNK_REFS_AT]
+    words.fill(0, bitmapAt, refsAt + sizes.chunkCount)
+    for (let chunk = 0; chunk < sizes.chunkCount; chunk++)
+      words[bitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
+    const countersAt = words[CONTROL_COUNTERS_AT]
+    words.fill(0, countersAt, countersAt + 2 * words[CONTROL_THREAD_COUNT] * COUNTERS_STRIDE)
+    for (let slot = 0; slot < capacity; slot++) {
+      const at = words[CONTROL_SESSIONS_AT] + slot * SESSION_WORDS
+      words[at + SESSION_OWNER] = 1 + Math.floor(slot / sizes.sessionsPerWorker)
+      if (sizes.generationsLeft > 0) words[at + SESSION_GENERATION] = -sizes.generationsLeft
+    }
+  }
+}

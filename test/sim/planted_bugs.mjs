@@ -1,0 +1,215 @@
+// What: bugs of the package, one of each class, as a change of one place in the built JavaScript.
+// Flow: this -> thread_hooks.mjs plants one in every thread -> planted_bugs.test.ts.
+// Thread: any.
+
+/** By name: what class of bug it is, and in which file which text becomes which. The text is there exactly once. */
+/** @type {Readonly<Record<string, { what: string, file: string, find: string, replace: string }>>} */
+export const plantedBugs = {
+  flagClearedLate: {
+    what: 'the send flag is cleared after the list was taken',
+    file: 'src/outbound/sender.js',
+    find: "assert(clear(words, at + SESSION_SEND_FLAG), 'FLUSH-2: a slot on the flush stack is held');\n            this.#takeShared(outbox);",
+    replace: 'this.#takeShared(outbox);\n            clear(words, at + SESSION_SEND_FLAG);',
+  },
+  linkReadLate: {
+    what: 'the link of the flush stack is read after the list was taken',
+    file: 'src/outbound/sender.js',
+    find: 'this.#takeShared(outbox);',
+    replace: 'this.#takeShared(outbox); entry = words[at + SESSION_FLUSH_LINK];',
+  },
+  flagCountKept: {
+    what: 'the count that came with a flag is not dropped',
+    file: 'src/outbound/sender.js',
+    find: "assert(!release(words, at + SESSION_IO_COUNT), 'IOCOUNT-5: our own count is still there');",
+    replace: ';',
+  },
+  flagCountDroppedTwice: {
+    what: 'the count that came with a flag is dropped twice',
+    file: 'src/outbound/sender.js',
+    find: "assert(!release(words, at + SESSION_IO_COUNT), 'IOCOUNT-5: our own count is still there');",
+    replace: '{ release(words, at + SESSION_IO_COUNT); release(words, at + SESSION_IO_COUNT); }',
+  },
+  flagCountNotAdopted: {
+    what: 'a count that came with a flag after the base had gone is not noted as ours',
+    file: 'src/outbound/sender.js',
+    find: 'if (!outbox.counted)\n                outbox.counted = true;',
+    replace: 'if (!outbox.counted)\n                ;',
+  },
+  notTakenInFlight: {
+    what: 'the list is not taken while a send is in flight',
+    file: 'src/outbound/sender.js',
+    find: 'this.#takeShared(outbox);',
+    replace: 'if (outbox.flightFirst === 0) this.#takeShared(outbox);',
+  },
+  sentWhileWaiting: {
+    what: 'a second send is submitted while one waits for room',
+    file: 'src/outbound/sender.js',
+    find: 'else if (outbox.waiting)\n            this.#spill(outbox);\n        else',
+    replace: 'else',
+  },
+  mergedCountedTwice: {
+    what: 'bytes of a broadcast that makes the waiting slice longer are counted twice',
+    file: 'src/outbound/sender.js',
+    find: 'words[last + NODE_LENGTH] = lastLength + length;\n                outbox.bufferedBytes += length;',
+    replace:
+      'words[last + NODE_LENGTH] = lastLength + length;\n                outbox.bufferedBytes += 2 * length;',
+  },
+  mergedWithGap: {
+    what: 'a broadcast makes a slice longer that it does not lie behind',
+    file: 'src/outbound/sender.js',
+    find: 'words[last + NODE_BLOCK] === block && words[last + NODE_OFFSET] + lastLength === offset',
+    replace: 'words[last + NODE_BLOCK] === block',
+  },
+  flagCountNotTaken: {
+    what: "another thread's flag takes no count",
+    file: 'src/outbound/sender.js',
+    find: 'retain(words, at + SESSION_IO_COUNT);\n        const owner',
+    replace: 'const owner',
+  },
+  listNotReversed: {
+    what: 'a list of other threads goes out newest first',
+    file: 'src/outbound/sender.js',
+    find: 'words[nodeAt] = oldest;\n            oldest = node;',
+    replace: 'if (oldest === 0) oldest = node;',
+  },
+  shortSendWhole: {
+    what: 'a short send is treated as whole',
+    file: 'src/outbound/sender.js',
+    find: '!failed && taken === outbox.flightBytes',
+    replace: '!failed && taken > 0',
+  },
+  foreignBytesKept: {
+    what: 'bytes of other threads are not settled',
+    file: 'src/outbound/sender.js',
+    find: 'sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled);',
+    replace: '',
+  },
+  nodeLeaked: {
+    what: 'a sent node is not given back',
+    file: 'src/outbound/sender.js',
+    find: 'this.#nodes.free(node);',
+    replace: '',
+  },
+  chunkReferenceKept: {
+    what: 'the last reference on a chunk is not settled',
+    file: 'src/outbound/sender.js',
+    find: 'this.settle();\n            this.#dropChunk = block;',
+    replace: 'this.#dropCount = 0;\n            this.#dropChunk = block;',
+  },
+  sliceReferenceNotTaken: {
+    what: 'a slice of a receive buffer takes no reference on it',
+    file: 'src/outbound/sender.js',
+    find: 'this.#parts.events.retainReceiveBuffer(-2 - block);',
+    replace: '{}',
+  },
+  wakeLost: {
+    what: 'a parked thread is not signalled',
+    file: 'src/shared/waker.js',
+    find: 'THREAD_PARKED, 0) === 1',
+    replace: 'THREAD_PARKED, 0) === 2',
+  },
+  wakeNotMarked: {
+    what: 'the last pin goes, and the owner is not woken',
+    file: 'src/shared/session_table.js',
+    find: 'this.#waker.mark(owner);',
+    replace: '',
+  },
+  generationNotCompared: {
+    what: 'a pin does not compare the generation',
+    file: 'src/shared/session_table.js',
+    find: '>>> 0 === generation',
+    replace: '>>> 0 !== 0',
+  },
+  closedBeforeEnd: {
+    what: 'CLOSE is submitted before the terminal receive completion',
+    file: 'src/session/lifecycle.js',
+    find: '!session.counted || session.receiving !== Receiving.ENDED || session.endStatus !== -1',
+    replace: '!session.counted || session.endStatus !== -1',
+  },
+  slotReusedEarly: {
+    what: 'a slot is free although CLOSE is submitted only with the next one',
+    file: 'src/session/lifecycle.js',
+    find: 'core.submissions.close(session.slot, session.generation, session.resetOnClose);',
+    replace:
+      'this.late?.(); this.late = () => core.submissions.close(session.slot, session.generation, session.resetOnClose);',
+  },
+  leftTwice: {
+    what: 'a session is released twice',
+    file: 'src/session/lifecycle.js',
+    find: '#release(session) {\n        this.#released.push(session);',
+    replace: '#release(session) {\n        this.#released.push(session, session);',
+  },
+  baseDroppedEarly: {
+    what: 'the base goes although something waits or is in flight',
+    file: 'src/session/lifecycle.js',
+    find: 'if (!this.#core.sender.quiet(session))\n            return;\n        session.counted',
+    replace: 'session.counted',
+  },
+  requestNotCleared: {
+    what: 'a request is never cleared',
+    file: 'src/session/lifecycle.js',
+    find: 'store(words, at + SESSION_REQUEST, SessionRequest.NONE);',
+    replace: '',
+  },
+  generationNotRaised: {
+    what: 'the next session of a slot has the same id',
+    file: 'src/session/registry.js',
+    find: 'session.generation + 1',
+    replace: 'session.generation',
+  },
+  partialFrameKept: {
+    what: 'the memory of a frame in pieces is not released with its session',
+    file: 'src/session/lifecycle.js',
+    find: 'this.freePartial(session);',
+    replace: '',
+  },
+  heldOutOfOrder: {
+    what: 'bytes that came while a session was paused are read last first',
+    file: 'src/inbound/dispatcher.js',
+    find: 'for (const block of held) {',
+    replace: 'for (const block of held.reverse()) {',
+  },
+  bufferReturnedEarly: {
+    what: 'a receive buffer is returned although a slice refers to it',
+    file: 'src/session/receive_buffers.js',
+    find: 'if (left > 0)\n            return;',
+    replace: 'if (left > 0) { this.#submissions.returnBuffer(buffer); return; }',
+  },
+  bufferNotReturned: {
+    what: 'a receive buffer that is echoed is not returned',
+    file: 'src/session/receive_buffers.js',
+    find: 'if (left > 0)\n            return;',
+    replace: 'if (left > 0) { this.#references[local] = 1 << 20; return; }',
+  },
+  endBeforeFlush: {
+    what: 'the stream ends before what is queued was sent',
+    file: 'src/session/lifecycle.js',
+    find: 'else if (core.sender.idle(session)) {',
+    replace: 'else {',
+  },
+  endNotHurried: {
+    what: 'a session ends, and the completion that it waits for may be kept back',
+    file: 'src/session/lifecycle.js',
+    find: 'if (session.sending)\n            this.#core.sender.hurry(session);',
+    replace: '',
+  },
+  completionKeptBack: {
+    what: 'a thread sleeps over a completion behind which something waits',
+    file: 'src/outbound/sender.js',
+    find: 'if (outbox.flightFirst !== 0)\n            this.#behindFlight = true;\n        //',
+    replace: 'if (outbox.flightFirst !== 0)\n            ;\n        //',
+  },
+  endedSessionHolds: {
+    what: 'a session that ended while it was paused holds bytes',
+    file: 'src/inbound/dispatcher.js',
+    find: 'if (session.state === SessionState.OPEN) {\n                    if (session.paused)',
+    replace:
+      'if (session.state === SessionState.OPEN || session.paused) {\n                    if (session.paused)',
+  },
+  drainForgotten: {
+    what: "onDrain does not follow 'full'",
+    file: 'src/outbound/sender.js',
+    find: 'parts.events.drained(outbox);',
+    replace: '',
+  },
+}
