@@ -41,20 +41,28 @@ void Transit::clear() {
 
 void Driver::accepted(int32_t listener, int fd) {
   base::Fd owned(fd);
+  if (config_.assigned_sessions == nullptr) {
+    layout::Completion completion{};
+    completion.kind = static_cast<int32_t>(layout::CompletionKind::kAccept);
+    completion.slot = listener;
+    completion.result = owned.release();
+    config_.completions->claim(completion);
+    return;
+  }
+  shared::TransitSocket socket;
+  if (!peer_of(fd, &socket.peer)) return;
+  socket.fd = std::move(owned);
+  socket.listener = listener;
+  accepted(std::move(socket));
+}
+
+void Driver::accepted(shared::TransitSocket socket) {
+  shared::atomic(*config_.assigned_sessions).fetch_add(1);
+  shared::count(config_.counters, layout::Counter::kAccepted);
   layout::Completion completion{};
   completion.kind = static_cast<int32_t>(layout::CompletionKind::kAccept);
-  completion.slot = listener;
-  if (config_.assigned_sessions == nullptr) {
-    completion.result = owned.release();
-  } else {
-    shared::TransitSocket socket;
-    if (!peer_of(fd, &socket.peer)) return;
-    socket.fd = std::move(owned);
-    socket.listener = listener;
-    shared::atomic(*config_.assigned_sessions).fetch_add(1);
-    shared::count(config_.counters, layout::Counter::kAccepted);
-    completion.result = transit_.put(std::move(socket));
-  }
+  completion.slot = socket.listener;
+  completion.result = transit_.put(std::move(socket));
   config_.completions->claim(completion);
 }
 

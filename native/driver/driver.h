@@ -120,6 +120,8 @@ class Driver {
  protected:
   /** A connection was accepted: reports it, unless it has left already. */
   void accepted(int32_t listener, int fd);
+  /** The same in a worker: the socket is in transit, and counted. */
+  void accepted(shared::TransitSocket socket);
   /** Accepting ended for lack of descriptors or memory. */
   void accept_ended();
   /** Takes up every listener for which that is so. */
