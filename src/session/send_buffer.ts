@@ -34,7 +34,7 @@ export class PreparedBuffer implements SendBuffer {
   #released = false
   readonly #encodings: Encoding[] = []
 
-  /** Takes over one reference on `chunk`, unless `long`. `encoding` is there when the payload was written framed. */
+  /** Takes over one reference on `chunk`, unless `long`; one more for `encoding`, when it was written framed. */
   constructor(
     arena: Arena,
     sender: Sender<Outbox>,
@@ -53,7 +53,6 @@ export class PreparedBuffer implements SendBuffer {
     if (encoding === null) return
     this.#roomFree = false
     this.#encodings.push(encoding)
-    sender.takeReference(chunk)
   }
 
   get length(): number {
@@ -163,6 +162,7 @@ export class BufferMaker {
     this.#store(payloadAt, source, start, length)
     encoder.writeHeader(this.#arena.bytes, offset, length)
     encoder.writeTrailer(this.#arena.bytes, payloadAt + length)
+    this.#sender.takeReference(chunk)
     this.#sender.takeReference(chunk)
     const encoding = { encoder, chunk, offset, length: total }
     return new PreparedBuffer(this.#arena, this.#sender, chunk, payloadAt, length, null, encoding)

@@ -1,4 +1,4 @@
-// What: the one door to Atomics, so that a twin of it can turn each operation into a yield point.
+// What: the one door to Atomics, so that models can turn each operation into a yield point.
 // Flow: this -> everything that touches words of other threads.
 // Thread: any. Every operation is sequentially consistent, as the language has it.
 

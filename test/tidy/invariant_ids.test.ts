@@ -1,9 +1,9 @@
-// What: holds the ids of invariants together: each is defined on one page of docs/protocols and used in code.
-// Flow: docs/protocols, src, workers, native -> this.
+// What: holds the ids of invariants together: each is defined on one page of docs/protocols, used in code, and tested.
+// Flow: docs/protocols, src, workers, native, test -> this.
 // Thread: the test's.
 
 import { describe, expect, it } from 'vitest'
-import { readFiles, type SourceFile } from './files.ts'
+import { listFiles, readFiles, type SourceFile } from './files.ts'
 
 const ID = /(?<![\w-])[A-Z]{2,}-\d+(?![\w.-])/g
 /** A definition is a list item that starts with the id in bold. */
@@ -19,8 +19,12 @@ function idsIn(files: readonly SourceFile[]): Map<string, string> {
   return found
 }
 
-/** What is wrong: ids of the code without a definition, and the other way round; second definitions. */
-function checkIds(code: readonly SourceFile[], pages: readonly SourceFile[]): string[] {
+/** What is wrong: ids of the code without a definition, and the other way round; second definitions; no test. */
+function checkIds(
+  code: readonly SourceFile[],
+  pages: readonly SourceFile[],
+  tests: readonly SourceFile[],
+): string[] {
   const violations: string[] = []
   const defined = new Map<string, string>()
   for (const { path, text } of pages) {
@@ -31,7 +35,14 @@ function checkIds(code: readonly SourceFile[], pages: readonly SourceFile[]): st
     }
   }
   const used = idsIn(code)
+  const tested = idsIn(tests)
   for (const [id, path] of used) {
+    if (!defined.has(id)) violations.push(`${path}: ${id} is defined nowhere`)
+  }
+  for (const [id, path] of defined) {
+    if (!tested.has(id)) violations.push(`${path}: ${id} is tested nowhere`)
+  }
+  for (const [id, path] of tested) {
     if (!defined.has(id)) violations.push(`${path}: ${id} is defined nowhere`)
   }
   for (const [id, path] of idsIn(pages)) {
@@ -42,29 +53,44 @@ function checkIds(code: readonly SourceFile[], pages: readonly SourceFile[]): st
 }
 
 describe('invariant ids', () => {
-  it('are defined once and used', () => {
+  it('are defined once, used and tested', () => {
     const code = readFiles(['src', 'workers', 'native'], ['.ts', '.cc', '.h'])
     const pages = readFiles(['docs/protocols'], ['.md'])
     expect(idsIn(code).size).toBeGreaterThan(20)
-    expect(checkIds(code, pages)).toEqual([])
+    // A test of ids is not a test of what they say.
+    const tests = readFiles(['test'], ['.ts']).filter(({ path }) => !path.startsWith('test/tidy/'))
+    expect(checkIds(code, pages, tests)).toEqual([])
+  })
+
+  it('have a page that names the models of its protocol', () => {
+    for (const { path, text } of readFiles(['docs/protocols'], ['.md'])) {
+      if (!/^## Invariants$/m.test(text)) continue
+      const models = [...text.matchAll(/test\/model\/scenarios\/\w+\.ts/g)].map(([name]) => name)
+      expect(models, path).not.toEqual([])
+      for (const model of models) expect(listFiles('test/model/scenarios'), path).toContain(model)
+    }
   })
 })
 
 describe('checkIds', () => {
-  const check = (code: string, ...pages: readonly string[]) =>
+  const check = (code: string, tests: string, ...pages: readonly string[]) =>
     checkIds(
       [{ path: 'a.ts', text: code }],
       pages.map((text, index) => ({ path: `${index}.md`, text })),
+      [{ path: 'a.test.ts', text: tests }],
     )
+  const page = '* **RING-1**: holds.'
 
-  it('takes what is defined once and used', () => {
-    expect(check('// [RING-1] UTF-8', '* **RING-1**: holds.\nRING-1 again')).toEqual([])
+  it('takes what is defined once, used and tested', () => {
+    expect(check('// [RING-1] UTF-8', '[RING-1]', `${page}\nRING-1 again`)).toEqual([])
   })
 
   it('finds each kind of fault', () => {
-    expect(check('// [RING-1]', 'RING of 1')).toEqual(['a.ts: RING-1 is defined nowhere'])
-    expect(check('', '* **RING-1**: holds.')).toEqual(['0.md: RING-1 is used nowhere'])
-    const twice = check('RING-1', '* **RING-1**: holds.', '* **RING-1**: holds.')
+    expect(check('// [RING-1]', '', 'RING of 1')).toEqual(['a.ts: RING-1 is defined nowhere'])
+    expect(check('', 'RING-1', page)).toEqual(['0.md: RING-1 is used nowhere'])
+    expect(check('RING-1', '', page)).toEqual(['0.md: RING-1 is tested nowhere'])
+    expect(check('', 'RING-1', '')).toEqual(['a.test.ts: RING-1 is defined nowhere'])
+    const twice = check('RING-1', 'RING-1', page, page)
     expect(twice).toEqual(['1.md: RING-1 is defined in 0.md already'])
   })
 })

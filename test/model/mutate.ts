@@ -1,0 +1,137 @@
+// What: changes each call of an atomic operation in turn and asks the models whether they notice.
+// Flow: sites of program.ts, adjacent statements -> explore.ts with a mutation -> mutants.test.ts.
+// Thread: the test's.
+
+import { How } from './execution.ts'
+import { explore, type Scenario } from './explore.ts'
+import { makeProgram, type Program, readSources, type Sources } from './program.ts'
+import { mark, readModule, type Site, swaps } from './transform.ts'
+
+/** Files of scenarios, those that find most and cost least first. */
+export const SCENARIOS = ['stack', 'ring', 'nodes', 'wake', 'io_count', 'chunks', 'send'].map(
+  (name) => `test/model/scenarios/${name}.ts`,
+)
+
+/** Rooms whose calls are mutated: their words are those of the protocols. */
+const ROOMS = /^src\/(shared|outbound)\/|^src\/inbound\/completion_ring/
+/** Functions elsewhere: the owner's half of requests and releases, and what native.ts has of the native half. */
+const FUNCTIONS = /^session\/lifecycle takeForeign |^native (used|commit|hasWork|sleepOrLook) /
+
+const isMutated = ({ path, name }: { readonly path: string; readonly name: string }): boolean =>
+  ROOMS.test(path) || FUNCTIONS.test(name)
+
+/**
+ * Schedules of each scenario that a mutant runs: most are noticed in the first few; one that survives runs
+ * them all, in every scenario that comes by its place.
+ */
+const SCHEDULES_PER_SCENARIO = 300
+
+export interface Mutant {
+  /** `shared/link_stack push compareExchange 1: split`. */
+  readonly name: string
+  /** The scenario that noticed; null: none did. */
+  readonly killedBy: string | null
+  /** What it said. */
+  readonly message: string
+}
+
+interface Known {
+  readonly path: string
+  readonly index: number
+  readonly scenario: Scenario
+  /** What an exploration costs. */
+  readonly steps: number
+  readonly reached: ReadonlySet<number>
+}
+
+function waysOf({ kind }: Site): readonly (keyof typeof How)[] {
+  return kind === 'load' || kind === 'store' ? ['drop', 'plain'] : ['drop', 'plain', 'split']
+}
+
+export class Mutants {
+  readonly sources: Sources
+  readonly program: Program
+  readonly known: Known[] = []
+
+  private constructor(sources: Sources) {
+    this.sources = sources
+    this.program = makeProgram(sources)
+    for (const path of SCENARIOS) {
+      const scenarios: readonly Scenario[] = this.program.exportsOf(path).scenarios
+      for (const [index, scenario] of scenarios.entries()) {
+        const reached = new Set<number>()
+        const stopAfter = SCHEDULES_PER_SCENARIO
+        const { steps, violation } = explore(scenario, { reached, stopAfter })
+        if (violation !== null) throw new Error(`${scenario.name}: ${violation.message}`)
+        this.known.push({ path, index, scenario, steps, reached })
+      }
+    }
+    this.known.sort((a, b) => a.steps - b.steps)
+  }
+
+  static async make(): Promise<Mutants> {
+    return new Mutants(await readSources(SCENARIOS))
+  }
+
+  /** Every call of an atomic operation, dropped, made plain or split. */
+  *ofCalls(): Generator<Mutant> {
+    for (const [site, info] of this.program.sites.entries()) {
+      if (!isMutated(info)) continue
+      const reaching = this.known.filter(({ reached }) => reached.has(site))
+      for (const way of waysOf(info)) {
+        const name = `${info.name}: ${way}`
+        yield this.#run(
+          name,
+          reaching.map(({ scenario }) => scenario),
+          { site, how: How[way] },
+        )
+      }
+    }
+  }
+
+  /** Every pair of statements of which the order may matter to other threads, exchanged. */
+  *ofOrders(): Generator<Mutant> {
+    for (const module of this.sources.modules.values()) {
+      for (const swap of swaps(module, this.sources.names)) {
+        if (!isMutated({ path: module.path, name: swap.name })) continue
+        const changed = mark(readModule(module.path, swap.text), this.sources.names)
+        const program = makeProgram(this.sources, changed)
+        const touched = new Set(
+          this.program.sites.flatMap((site, number) =>
+            site.path === module.path && site.name.startsWith(swap.functionName) ? [number] : [],
+          ),
+        )
+        const reaching = this.known.filter(
+          ({ reached }) => touched.size === 0 || [...touched].some((site) => reached.has(site)),
+        )
+        const scenarios = reaching.map(
+          ({ path, index }) => program.exportsOf(path).scenarios[index] as Scenario,
+        )
+        yield this.#run(swap.name, scenarios)
+      }
+    }
+  }
+
+  #run(
+    name: string,
+    scenarios: readonly Scenario[],
+    mutation?: { readonly site: number; readonly how: How },
+  ): Mutant {
+    const runs = [false, true].flatMap((isReversed) =>
+      scenarios.map((scenario) => ({ scenario, isReversed })),
+    )
+    for (const { scenario, isReversed } of runs) {
+      const { violation } = explore(scenario, {
+        stopAfter: SCHEDULES_PER_SCENARIO,
+        isReversed,
+        ...(mutation === undefined ? {} : { mutation }),
+      })
+      if (violation !== null) {
+        if (/is not (iterable|a function)/.test(violation.message))
+          throw new Error(`${name}: ${violation.message}`)
+        return { name, killedBy: scenario.name, message: violation.message }
+      }
+    }
+    return { name, killedBy: null, message: scenarios.length === 0 ? 'no model comes here' : '' }
+  }
+}

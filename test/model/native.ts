@@ -1,0 +1,435 @@
+// What: the native half of a worker for models: completion ring producer, the list before a sleep, parking, a driver.
+// Flow: as native/shared/completion_ring.h, native/loop/round.cc and a scripted native/driver.
+// Thread: a model's worker.
+
+import {
+  COMPLETION_BUFFER,
+  COMPLETION_GENERATION,
+  COMPLETION_KIND,
+  COMPLETION_OFFSET,
+  COMPLETION_RESULT,
+  COMPLETION_SLOT,
+  COMPLETION_STATUS,
+  COMPLETION_WORDS,
+  CompletionKind,
+  IO_RELEASED,
+  IoStatus,
+  SEND_FLAG_LAZY,
+  SEND_FLAG_NOW,
+  SEND_HEADER_WORDS,
+  SESSION_IO_COUNT,
+  SubmissionOp,
+  THREAD_ASSIGNED_SESSIONS,
+  THREAD_COMPLETION_HEAD,
+  THREAD_COMPLETION_TAIL,
+  THREAD_FLUSH_HEAD,
+  THREAD_LOCAL_PENDING,
+  THREAD_PARKED,
+  THREAD_RELEASE_HEAD,
+  THREAD_REQUEST_HEAD,
+  THREAD_SUBMISSION_USED,
+} from '../../src/layout/layout.ts'
+import { add, load, store } from '../../src/shared/atomics.ts'
+import { check } from './ops.ts'
+import type { World } from './world.ts'
+
+export interface Completion {
+  readonly kind: CompletionKind
+  readonly slot: number
+  readonly generation: number
+  readonly status?: IoStatus
+  readonly result?: number
+  readonly offset?: number
+  readonly buffer?: number
+}
+
+/** As shared::CompletionRing. */
+export class RingProducer {
+  readonly words: Int32Array
+  readonly #at: number
+  readonly #capacity: number
+  readonly headAt: number
+  readonly #tailAt: number
+  #next = 0
+
+  constructor(world: World, thread: number) {
+    const { words, plan } = world.arena(thread)
+    this.words = words
+    this.#capacity = plan.completionCapacity
+    this.#at = plan.completionsAt + (thread - 1) * plan.completionCapacity * COMPLETION_WORDS
+    this.headAt = world.arena(thread).threadAt(thread) + THREAD_COMPLETION_HEAD
+    this.#tailAt = world.arena(thread).threadAt(thread) + THREAD_COMPLETION_TAIL
+  }
+
+  used(): number {
+    return this.#next - load(this.words, this.headAt)
+  }
+
+  space(): number {
+    return this.#capacity - this.used()
+  }
+
+  claim(completion: Completion): void {
+    check(this.space() > 0, 'COMPLETION-3: never overwrites what is not consumed')
+    const { words } = this
+    const at = this.#at + (this.#next++ & (this.#capacity - 1)) * COMPLETION_WORDS
+    words[at + COMPLETION_KIND] = completion.kind
+    words[at + COMPLETION_SLOT] = completion.slot
+    words[at + COMPLETION_GENERATION] = completion.generation
+    words[at + COMPLETION_STATUS] = completion.status ?? IoStatus.OK
+    words[at + COMPLETION_RESULT] = completion.result ?? 0
+    words[at + COMPLETION_OFFSET] = completion.offset ?? 0
+    words[at + COMPLETION_BUFFER] = completion.buffer ?? 0
+  }
+
+  commit(): void {
+    store(this.words, this.#tailAt, this.#next)
+  }
+}
+
+/** What becomes of a send that does not wait: bytes that are taken, or `fail`. All of it when the script is over. */
+export type Step = number | 'fail'
+
+interface Send {
+  readonly slot: number
+  readonly generation: number
+  readonly slices: readonly (readonly [offset: number, length: number])[]
+  readonly bytes: number
+}
+
+/** The other end of a session. */
+export class Peer {
+  /** What it got. */
+  readonly bytes: number[] = []
+  readonly script: Step[]
+  /** Frames that it will have sent before the worker waits for the first time. */
+  readonly sends: readonly (readonly number[])[]
+  /** Then it ends its stream. */
+  readonly isEnded: boolean
+  isReceiving = false
+  isClosed = false
+  waiting: Send | null = null
+
+  constructor(
+    script: readonly Step[] = [],
+    sends: readonly (readonly number[])[] = [],
+    isEnded = false,
+  ) {
+    this.script = [...script]
+    this.sends = sends
+    this.isEnded = isEnded
+  }
+}
+
+/** A driver whose sockets take what their script says; a socket that waits is writable when its word says so. */
+export class ModelDriver {
+  readonly peers = new Map<string, Peer>()
+  /** Who is at the other end of the next connections that are attached. */
+  readonly connecting: Peer[] = []
+  /** A connection that is accepted as soon as a handle was closed. */
+  successor: Peer | null = null
+  readonly #world: World
+  readonly #thread: number
+  readonly #ready: Completion[] = []
+  /** Lazy sends that were taken whole. */
+  readonly #held: Completion[] = []
+  readonly #buffersFree: number[] = []
+  readonly #writable: number
+  /** Looks at what is sent: chunks that are free must not be. */
+  readonly #slice: (offset: number, length: number, isNow: boolean) => void
+
+  constructor(
+    world: World,
+    thread: number,
+    writable: number,
+    slice: (offset: number, length: number, isNow: boolean) => void,
+  ) {
+    this.#world = world
+    this.#thread = thread
+    this.#writable = writable
+    this.#slice = slice
+    const { recvBuffersPerWorker } = world.arena(thread).plan
+    for (let i = 0; i < recvBuffersPerWorker; i++)
+      this.#buffersFree.push((thread - 1) * recvBuffersPerWorker + i)
+  }
+
+  peerOf(slot: number, generation: number): Peer {
+    const peer = this.peers.get(`${slot} ${generation}`)
+    check(peer !== undefined, 'COMPLETION-4: an operation is for a session that is attached')
+    return peer
+  }
+
+  /** Reads the area as a driver does. */
+  submit(at: number, end: number): void {
+    const { words } = this.#world.arena(this.#thread)
+    let next = at
+    while (next < end) {
+      const op = words[next] & 0xff
+      const flags = (words[next] >>> 8) & 0xff
+      const count = words[next] >>> 16
+      const slot = words[next + 1]
+      const generation = words[next + 2]
+      if (op === SubmissionOp.SEND) {
+        const slices: [number, number][] = []
+        let bytes = 0
+        for (let i = 0; i < count; i++) {
+          const pair = next + SEND_HEADER_WORDS + 2 * i
+          slices.push([words[pair], words[pair + 1]])
+          bytes += words[pair + 1]
+        }
+        check(words[next + 3] === bytes, 'a SEND says how many bytes it has')
+        this.#send({ slot, generation, slices, bytes }, flags)
+        next += SEND_HEADER_WORDS + 2 * count
+      } else if (op === SubmissionOp.BUFFER_RETURN) {
+        for (let i = 1; i <= count; i++) this.#takeBuffer(words[next + i])
+        next += 1 + count
+      } else {
+        this.#operate(op, slot, generation)
+        next += op === SubmissionOp.ATTACH ? 4 : 3
+      }
+    }
+  }
+
+  #takeBuffer(buffer: number): void {
+    check(!this.#buffersFree.includes(buffer), 'BUFFER-1: a receive buffer is returned once')
+    this.#buffersFree.push(buffer)
+    const { recvByteAt, recvBufferStride } = this.#world.arena(this.#thread).plan
+    const start = recvByteAt + buffer * recvBufferStride
+    this.#world.bytes.fill(0xee, start, start + recvBufferStride)
+  }
+
+  get buffersHeld(): number {
+    const { recvBuffersPerWorker } = this.#world.arena(this.#thread).plan
+    return recvBuffersPerWorker - this.#buffersFree.length
+  }
+
+  #operate(op: number, slot: number, generation: number): void {
+    if (op === SubmissionOp.ATTACH) {
+      const attached = this.connecting.shift()
+      check(attached !== undefined, 'a connection is attached once')
+      this.peers.set(`${slot} ${generation}`, attached)
+      return
+    }
+    const peer = this.peerOf(slot, generation)
+    check(!peer.isClosed, 'COMPLETION-4: nothing is submitted for a closed handle')
+    if (op === SubmissionOp.RECV) {
+      peer.isReceiving = true
+      for (const frame of peer.sends) this.#receive(slot, generation, frame)
+      if (peer.isEnded) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+    } else if (op === SubmissionOp.CANCEL) {
+      this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
+      if (peer.waiting !== null)
+        this.#complete(peer.waiting, { status: IoStatus.CANCELLED, taken: 0 }, false)
+      peer.waiting = null
+    } else if (op === SubmissionOp.SHUTDOWN) {
+      // The peer ends its stream when it sees ours end.
+      this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+    } else {
+      check(op === SubmissionOp.CLOSE, `operation ${op} is in no model`)
+      check(!peer.isReceiving && peer.waiting === null, 'nothing is pending when a handle closes')
+      check(
+        ![...this.#ready, ...this.#held].some(
+          (done) => done.kind !== CompletionKind.ACCEPT && done.slot === slot,
+        ),
+        'COMPLETION-4: every operation has completed when a handle closes',
+      )
+      peer.isClosed = true
+      this.#accept()
+    }
+  }
+
+  #endReceiving(peer: Peer, slot: number, generation: number, status: IoStatus): void {
+    if (!peer.isReceiving) return
+    peer.isReceiving = false
+    this.#ready.push({ kind: CompletionKind.RECV, slot, generation, status })
+  }
+
+  /** As the acceptor: the connection is counted, and ACCEPT completes. */
+  #accept(): void {
+    if (this.successor === null) return
+    this.connecting.push(this.successor)
+    this.successor = null
+    const { words } = this.#world
+    add(words, this.#world.arena(0).threadAt(this.#thread) + THREAD_ASSIGNED_SESSIONS, 1)
+    this.#ready.push({ kind: CompletionKind.ACCEPT, slot: 0, generation: 0 })
+  }
+
+  #receive(slot: number, generation: number, frame: readonly number[]): void {
+    const buffer = this.#buffersFree.pop()
+    check(buffer !== undefined, 'a receive buffer is free')
+    const { recvByteAt, recvBufferStride } = this.#world.arena(this.#thread).plan
+    const offset = recvByteAt + buffer * recvBufferStride
+    this.#world.bytes.set(frame, offset)
+    const kind = CompletionKind.RECV
+    this.#ready.push({ kind, slot, generation, result: frame.length, offset, buffer })
+  }
+
+  #send(send: Send, flags: number): void {
+    const peer = this.peerOf(send.slot, send.generation)
+    check(peer.waiting === null, 'SENDFLAG-3: one send of a session is in flight')
+    const isSent = (done: Completion) =>
+      done.kind === CompletionKind.SEND && done.slot === send.slot
+    check(
+      !this.#ready.some(isSent) && !this.#held.some(isSent),
+      'SENDFLAG-4: one send of a session is in flight',
+    )
+    const count = Atomics.load(
+      this.#world.words,
+      this.#world.arena(0).sessionAt(send.slot) + SESSION_IO_COUNT,
+    )
+    check(
+      count > 0 && (count & IO_RELEASED) === 0,
+      'IOCOUNT-1: who has a send in flight has a count',
+    )
+    const isNow = (flags & SEND_FLAG_NOW) !== 0
+    for (const [offset, length] of send.slices) this.#slice(offset, length, isNow)
+    if (!isNow) {
+      peer.waiting = send
+      return
+    }
+    const step = peer.script.shift() ?? send.bytes
+    const outcome =
+      step === 'fail'
+        ? { status: IoStatus.RESET, taken: 0 }
+        : { status: IoStatus.OK, taken: Math.min(step, send.bytes) }
+    this.#complete(send, outcome, (flags & SEND_FLAG_LAZY) !== 0)
+  }
+
+  #complete(
+    { slot, generation, slices, bytes }: Send,
+    { status, taken }: { status: IoStatus; taken: number },
+    isLazy: boolean,
+  ): void {
+    const peer = this.peerOf(slot, generation)
+    let left = taken
+    for (const [offset, length] of slices) {
+      const count = Math.min(left, length)
+      for (let i = 0; i < count; i++) peer.bytes.push(this.#world.bytes[offset + i])
+      left -= count
+    }
+    const done = { kind: CompletionKind.SEND, slot, generation, status, result: taken }
+    if (isLazy && status === IoStatus.OK && taken === bytes) this.#held.push(done)
+    else this.#ready.push(done)
+  }
+
+  get hasWaiting(): boolean {
+    for (const peer of this.peers.values()) if (peer.waiting !== null) return true
+    return false
+  }
+
+  /** Waits, or only looks; then what has finished is in the ring. */
+  wait(ring: RingProducer, isLook: boolean): void {
+    if (isLook) this.#world.lookAtSignal(this.#thread)
+    else if (this.#ready.length === 0) this.#world.awaitSignal(this.#thread)
+    if (this.hasWaiting && load(ring.words, this.#writable) !== 0) {
+      for (const peer of this.peers.values()) {
+        const { waiting } = peer
+        if (waiting === null) continue
+        peer.waiting = null
+        for (const [offset, length] of waiting.slices) this.#slice(offset, length, false)
+        this.#complete(waiting, { status: IoStatus.OK, taken: waiting.bytes }, false)
+      }
+    }
+    this.#ready.push(...this.#held.splice(0))
+    this.report(ring)
+  }
+
+  /** What completed at once is in the ring when a submission returns. */
+  report(ring: RingProducer): void {
+    if (this.#ready.length === 0) return
+    for (const done of this.#ready.splice(0)) ring.claim(done)
+    ring.commit()
+  }
+}
+
+/** As loop::Round and the loop around it; it never leaves for libuv. */
+export class NativeLoop {
+  readonly ring: RingProducer
+  /** How often the thread said that it sleeps. */
+  parks = 0
+  readonly #world: World
+  readonly #thread: number
+  readonly #driver: ModelDriver
+  readonly #block: number
+
+  constructor(world: World, thread: number, driver: ModelDriver) {
+    this.#world = world
+    this.#thread = thread
+    this.#driver = driver
+    this.ring = new RingProducer(world, thread)
+    this.#block = world.arena(thread).threadAt(thread)
+  }
+
+  /** The one declared list of what must be empty before a sleep. */
+  hasWork(): boolean {
+    const { words } = this.#world
+    const block = this.#block
+    return (
+      words[block + THREAD_SUBMISSION_USED] !== 0 ||
+      words[block + THREAD_LOCAL_PENDING] !== 0 ||
+      this.ring.used() !== 0 ||
+      // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
+      load(words, block + THREAD_FLUSH_HEAD) !== 0 ||
+      load(words, block + THREAD_RELEASE_HEAD) !== 0 ||
+      load(words, block + THREAD_REQUEST_HEAD) !== 0
+    )
+  }
+
+  sleepOrLook(): void {
+    const { words } = this.#world
+    if (this.hasWork()) {
+      this.#driver.wait(this.ring, true)
+      return
+    }
+    this.parks++
+    // order: seq_cst; before the re-check of every input; pairs with a waker's exchange [WAKE-1]
+    store(words, this.#block + THREAD_PARKED, 1)
+    if (this.hasWork()) {
+      store(words, this.#block + THREAD_PARKED, 0)
+      this.#driver.wait(this.ring, true)
+      return
+    }
+    this.#driver.wait(this.ring, false)
+    store(words, this.#block + THREAD_PARKED, 0)
+  }
+
+  /**
+   * The same without the looks that only save a sleep or a turn: the first one of sleepOrLook, and the one
+   * after it. Fewer loads, far fewer schedules.
+   */
+  sleepBriefly(): void {
+    const { words } = this.#world
+    this.parks++
+    store(words, this.#block + THREAD_PARKED, 1)
+    const isLook = this.hasWork()
+    this.#driver.wait(this.ring, isLook)
+    store(words, this.#block + THREAD_PARKED, 0)
+  }
+
+  /** After a sleep: who works does not say that it sleeps. */
+  checkAwake(): void {
+    check(
+      Atomics.load(this.#world.words, this.#block + THREAD_PARKED) === 0,
+      'WAKE-1: only a thread that sleeps, or is about to, says so',
+    )
+  }
+
+  /** The end of a turn hands over with its wait. */
+  handOver(): void {
+    const { words } = this.#world
+    const { plan } = this.#world.arena(this.#thread)
+    const used = words[this.#block + THREAD_SUBMISSION_USED]
+    if (used === 0) return
+    check(used <= plan.submissionWords, 'the submission area is not overrun')
+    words[this.#block + THREAD_SUBMISSION_USED] = 0
+    const at = plan.submissionsAt + (this.#thread - 1) * plan.submissionWords
+    this.#driver.submit(at, at + used)
+  }
+
+  /** In the middle of a turn; how many completions wait. */
+  submit(): number {
+    this.handOver()
+    this.#driver.report(this.ring)
+    return this.ring.used()
+  }
+}

@@ -1,0 +1,436 @@
+// What: models of the send path: foreign sends beside the owner's, lazy completions, gathers that fail or are cut.
+// Flow: worker.ts -> this -> protocols.test.ts.
+// Thread: a model's threads.
+
+import type { Handler } from '../../../src/session/handler.ts'
+import type { LiveSession } from '../../../src/session/session.ts'
+import { store } from '../../../src/shared/atomics.ts'
+import type { Scenario } from '../explore.ts'
+import { Peer, type Step } from '../native.ts'
+import { check } from '../ops.ts'
+import { checkAsleep, checkPristine, frame, Ledger, ModelMain, ModelWorker } from '../worker.ts'
+import { type Sizes, World } from '../world.ts'
+
+/** Word outside of the plan: the socket of the session is writable again. */
+const WRITABLE = 0
+
+/** A message of so many bytes, one for everybody, or what ends the session. */
+type Act = number | 'broadcast' | 'close' | 'terminate'
+
+interface SendOptions {
+  readonly sizes?: Sizes
+  readonly maxGather?: number
+  /** What the socket takes of each send that does not wait. */
+  readonly script?: readonly Step[]
+  /** What the owner, main and worker 2 do. */
+  readonly own?: readonly Act[]
+  readonly main?: readonly Act[]
+  readonly other?: readonly Act[]
+  /** A second thread like main, which has no turn. */
+  readonly second?: readonly Act[]
+  /** They are with the driver, and completed, when the threads start. */
+  readonly isSubmitted?: boolean
+  /** A connection waits to be accepted as soon as the session's handle is closed: it gets the slot. */
+  readonly hasSuccessor?: boolean
+  /** Sessions beside the one that is sent to. */
+  readonly beside?: number
+  /** Messages that main has sent before the threads start. */
+  readonly before?: readonly number[]
+  /** Messages that the owner has sent by then: submitted, the completion is late. */
+  readonly late?: readonly number[]
+  /** The peer ends its stream before the worker waits for the first time. */
+  readonly isEnded?: boolean
+  /** A message of the peer, which the handler sends back by reference. */
+  readonly echo?: boolean
+  /** The socket becomes writable on its own, at any time. */
+  readonly isDrained?: boolean
+  readonly handler?: Handler
+  /** `whole`: with the looks that only save something; `turn`, `once`: one turn or flush, the rest at the end. */
+  readonly loop?: 'whole' | 'brief' | 'turn' | 'once' | 'none'
+}
+
+const isScriptFailing = (script: readonly Step[]) => script.includes('fail')
+
+function send(name: string, invariants: readonly string[], options: SendOptions): Scenario {
+  const { sizes = {}, script = [], own = [], main = [], other = [], echo = false } = options
+  const {
+    before = [],
+    late = [],
+    isEnded = false,
+    second = [],
+    maxGather = 4,
+    isDrained = false,
+    hasSuccessor = false,
+    isSubmitted = false,
+    beside = 0,
+    loop = 'brief',
+  } = options
+  const world = new World({ workers: other.length + second.length > 0 ? 2 : 1, ...sizes })
+  const { words } = world
+  const acts: Act[] = [...own, ...main, ...second, ...other]
+  const isEnding =
+    isEnded || isScriptFailing(script) || acts.includes('terminate') || acts.includes('close')
+  // Its peer may lack the end of what was sent.
+  const isCut =
+    isScriptFailing(script) ||
+    acts.includes('terminate') ||
+    (own.includes('close') && main.length > 0)
+  return {
+    name,
+    invariants,
+    words,
+    build() {
+      world.reset()
+      const handler: Handler = {
+        onRecv(session, packet) {
+          session.send(packet)
+        },
+        ...options.handler,
+      }
+      const worker = new ModelWorker(world, 1, { maxGather, writable: WRITABLE, handler })
+      const secondThread = second.length > 0 ? new ModelMain(world, 2) : null
+      const foreign = other.length > 0 ? new ModelWorker(world, 2) : null
+      const mainThread = new ModelMain(world)
+      const sends = echo ? [frame(Uint8Array.of(9, 0, 25))] : []
+      const session = worker.accept(new Peer(script, sends, isEnded))
+      const ledger = new Ledger(session)
+      if (echo) ledger.accepted.set(9, [0])
+      const peer = worker.peerOf(session)
+      const ledgers = [ledger]
+      for (let i = 0; i < beside; i++) ledgers.push(new Ledger(worker.accept()))
+      if (hasSuccessor) worker.driver.successor = new Peer()
+      const act = (producer: number, what: readonly Act[], runtime: ModelMain['runtime']) => {
+        for (const one of what) {
+          if (one === 'terminate') {
+            session.terminate()
+          } else if (one === 'close') {
+            if (runtime.close(session.id)) isCloseAsked = true
+          } else if (one === 'broadcast') {
+            broadcast(producer, runtime)
+          } else {
+            const payload = ledger.payload(producer, one)
+            const result = runtime.send(session.id, payload)
+            check(result === 'queued' || isEnding, `an open session takes a message: ${result}`)
+            ledger.note(producer, payload, result)
+          }
+        }
+      }
+      let isCloseAsked = false
+      /** Broadcasts, and for how many sessions they were queued; for which ones is not said. */
+      const toAll: { readonly producer: number; readonly payload: Uint8Array }[] = []
+      let queued = 0
+      const broadcast = (producer: number, runtime: ModelMain['runtime']) => {
+        const payload = ledger.payload(producer)
+        toAll.push({ producer, payload })
+        const result = runtime.broadcast(payload)
+        check(result.queued + result.closed + result.dropped <= ledgers.length, 'each one once')
+        for (const known of ledgers) known.mayGet(producer, payload)
+        queued += result.queued
+      }
+      if (late.length > 0) {
+        act(1, late, worker.runtime)
+        worker.runOnce()
+      }
+      act(0, before, mainThread.runtime)
+      if (isSubmitted) worker.runOnce()
+      const threads: Record<string, () => void> = {}
+      if (main.length > 0) {
+        threads.main = () => {
+          act(0, main, mainThread.runtime)
+        }
+      }
+      if (foreign !== null) {
+        threads.other = () => {
+          act(2, other, foreign.runtime)
+          foreign.turn()
+        }
+      }
+      if (secondThread !== null) {
+        threads.second = () => {
+          act(2, second, secondThread.runtime)
+        }
+      }
+      if (isDrained) {
+        threads.network = () => {
+          store(words, world.outside(WRITABLE), 1)
+          world.signal(1)
+        }
+      }
+      return {
+        threads,
+        daemons: {
+          owner() {
+            // As from a promise: the first turn follows because something is pending.
+            act(1, own, worker.runtime)
+            if (loop === 'whole') worker.run()
+            else if (loop === 'turn') worker.turn()
+            else if (loop === 'once') worker.runOnce()
+            else if (loop === 'brief') worker.runBriefly()
+          },
+        },
+        outcome: () => peer.bytes.join(),
+        check() {
+          if (loop !== 'whole' && loop !== 'brief') worker.rest()
+          checkAsleep(worker)
+          if (peer.waiting !== null) {
+            checkFull(worker, foreign, mainThread)
+            store(words, world.outside(WRITABLE), 1)
+            worker.rest()
+          }
+          check(!isCloseAsked || !session.isOpen, 'REQUEST-1: a request to close is heard')
+          if (hasSuccessor) {
+            const next = worker.sessions.at(-1) as LiveSession
+            check(next !== session, 'IOCOUNT-3: the slot was given back and used again')
+            check(next.slot === session.slot, 'it is the same slot')
+            check(next.isOpen, 'REQUEST-1: a request is for the session that it was made for')
+            // Whatever was for the session before it is none that it may get [SESSION-1].
+            const successor = new Ledger(next)
+            for (const { producer, payload } of toAll) successor.mayGet(producer, payload)
+            ledgers.push(successor)
+          }
+          let got = 0
+          for (const known of ledgers) got += known.check(worker.peerOf(known.session), isCut)
+          check(
+            isCut ? got <= queued : got === queued,
+            'SENDFLAG-2: those get a broadcast for whom it was queued',
+          )
+          const workers = foreign === null ? [worker] : [worker, foreign]
+          checkPristine(workers, secondThread === null ? [mainThread] : [mainThread, secondThread])
+        },
+      }
+    },
+  }
+}
+
+/** While a socket is full, no chunk is held for it, whoever sent: all of it was copied to the heap. */
+function checkFull(worker: ModelWorker, foreign: ModelWorker | null, mainThread: ModelMain): void {
+  for (const sender of [worker.sender, mainThread.sender, ...(foreign ? [foreign.sender] : [])]) {
+    sender.settle()
+    sender.writer.retire()
+  }
+  const { plan } = worker.core.arena
+  check(
+    worker.sender.writer.pool.freeCount() === plan.chunkCount,
+    'FLUSH-3: what was pushed to a full socket pins no chunk',
+  )
+}
+
+const REQUEST = ['REQUEST-1']
+const END = [
+  'SESSION-1',
+  'SESSION-3',
+  'IOCOUNT-1',
+  'IOCOUNT-2',
+  'IOCOUNT-3',
+  'IOCOUNT-4',
+  'IOCOUNT-5',
+]
+const SEND = [
+  'SENDLIST-1',
+  'SENDLIST-2',
+  'SENDLIST-3',
+  'SENDFLAG-1',
+  'SENDFLAG-2',
+  'FLUSH-1',
+  'FLUSH-2',
+  'FLUSH-3',
+]
+
+export const scenarios: readonly Scenario[] = [
+  send('send: main sends', SEND, { main: [3], loop: 'whole' }),
+  send('send: main sends twice', SEND, { main: [3, 3] }),
+  send('send: a late completion, and main sends', SEND, {
+    own: [3],
+    main: [3],
+    loop: 'whole',
+  }),
+  send('send: an echo by reference, and main sends', [...SEND, 'BUFFER-1', 'BUFFER-2'], {
+    echo: true,
+    main: [3],
+  }),
+  send('send: a completion is late while the owner sleeps, main sends twice', SEND, {
+    late: [3],
+    main: [3, 3],
+  }),
+  send('send: a completion is late, two threads send', SEND, {
+    late: [3],
+    main: [3],
+    second: [3],
+    loop: 'once',
+  }),
+  send('send: the owner clears the flag, two threads send', SEND, {
+    before: [3],
+    main: [3],
+    second: [3],
+    loop: 'once',
+  }),
+  send('send: a worker sends', SEND, { other: [3, 3], loop: 'whole' }),
+  send('send: two threads send', SEND, {
+    main: [3],
+    second: [3],
+    loop: 'none',
+  }),
+  send('send: two threads send, the owner has a turn', SEND, {
+    main: [3],
+    second: [3],
+    loop: 'once',
+  }),
+  send('send: more than one gather', [...SEND, 'SENDFLAG-3', 'SENDFLAG-4'], {
+    before: [3],
+    own: [3],
+    main: [3],
+    maxGather: 1,
+  }),
+  send('send: a message of several chunks', [...SEND, 'CHUNK-3'], {
+    sizes: { chunkBytes: 16, chunkCount: 6 },
+    main: [24],
+    own: [3],
+  }),
+  send('send: the socket is full, main sends', [...SEND, 'HEAP-2'], {
+    own: [6],
+    main: [3],
+    script: [3],
+  }),
+  send('send: the socket is full and drains, main sends', SEND, {
+    own: [6],
+    main: [3],
+    script: [3],
+    isDrained: true,
+  }),
+  send('send: a send fails, main sends', [...SEND, 'IOCOUNT-4'], {
+    main: [3],
+    script: ['fail'],
+  }),
+  send('send: completions that somebody hears of', SEND, {
+    own: [3],
+    main: [3],
+    handler: { onSend() {} },
+  }),
+  send('send: a send completes, a worker goes on with a message', SEND, {
+    before: [3],
+    isSubmitted: true,
+    loop: 'turn',
+    other: [3, 3],
+  }),
+  send('send: a send completes, a message of several chunks is sent', [...SEND, 'CHUNK-3'], {
+    sizes: { chunkBytes: 16, chunkCount: 6 },
+    before: [3],
+    isSubmitted: true,
+    loop: 'turn',
+    main: [24],
+  }),
+  send('send: two threads send, one of them a message of several chunks', [...SEND, 'CHUNK-3'], {
+    sizes: { chunkBytes: 16, chunkCount: 6 },
+    main: [24],
+    second: [3],
+    loop: 'none',
+  }),
+  send('session: main closes it while its messages wait', [...REQUEST, ...END], {
+    before: [3, 3],
+    main: ['close'],
+  }),
+  send('session: it closes with messages queued', END, { before: [3, 3], own: ['close'] }),
+  send('session: main closes it', [...REQUEST, ...END], { main: ['close'] }),
+  send('session: main sends and closes it', [...REQUEST, ...END], {
+    main: [3, 'close'],
+  }),
+  send('session: main closes it over a late completion', [...REQUEST, ...END], {
+    own: [3],
+    main: ['close'],
+  }),
+  send('session: a worker sends and closes it', [...REQUEST, ...END], {
+    other: [3, 'close'],
+  }),
+  send('session: its peer ends it, main sends', [...SEND, ...END], {
+    isEnded: true,
+    main: [3],
+  }),
+  send('session: its peer ends it, main sends twice', [...SEND, ...END], {
+    isEnded: true,
+    main: [3, 3],
+    loop: 'turn',
+  }),
+  send('session: its peer ends it, two threads send', [...SEND, ...END], {
+    isEnded: true,
+    main: [3],
+    second: [3],
+    loop: 'turn',
+  }),
+  send('session: its peer ends it over a late completion, main sends', [...SEND, ...END], {
+    isEnded: true,
+    late: [3],
+    main: [3],
+    loop: 'turn',
+  }),
+  send('session: its peer ends it, main sends, the slot is used again', [...SEND, ...END], {
+    sizes: { sessionsPerWorker: 1 },
+    isEnded: true,
+    main: [3],
+    hasSuccessor: true,
+  }),
+  send('session: it ends, main closes it, the slot is used again', [...REQUEST, ...END], {
+    sizes: { sessionsPerWorker: 1 },
+    own: ['terminate'],
+    main: ['close'],
+    hasSuccessor: true,
+  }),
+  send('session: its peer ends it, main closes it, the slot is used again', [...REQUEST, ...END], {
+    sizes: { sessionsPerWorker: 1 },
+    isEnded: true,
+    main: ['close'],
+    hasSuccessor: true,
+  }),
+  send('session: two threads close it', [...REQUEST, ...END], {
+    main: ['close'],
+    second: ['close'],
+    loop: 'none',
+  }),
+  send('session: one thread sends, one closes, the flag is held', [...REQUEST, ...END], {
+    before: [3],
+    main: [3],
+    second: ['close'],
+    loop: 'none',
+  }),
+  send('session: the owner closes it, main sends', END, { own: ['close'], main: [3] }),
+  send('session: the owner terminates it, main sends, the slot is used again', END, {
+    sizes: { sessionsPerWorker: 1 },
+    own: ['terminate'],
+    main: [3],
+    hasSuccessor: true,
+  }),
+  send('session: it ends with a full socket, main sends', [...END, 'HEAP-2'], {
+    script: [3],
+    before: [6],
+    own: ['terminate'],
+    main: [3],
+  }),
+  send('broadcast: main to two sessions', [...SEND, 'CHUNK-2', 'NODE-1'], {
+    sizes: { chunkBytes: 128 },
+    beside: 1,
+    main: ['broadcast'],
+  }),
+  send('broadcast: while a send completes', [...SEND, 'CHUNK-2', 'NODE-1'], {
+    sizes: { chunkBytes: 128 },
+    before: [3],
+    isSubmitted: true,
+    loop: 'turn',
+    main: ['broadcast'],
+  }),
+  send('broadcast: some are refused, no node is left', [...SEND, 'CHUNK-2', 'NODE-1'], {
+    sizes: { chunkBytes: 128, nodesPerThread: 1 },
+    beside: 1,
+    main: ['broadcast'],
+  }),
+  send('broadcast: one of two ends', [...SEND, ...END, 'CHUNK-2'], {
+    sizes: { chunkBytes: 128 },
+    beside: 1,
+    own: ['terminate'],
+    main: ['broadcast'],
+  }),
+  send('broadcast: the slot is used again meanwhile', [...SEND, ...END, 'CHUNK-2'], {
+    sizes: { sessionsPerWorker: 1, chunkBytes: 128 },
+    own: ['terminate'],
+    main: ['broadcast'],
+    hasSuccessor: true,
+  }),
+]

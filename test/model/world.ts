@@ -1,0 +1,179 @@
+// What: a memory for models: the plan of a real one with a few of everything, and words for what lies outside of it.
+// Flow: this -> scenarios -> production classes, one set per thread.
+// Thread: a model's threads.
+
+import type { Binding } from '../../src/binding.ts'
+import {
+  COMPLETION_WORDS,
+  CONTROL_ARENA_BYTES,
+  CONTROL_CHUNK_BITMAP_AT,
+  CONTROL_CHUNK_BYTE_AT,
+  CONTROL_CHUNK_BYTES,
+  CONTROL_CHUNK_COUNT,
+  CONTROL_CHUNK_REFS_AT,
+  CONTROL_COMPLETION_CAPACITY,
+  CONTROL_COMPLETIONS_AT,
+  CONTROL_COUNTERS_AT,
+  CONTROL_HEAP_BYTE_AT,
+  CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_NODES_AT,
+  CONTROL_NODES_PER_THREAD,
+  CONTROL_RECV_BUFFER_STRIDE,
+  CONTROL_RECV_BUFFERS_PER_WORKER,
+  CONTROL_RECV_BYTE_AT,
+  CONTROL_SESSION_CAPACITY,
+  CONTROL_SESSIONS_AT,
+  CONTROL_SESSIONS_PER_WORKER,
+  CONTROL_SUBMISSION_WORDS,
+  CONTROL_SUBMISSIONS_AT,
+  CONTROL_THREAD_COUNT,
+  CONTROL_THREADS_AT,
+  CONTROL_WORDS,
+  CONTROL_WORKER_COUNT,
+  NODE_WORDS,
+  SESSION_OWNER,
+  SESSION_WORDS,
+  THREAD_WORDS,
+} from '../../src/layout/layout.ts'
+import { Arena, COUNTERS_STRIDE, type SharedMemories } from '../../src/shared/arena.ts'
+import { store } from '../../src/shared/atomics.ts'
+import { SessionTable } from '../../src/shared/session_table.ts'
+import { Waker } from '../../src/shared/waker.ts'
+import { awaitEdge } from './ops.ts'
+
+/** Sizes of a model's memory; few of everything, so that it runs out. */
+export interface Sizes {
+  readonly workers?: number
+  readonly sessionsPerWorker?: number
+  readonly nodesPerThread?: number
+  readonly chunkCount?: number
+  readonly chunkBytes?: number
+  readonly completionCapacity?: number
+}
+
+const SUBMISSION_WORDS = 96
+const RECV_BUFFERS = 2
+const RECV_BUFFER_BYTES = 64
+const HEAP_BYTES = 8192
+/** Words outside of the plan: one edge per thread, and some for scenarios. */
+const OUTSIDE_WORDS = 16
+const EDGES = 8
+
+export class World {
+  readonly words: Int32Array
+  readonly bytes: Uint8Array
+  readonly memories: SharedMemories
+  /** Signals that were sent. */
+  signals = 0
+  readonly #start: Int32Array
+  readonly #arenas: Arena[] = []
+  readonly #outside: number
+  readonly binding: Pick<Binding, 'aliasArena' | 'signal'>
+
+  constructor({
+    workers = 1,
+    sessionsPerWorker = 2,
+    nodesPerThread = 4,
+    chunkCount = 3,
+    chunkBytes = 64,
+    completionCapacity = 16,
+  }: Sizes = {}) {
+    const threads = workers + 1
+    let at = CONTROL_WORDS
+    const region = (words: number) => {
+      const from = at
+      // Float64 counters want an even index.
+      at += words + (words & 1)
+      return from
+    }
+    const head: [index: number, value: number][] = [
+      [CONTROL_THREAD_COUNT, threads],
+      [CONTROL_WORKER_COUNT, workers],
+      [CONTROL_SESSION_CAPACITY, workers * sessionsPerWorker],
+      [CONTROL_SESSIONS_PER_WORKER, sessionsPerWorker],
+      [CONTROL_NODES_PER_THREAD, nodesPerThread],
+      [CONTROL_CHUNK_COUNT, chunkCount],
+      [CONTROL_CHUNK_BYTES, chunkBytes],
+      [CONTROL_RECV_BUFFERS_PER_WORKER, RECV_BUFFERS],
+      [CONTROL_RECV_BUFFER_STRIDE, RECV_BUFFER_BYTES],
+      [CONTROL_HEAP_BYTES_PER_WORKER, HEAP_BYTES],
+      [CONTROL_COMPLETION_CAPACITY, completionCapacity],
+      [CONTROL_SUBMISSION_WORDS, SUBMISSION_WORDS],
+      [CONTROL_THREADS_AT, region(threads * THREAD_WORDS)],
+      [CONTROL_SESSIONS_AT, region(workers * sessionsPerWorker * SESSION_WORDS)],
+      [CONTROL_NODES_AT, region(threads * nodesPerThread * NODE_WORDS)],
+      [CONTROL_CHUNK_BITMAP_AT, region(Math.ceil(chunkCount / 32))],
+      [CONTROL_CHUNK_REFS_AT, region(chunkCount)],
+      [CONTROL_COMPLETIONS_AT, region(workers * completionCapacity * COMPLETION_WORDS)],
+      [CONTROL_SUBMISSIONS_AT, region(workers * SUBMISSION_WORDS)],
+      [CONTROL_COUNTERS_AT, region(threads * COUNTERS_STRIDE * 2)],
+      [CONTROL_RECV_BYTE_AT, 0],
+      [CONTROL_HEAP_BYTE_AT, workers * RECV_BUFFERS * RECV_BUFFER_BYTES],
+    ]
+    const chunkByteAt = workers * (RECV_BUFFERS * RECV_BUFFER_BYTES + HEAP_BYTES)
+    const arenaBytes = chunkByteAt + chunkCount * chunkBytes
+    head.push([CONTROL_CHUNK_BYTE_AT, chunkByteAt], [CONTROL_ARENA_BYTES, arenaBytes])
+    this.#outside = region(OUTSIDE_WORDS)
+    const control = new SharedArrayBuffer(4 * at)
+    const arena = new SharedArrayBuffer(arenaBytes)
+    this.memories = { runtime: 0, control, arena }
+    this.words = new Int32Array(control)
+    this.bytes = new Uint8Array(arena)
+    for (const [index, value] of head) this.words[index] = value
+    this.binding = {
+      aliasArena: () => null,
+      signal: (_, thread) => this.signal(thread),
+    }
+    for (let thread = 0; thread < threads; thread++) {
+      this.#arenas.push(new Arena(this.binding, this.memories, thread))
+    }
+    const { sessionCapacity, chunkBitmapAt } = this.#arenas[0].plan
+    for (let slot = 0; slot < sessionCapacity; slot++) {
+      const owner = 1 + Math.floor(slot / sessionsPerWorker)
+      this.words[this.#arenas[0].sessionAt(slot) + SESSION_OWNER] = owner
+    }
+    for (let chunk = 0; chunk < chunkCount; chunk++)
+      this.words[chunkBitmapAt + (chunk >>> 5)] =
+        this.words[chunkBitmapAt + (chunk >>> 5)] | (1 << (chunk & 31))
+    this.#start = this.words.slice()
+  }
+
+  /** Everything as it was made. */
+  reset(): void {
+    this.words.set(this.#start)
+    this.bytes.fill(0)
+    this.signals = 0
+  }
+
+  /** Memory as a thread of the runtime sees it. */
+  arena(thread: number): Arena {
+    return this.#arenas[thread]
+  }
+
+  /** What a thread needs to reach the sessions of others. */
+  thread(thread: number): { arena: Arena; waker: Waker; table: SessionTable } {
+    const arena = this.arena(thread)
+    const waker = new Waker(arena, this.binding)
+    return { arena, waker, table: new SessionTable(arena, waker) }
+  }
+
+  /** A word that is in no plan, for what a scenario has around the runtime. */
+  outside(number: number): number {
+    return this.#outside + EDGES + number
+  }
+
+  /** What the wake descriptor does: every write is an edge for whoever waits, also before it waits. */
+  signal(thread: number): void {
+    this.signals++
+    store(this.words, this.#outside + thread, 1)
+  }
+
+  awaitSignal(thread: number): void {
+    awaitEdge(this.words, this.#outside + thread)
+  }
+
+  /** A look at the descriptor takes the edge, too. */
+  lookAtSignal(thread: number): void {
+    store(this.words, this.#outside + thread, 0)
+  }
+}
