@@ -421,6 +421,8 @@ export class Sender<T extends Outbox> {
       SessionRequest.CLOSE,
     )
     if (before !== SessionRequest.NONE) return
+    // It goes to the owner with the slot: the slot is not used again while it is on the stack [REQUEST-2].
+    retain(words, at + SESSION_IO_COUNT)
     const owner = words[at + SESSION_OWNER]
     // order: after request was won, which makes membership single [REQUEST-1]
     push(

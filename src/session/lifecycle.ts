@@ -312,7 +312,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   outboxOf(slot: number): LiveSession {
     const session = this.registry.at(slot)
-    assert(session !== undefined, 'SESSION-3: a slot with a held flag has a session')
+    assert(session !== undefined, 'SESSION-3: a slot that is on a stack has a session')
     return session
   }
 
@@ -450,12 +450,13 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     }
     entry = takeAll(words, this.#requestHead)
     while (entry !== 0) {
-      const at = this.#core.arena.sessionAt(entry - 1)
-      const session = this.registry.at(entry - 1)
-      entry = words[at + SESSION_REQUEST_LINK]
+      const session = this.outboxOf(entry - 1)
+      entry = words[session.at + SESSION_REQUEST_LINK]
       // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
-      store(words, at + SESSION_REQUEST, SessionRequest.NONE)
-      if (session !== undefined) this.close(session, CloseReason.LOCAL_CLOSE)
+      store(words, session.at + SESSION_REQUEST, SessionRequest.NONE)
+      this.close(session, CloseReason.LOCAL_CLOSE)
+      // The count that came with the request [REQUEST-2].
+      if (release(words, session.at + SESSION_IO_COUNT)) this.#release(session)
     }
   }
 

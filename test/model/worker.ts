@@ -27,6 +27,7 @@ import type { Lifecycle } from '../../src/session/lifecycle.ts'
 import { ThreadRuntime } from '../../src/session/runtime.ts'
 import type { LiveSession } from '../../src/session/session.ts'
 import { add } from '../../src/shared/atomics.ts'
+import type { SessionTable } from '../../src/shared/session_table.ts'
 import { type AssembledWorker, assembleWorker } from '../../workers/assemble.ts'
 import { ModelDriver, NativeLoop, Peer } from './native.ts'
 import { check } from './ops.ts'
@@ -209,11 +210,13 @@ function checkSlice(world: World, offset: number, length: number, isNow: boolean
 /** The main thread, or another one without a turn: everything it does is foreign, and published at once. */
 export class ModelMain {
   readonly sender: Sender<Outbox>
+  readonly table: SessionTable
   readonly runtime: ThreadRuntime
 
   constructor(world: World, thread = 0) {
     const { arena, waker, table } = world.thread(thread)
     this.sender = new Sender(arena, waker, table)
+    this.table = table
     this.runtime = new ThreadRuntime({
       arena,
       sender: this.sender,

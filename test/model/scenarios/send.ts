@@ -8,7 +8,15 @@ import { store } from '../../../src/shared/atomics.ts'
 import type { Scenario } from '../explore.ts'
 import { Peer, type Step } from '../native.ts'
 import { check } from '../ops.ts'
-import { checkAsleep, checkPristine, frame, Ledger, ModelMain, ModelWorker } from '../worker.ts'
+import {
+  checkAsleep,
+  checkPristine,
+  encoder,
+  frame,
+  Ledger,
+  ModelMain,
+  ModelWorker,
+} from '../worker.ts'
 import { type Sizes, World } from '../world.ts'
 
 /** Word outside of the plan: the socket of the session is writable again. */
@@ -182,7 +190,7 @@ function send(name: string, invariants: readonly string[], options: SendOptions)
             const next = worker.sessions.at(-1) as LiveSession
             check(next !== session, 'IOCOUNT-3: the slot was given back and used again')
             check(next.slot === session.slot, 'it is the same slot')
-            check(next.isOpen, 'REQUEST-1: a request is for the session that it was made for')
+            check(next.isOpen, 'REQUEST-2: a request is for the session that it was made for')
             // Whatever was for the session before it is none that it may get [SESSION-1].
             const successor = new Ledger(next)
             for (const { producer, payload } of toAll) successor.mayGet(producer, payload)
@@ -202,6 +210,62 @@ function send(name: string, invariants: readonly string[], options: SendOptions)
   }
 }
 
+/**
+ * Main has pinned the session and found it open; then the owner ends it. Main goes on to queue a message and to ask
+ * for the end, while the owner gives the slot to a connection that waits.
+ */
+function late(name: string, end: 'close' | 'terminate', acts: readonly ('send' | 'close')[]) {
+  const world = new World({ sessionsPerWorker: 1 })
+  const { words } = world
+  const invariants = [...REQUEST, ...END]
+  const scenario: Scenario = {
+    name,
+    invariants,
+    words,
+    build() {
+      world.reset()
+      const worker = new ModelWorker(world, 1)
+      const mainThread = new ModelMain(world)
+      const { sender, table } = mainThread
+      const session = worker.accept()
+      worker.driver.successor = new Peer()
+      const ledger = new Ledger(session)
+      const slot = table.pin(session.id)
+      check(slot === session.slot, 'an open session is pinned')
+      if (end === 'close') session.close()
+      else session.terminate()
+      worker.native.handOver()
+      return {
+        threads: {
+          main() {
+            for (const act of acts) {
+              if (act === 'close') sender.requestClose(slot)
+              else sender.writeForeign(slot, encoder, ledger.payload(0), 0, 3)
+            }
+            table.unpin(slot)
+            sender.publish()
+          },
+        },
+        daemons: {
+          owner() {
+            worker.runBriefly()
+          },
+        },
+        check() {
+          checkAsleep(worker)
+          check(worker.sessions.length === 2, 'IOCOUNT-3: the slot was given back and used again')
+          const [, next] = worker.sessions
+          check(next.slot === slot, 'it is the same slot')
+          check(next.isOpen, 'REQUEST-2: a request is for the session that it was made for')
+          check(worker.peerOf(next).bytes.length === 0, 'SENDLIST-3: so is a message')
+          checkPristine([worker], [mainThread])
+        },
+      }
+    },
+  }
+  return scenario
+}
+
 /** While a socket is full, no chunk is held for it, whoever sent: all of it was copied to the heap. */
 function checkFull(worker: ModelWorker, foreign: ModelWorker | null, mainThread: ModelMain): void {
   for (const sender of [worker.sender, mainThread.sender, ...(foreign ? [foreign.sender] : [])]) {
@@ -215,7 +279,7 @@ function checkFull(worker: ModelWorker, foreign: ModelWorker | null, mainThread:
   )
 }
 
-const REQUEST = ['REQUEST-1']
+const REQUEST = ['REQUEST-1', 'REQUEST-2']
 const END = [
   'SESSION-1',
   'SESSION-3',
@@ -252,25 +316,15 @@ export const scenarios: readonly Scenario[] = [
     late: [3],
     main: [3, 3],
   }),
-  send('send: a completion is late, two threads send', SEND, {
-    late: [3],
-    main: [3],
-    second: [3],
-    loop: 'once',
-  }),
-  send('send: the owner clears the flag, two threads send', SEND, {
-    before: [3],
-    main: [3],
-    second: [3],
-    loop: 'once',
-  }),
   send('send: a worker sends', SEND, { other: [3, 3], loop: 'whole' }),
   send('send: two threads send', SEND, {
     main: [3],
     second: [3],
     loop: 'none',
   }),
-  send('send: two threads send, the owner has a turn', SEND, {
+  send('send: two threads send while the owner takes a slot, a completion is late', SEND, {
+    late: [3],
+    before: [3],
     main: [3],
     second: [3],
     loop: 'once',
@@ -348,19 +402,16 @@ export const scenarios: readonly Scenario[] = [
   send('session: its peer ends it, main sends twice', [...SEND, ...END], {
     isEnded: true,
     main: [3, 3],
-    loop: 'turn',
   }),
-  send('session: its peer ends it, two threads send', [...SEND, ...END], {
+  send('session: its peer ends it while a message waits, main sends', [...SEND, ...END], {
     isEnded: true,
+    before: [3],
     main: [3],
-    second: [3],
-    loop: 'turn',
   }),
   send('session: its peer ends it over a late completion, main sends', [...SEND, ...END], {
     isEnded: true,
     late: [3],
     main: [3],
-    loop: 'turn',
   }),
   send('session: its peer ends it, main sends, the slot is used again', [...SEND, ...END], {
     sizes: { sessionsPerWorker: 1 },
@@ -374,12 +425,10 @@ export const scenarios: readonly Scenario[] = [
     main: ['close'],
     hasSuccessor: true,
   }),
-  send('session: its peer ends it, main closes it, the slot is used again', [...REQUEST, ...END], {
-    sizes: { sessionsPerWorker: 1 },
-    isEnded: true,
-    main: ['close'],
-    hasSuccessor: true,
-  }),
+  late('session: it closes, main is late with a message', 'close', ['send']),
+  late('session: it closes, main is late with a request', 'close', ['close']),
+  late('session: it closes, main is late with both', 'close', ['send', 'close']),
+  late('session: it is terminated, main is late with both', 'terminate', ['send', 'close']),
   send('session: two threads close it', [...REQUEST, ...END], {
     main: ['close'],
     second: ['close'],
