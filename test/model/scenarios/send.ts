@@ -266,6 +266,76 @@ function late(name: string, end: 'close' | 'terminate', acts: readonly ('send' |
   return scenario
 }
 
+/**
+ * Two threads do the same to a session that they have pinned, while the owner takes a slot off its flush stack and has
+ * a completion that is late. The pins are dropped at the end: those of a call have models of their own.
+ */
+function beside(name: string, invariants: readonly string[], act: 'send' | 'close') {
+  const world = new World({ workers: 2 })
+  const { words } = world
+  const scenario: Scenario = {
+    name,
+    invariants,
+    words,
+    build() {
+      world.reset()
+      const worker = new ModelWorker(world, 1)
+      const producers = [new ModelMain(world), new ModelMain(world, 2)]
+      const session = worker.accept()
+      const ledger = new Ledger(session)
+      const next = (producer: number) => {
+        const payload = ledger.payload(producer)
+        ledger.note(producer, payload, 'queued')
+        return payload
+      }
+      check(worker.runtime.send(session.id, next(1)) === 'queued', 'an open session takes it')
+      worker.runOnce()
+      check(producers[0].runtime.send(session.id, next(0)) === 'queued', 'from main, too')
+      for (const { table } of producers)
+        check(table.pin(session.id) === session.slot, 'an open session is pinned')
+      const produce = (producer: number) => {
+        const { sender } = producers[producer]
+        if (act === 'close') {
+          sender.requestClose(session.slot)
+        } else {
+          const payload = next(2 * producer)
+          const { length } = payload
+          check(
+            sender.writeForeign(session.slot, encoder, payload, 0, length),
+            'there is memory for a message',
+          )
+        }
+        sender.publish()
+      }
+      return {
+        threads: {
+          main() {
+            produce(0)
+          },
+          second() {
+            produce(1)
+          },
+        },
+        daemons: {
+          owner() {
+            if (act === 'close') worker.turn()
+            else worker.runOnce()
+          },
+        },
+        check() {
+          for (const { table } of producers) table.unpin(session.slot)
+          worker.rest()
+          checkAsleep(worker)
+          check(session.isOpen === (act === 'send'), 'REQUEST-1: a request to close is heard')
+          ledger.check(worker.peerOf(session))
+          checkPristine([worker], producers)
+        },
+      }
+    },
+  }
+  return scenario
+}
+
 /** While a socket is full, no chunk is held for it, whoever sent: all of it was copied to the heap. */
 function checkFull(worker: ModelWorker, foreign: ModelWorker | null, mainThread: ModelMain): void {
   for (const sender of [worker.sender, mainThread.sender, ...(foreign ? [foreign.sender] : [])]) {
@@ -322,13 +392,7 @@ export const scenarios: readonly Scenario[] = [
     second: [3],
     loop: 'none',
   }),
-  send('send: two threads send while the owner takes a slot, a completion is late', SEND, {
-    late: [3],
-    before: [3],
-    main: [3],
-    second: [3],
-    loop: 'once',
-  }),
+  beside('send: two threads send while the owner takes a slot, a completion is late', SEND, 'send'),
   send('send: more than one gather', [...SEND, 'SENDFLAG-3', 'SENDFLAG-4'], {
     before: [3],
     own: [3],
@@ -402,6 +466,7 @@ export const scenarios: readonly Scenario[] = [
   send('session: its peer ends it, main sends twice', [...SEND, ...END], {
     isEnded: true,
     main: [3, 3],
+    loop: 'turn',
   }),
   send('session: its peer ends it while a message waits, main sends', [...SEND, ...END], {
     isEnded: true,
@@ -429,6 +494,7 @@ export const scenarios: readonly Scenario[] = [
   late('session: it closes, main is late with a request', 'close', ['close']),
   late('session: it closes, main is late with both', 'close', ['send', 'close']),
   late('session: it is terminated, main is late with both', 'terminate', ['send', 'close']),
+  beside('session: two threads close it while the owner has a turn', [...REQUEST, ...END], 'close'),
   send('session: two threads close it', [...REQUEST, ...END], {
     main: ['close'],
     second: ['close'],
