@@ -62,6 +62,7 @@ void Round::close() {
 }
 
 void Round::stop_accepting() {
+  accepting_ended_ = true;
   for (size_t i = 0; i < listeners_.size(); i++) driver_->unlisten(static_cast<int32_t>(i));
   listeners_.clear();
 }
@@ -114,6 +115,7 @@ void Round::take_inbox() {
   if (!inbox.waiting() || completions_.space() < batch_) return;
   for (shared::TransitSocket& socket : inbox.take()) {
     if (socket.listens) {
+      if (accepting_ended_) continue;
       auto index = static_cast<size_t>(socket.listener);
       if (listeners_.size() <= index) listeners_.resize(index + 1);
       listeners_[index] = std::move(socket.fd);

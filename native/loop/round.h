@@ -70,6 +70,8 @@ class Round {
   shared::CompletionRing completions_;
   /** By listener number; only a server's single worker is given any. */
   std::vector<base::Fd> listeners_;
+  /** Listeners that come now are closed. */
+  bool accepting_ended_ = false;
   /** When accepting was found to have ended; 0: it goes on. */
   int64_t starved_at_ns_ = 0;
 };

@@ -23,7 +23,10 @@ describe.each(drivers)('%s', (driver) => {
 
   describe('stop', () => {
     it.each([1, 2])('flushes what was sent, ends every stream, %i workers', async (workers) => {
-      const test = await start({ workers, maxBackpressure: 16 * MIB, arenaBytes: 320 * MIB })
+      // A slow machine, or a sanitizer, must not run into it.
+      const closeTimeout = 60_000
+      const memory = { maxBackpressure: 16 * MIB, arenaBytes: 320 * MIB }
+      const test = await start({ workers, closeTimeout, ...memory })
       const data = pattern(MIB)
       const clients: Client[] = []
       for (let at = 0; at < 6; at++) {

@@ -187,6 +187,8 @@ export class Simulation {
   #mainRunning = false
   #countdown = 0
   #depth = 0
+  /** Somebody acted, or time passed, in the middle of another thread's step. */
+  #interrupted = false
   #promisesDue = false
   #failure: unknown = null
   #stopsDue = 0
@@ -458,7 +460,9 @@ export class Simulation {
         if (this.#promisesDue) await this.#promises()
         this.#check()
       }
-      if (progress) {
+      // Who had its turn before may have something to do again.
+      if (progress || this.#interrupted) {
+        this.#interrupted = false
         this.#pass(this.random.below(STEP_NS_MAX))
         continue
       }
@@ -534,6 +538,7 @@ export class Simulation {
     this.#countdown = this.random.between(1, this.#interruptEvery)
     if (this.#depth >= DEPTH_MAX || this.#failure !== null || this.stage === 'stop') return
     this.#depth++
+    this.#interrupted = true
     this.note('interrupted')
     try {
       const { random } = this
