@@ -20,6 +20,9 @@ namespace {
 
 constexpr uint32_t kOutstanding = 16'384;
 constexpr int kSocketBytes = 4096;
+constexpr int kLastSocketBytes = 262'144;
+
+void set_receive_buffer(int fd, int bytes) { setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
 
 }  // namespace
 
@@ -39,6 +42,8 @@ void Client::run() {
     if (!finishing_ && shared_.clients_finish) {
       finishing_ = true;
       finish_at = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
+      // Otherwise the end takes seconds: a window below one segment is filled by TCP's persist timer only, every 200 ms.
+      for (Connection& connection : connections) set_receive_buffer(connection.fd.get(), kLastSocketBytes);
     }
     std::vector<pollfd> polled;
     bool all_finished = true;
@@ -82,8 +87,7 @@ void Client::open(Connection& connection) {
   connection.key = options.seed * 31u + index_ * 1'000'003u + opened_++;
   connection.budget = random_.one_in(4) ? random_.below(200'000) : random_.below(5000);
   connection.fd = base::Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  int small = kSocketBytes;
-  setsockopt(connection.fd.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  set_receive_buffer(connection.fd.get(), kSocketBytes);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port_);
