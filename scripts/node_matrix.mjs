@@ -86,9 +86,9 @@ export const sampledNames = [
   'survives connections that leave',
   'receive buffers of 512 .* more than a hundred segments',
   'each listener its own framing',
-  'stop (flushes|leaves|resets)',
-  'after (0|5|50) ms of load',
+  'stop (flushes what was sent|leaves|resets)',
+  'after 5 ms of load',
   'a worker that ends by',
-  'agree about our own (echo|broadcast) server$',
+  'agree about our own broadcast server$',
   'names drop in broadcast',
 ].join('|')
