@@ -318,8 +318,7 @@ function beside(name: string, invariants: readonly string[], act: 'send' | 'clos
         },
         daemons: {
           owner() {
-            if (act === 'close') worker.turn()
-            else worker.runOnce()
+            worker.turn()
           },
         },
         check() {
