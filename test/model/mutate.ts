@@ -24,7 +24,7 @@ const isMutated = ({ path, name }: { readonly path: string; readonly name: strin
  * Schedules of each scenario that a mutant runs: most are noticed in the first few; one that survives runs
  * them all, in every scenario that comes by its place.
  */
-const SCHEDULES_PER_SCENARIO = 300
+const SCHEDULES_PER_SCENARIO = 100
 
 export interface Mutant {
   /** `shared/link_stack push compareExchange 1: split`. */
