@@ -63,8 +63,8 @@ export const plantedBugs = {
   flagCountNotTaken: {
     what: "another thread's flag takes no count",
     file: 'src/outbound/sender.js',
-    find: 'retain(words, at + SESSION_IO_COUNT);\n        const owner',
-    replace: 'const owner',
+    find: "retain(words, at + SESSION_IO_COUNT);\n        const owner = words[at + SESSION_OWNER];\n        // order: after the node's push",
+    replace: "const owner = words[at + SESSION_OWNER];\n        // order: after the node's push",
   },
   listNotReversed: {
     what: 'a list of other threads goes out newest first',
@@ -148,7 +148,7 @@ export const plantedBugs = {
   requestNotCleared: {
     what: 'a request is never cleared',
     file: 'src/session/lifecycle.js',
-    find: 'store(words, at + SESSION_REQUEST, SessionRequest.NONE);',
+    find: 'store(words, session.at + SESSION_REQUEST, SessionRequest.NONE);',
     replace: '',
   },
   generationNotRaised: {
