@@ -105,12 +105,11 @@ describe.each(drivers)('%s', (driver) => {
       maxSessions: 1,
       outbound: [{ name: 'out', framing }],
     })
-    const accepted = test.count('accepted') + 1
     const gate = new Int32Array(new SharedArrayBuffer(4))
     test.tell({ do: 'connectAfter', gate, port })
     await test.next('gated')
+    // The kernel makes the connection; the worker finds it after it has taken its slot for the other one.
     const late = await Client.connect(test.port())
-    await test.until('it to be given to the worker', () => test.count('accepted') === accepted)
     Atomics.store(gate, 0, 1)
     Atomics.notify(gate, 0)
     await late.untilClosed()
