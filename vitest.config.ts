@@ -45,9 +45,6 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           fileParallelism: false,
-          // On io_uring, under load, an accept or a reset sometimes goes unnoticed for 20 s. Until that is
-          // understood a test is tried again; what is broken for good still fails.
-          retry: 2,
           sequence: { groupOrder: 1 },
         },
       },

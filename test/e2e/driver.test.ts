@@ -3,7 +3,7 @@
 // Thread: the test's; the server's workers.
 
 import { randomBytes } from 'node:crypto'
-import { raw } from 'overlapped'
+import { lengthPrefix, raw } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { drivers } from '../helpers/drivers.ts'
 import { Client } from '../helpers/e2e_client.ts'
@@ -85,6 +85,35 @@ describe.each(drivers)('%s', (driver) => {
     await server.until('every session has left', () => server.count('left') === 200)
     expect(server.count('bytesOut')).toBe(4_000_000)
     if (driver === 'io_uring') expect(server.count('buffersStarved')).toBeGreaterThan(0)
+  })
+
+  it('hears of a reset that came with bytes, both before the worker looked', async () => {
+    const gate = new Int32Array(new SharedArrayBuffer(8))
+    const server = await startServer({
+      ...options,
+      driver,
+      workers: 1,
+      listeners: [{ port: 0, framing: lengthPrefix() }],
+      data: { gate },
+    })
+    const first = await Client.connect(server.port())
+    const others = await Promise.all(
+      Array.from({ length: 20 }, () => Client.connect(server.port())),
+    )
+    await server.until('all to be sessions', () => server.count('joined') === 21)
+    first.write(Buffer.from([0, 1, 7]))
+    await server.until('the gate to be reached', () => Atomics.load(gate, 1) === 1)
+    // A part of a message: there is nothing to answer, so no send fails.
+    for (const other of others) {
+      other.write(Buffer.from([0]))
+      other.reset()
+    }
+    await Promise.all(others.map((other) => other.untilClosed()))
+    Atomics.store(gate, 0, 1)
+    Atomics.notify(gate, 0)
+    expect(await first.take(3)).toEqual(Buffer.from([0, 1, 7]))
+    await server.until('all resets', () => server.count('endedPeerReset') === 20)
+    expect(server.count('bytesIn')).toBe(23)
   })
 
   it('serves connections that come faster than they are taken', async () => {

@@ -9,8 +9,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach } from 'vitest'
 
-/** storm: resets at a random byte; hold: silent; blast: sends for ever; echo: healthy, one message at a time. */
-export type AbuseMode = 'storm' | 'hold' | 'blast' | 'echo'
+/**
+ * storm: resets at a random byte; hold: silent; blast: sends for ever; echo: healthy, one message at a time;
+ * hit: one after the other, a byte and a reset right behind it.
+ */
+export type AbuseMode = 'storm' | 'hold' | 'blast' | 'echo' | 'hit'
 
 export interface AbuseReport {
   readonly opened: number

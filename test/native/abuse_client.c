@@ -23,18 +23,20 @@
 #define FRAMES_MAX 8
 // Ports of one source address that are used before the next address: fewer than ip_local_port_range has.
 #define CONNECTIONS_PER_ADDRESS 20000
+// hit: rounds of an empty loop between connect and the byte; up to about 0.1 ms.
+#define HIT_ROUNDS_MAX 200000
 // Descriptors of this process beside its peers.
 #define OTHER_DESCRIPTORS 64
 #define BLAST_BYTES 65536
 // First payload byte of what the test's server sends by itself; an echoed payload never begins so.
 #define FOREIGN 0xee
 
-enum mode { MODE_STORM, MODE_HOLD, MODE_BLAST, MODE_ECHO };
+enum mode { MODE_STORM, MODE_HOLD, MODE_BLAST, MODE_ECHO, MODE_HIT };
 
 static struct {
   enum mode mode;
   uint16_t port;
-  int count;      // storm: connections in all; else: peers
+  int count;      // storm, hit: connections in all; else: peers
   int at_once;    // storm: connections at a time
   int size;       // blast, echo: payload bytes
   int reads;      // blast: 1 reads what comes back
@@ -115,31 +117,40 @@ static void plan(struct peer *peer) {
   peer->sent = peer->received = peer->frame_bytes = 0;
 }
 
-static void open_peer(struct peer *peer) {
-  peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (peer->fd < 0) die("socket");
+/** A socket that is connecting, or connected where it blocks. */
+static int start_connect(int type) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | type, 0);
+  if (fd < 0) die("socket");
   int on = 1;
-  setsockopt(peer->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (options.rcvbuf > 0) {
-    setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUF, &options.rcvbuf, sizeof options.rcvbuf);
-  }
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (options.rcvbuf > 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &options.rcvbuf, sizeof options.rcvbuf);
   struct sockaddr_in from = {.sin_family = AF_INET};
   from.sin_addr.s_addr = htonl(0x7f000101u + ((uint32_t)(opened / CONNECTIONS_PER_ADDRESS) << 8));
-  if (bind(peer->fd, (struct sockaddr *)&from, sizeof from) < 0) die("bind");
+  if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0) die("bind");
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(options.port)};
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(peer->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) die("connect");
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) die("connect");
   opened++;
+  return fd;
+}
+
+static void open_peer(struct peer *peer) {
+  peer->fd = start_connect(SOCK_NONBLOCK);
   peer->connected = peer->gone = false;
   peer->sent = peer->received = peer->frame_bytes = 0;
   watch(peer, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
-static void drop(struct peer *peer, bool with_reset) {
+static void reset(int fd) {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
-  if (with_reset) setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-  close(peer->fd);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  close(fd);
+}
+
+static void drop(struct peer *peer, bool with_reset) {
+  if (with_reset) reset(peer->fd);
+  else close(peer->fd);
   peer->fd = -1;
 }
 
@@ -343,6 +354,17 @@ static void on_connected(struct peer *peer) {
   if (++connected_count == peer_count) printf("ready\n");
 }
 
+/** One after the other: a byte and a reset right behind it, at any moment of the server's accept. */
+static void hit(void) {
+  while (opened < options.count) {
+    int fd = start_connect(0);
+    connected_count++;
+    for (volatile uint32_t i = random_below(HIT_ROUNDS_MAX); i > 0; i--) continue;
+    if (send(fd, "", 1, MSG_NOSIGNAL) == 1) sent_bytes++;
+    reset(fd);
+  }
+}
+
 static void on_event(struct peer *peer, uint32_t events) {
   if (options.mode == MODE_STORM) on_storm(peer, events);
   else if (!peer->connected) on_connected(peer);
@@ -402,7 +424,7 @@ static void report(void) {
 }
 
 static void parse(int argc, char **argv) {
-  static const char *const modes[] = {"storm", "hold", "blast", "echo"};
+  static const char *const modes[] = {"storm", "hold", "blast", "echo", "hit"};
   const struct {
     const char *name;
     int *value;
@@ -413,7 +435,7 @@ static void parse(int argc, char **argv) {
       {"spare", &options.spare},         {"seed", (int *)&options.seed},
   };
   bool known = false;
-  for (int i = 0; argc > 2 && i < 4; i++) {
+  for (int i = 0; argc > 2 && i < 5; i++) {
     if (strcmp(argv[1], modes[i]) != 0) continue;
     options.mode = (enum mode)i;
     known = true;
@@ -430,7 +452,7 @@ static void parse(int argc, char **argv) {
     }
   }
   if (known && options.port != 0 && options.count > 0 && options.size <= PAYLOAD_MAX) return;
-  fprintf(stderr, "usage: abuse_client storm|hold|blast|echo PORT count=N [at_once= size= reads= ...]\n");
+  fprintf(stderr, "usage: abuse_client storm|hold|blast|echo|hit PORT count=N [at_once= size= reads= ...]\n");
   exit(2);
 }
 
@@ -442,6 +464,11 @@ int main(int argc, char **argv) {
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+  if (options.mode == MODE_HIT) {
+    hit();
+    report();
+    return 0;
+  }
   peer_count = options.mode == MODE_STORM ? options.at_once : options.count;
   if (limit.rlim_cur < (rlim_t)peer_count + OTHER_DESCRIPTORS) {
     fprintf(stderr, "abuse_client: RLIMIT_NOFILE is %llu; %d peers need more\n", (unsigned long long)limit.rlim_cur,

@@ -91,7 +91,7 @@ struct RsrcUpdate {
   uint64_t data;
 };
 
-inline constexpr uint8_t kOpNop = 0, kOpPollAdd = 6, kOpPollRemove = 7, kOpSendmsg = 9, kOpAccept = 13,
+inline constexpr uint8_t kOpNop = 0, kOpPollAdd = 6, kOpPollRemove = 7, kOpSendmsg = 9, kOpTimeout = 11, kOpAccept = 13,
                          kOpAsyncCancel = 14, kOpConnect = 16, kOpClose = 19, kOpSend = 26, kOpRecv = 27;
 
 inline constexpr uint8_t kSqeBufferSelect = 1u << 5;

@@ -46,11 +46,12 @@ class UringDriver final : public Driver {
     bool send_pending = false;  // a SEND without SEND_FLAG_NOW is in the kernel
     bool connecting = false;
     bool in_kernel = false;  // the kernel has its receive: the last completion of it was not seen
-    bool throttled = false;  // a cancel of its receive is on its way because it had more than its share
+    bool restarting = false;  // a cancel of its receive is on its way, after which it is armed again
     bool one_by_one = false;  // had more waiting than its share: one buffer at a time until its socket is empty
     uint32_t turn = 0;       // of its last buffers, and how many they were
     int32_t taken = 0;
     int32_t deferred = 0;    // its completions in deferred_
+    bool to_look_at = false;  // in to_look_at_; outlives the session, as the entry does
     int32_t held = -1;  // index of its lazy send in held_
     shared::SocketAddress address{};  // the peer; CONNECT reads it until its completion
   };
@@ -74,6 +75,7 @@ class UringDriver final : public Driver {
   void arm_poll(uint8_t op, int fd, uint32_t events);
   void cancel(uint8_t op, int32_t slot, uint32_t generation);
   void cancel_recv(int32_t slot, const Endpoint& endpoint);
+  void restart_recv(int32_t slot, Endpoint& endpoint);
   void on_cancel_recv(int32_t slot, uint32_t generation, int32_t result);
   void cancel_watch(int32_t slot, Endpoint& endpoint, Watch then);
   void paused(int32_t slot, Endpoint& endpoint);
@@ -89,6 +91,9 @@ class UringDriver final : public Driver {
   void receive(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
   void take_deferred();
   void on_recv(int32_t slot, Endpoint& endpoint, const uring::Cqe& cqe);
+  void look_later(int32_t slot, Endpoint& endpoint);
+  void arm_look();
+  void look();
   void on_accept(int32_t listener, const uring::Cqe& cqe);
 
   uring::Ring ring_;
@@ -116,6 +121,11 @@ class UringDriver final : public Driver {
   };
   std::deque<Deferred> deferred_;
   uint32_t turn_ = 0;
+
+  /** Slots that received bytes on a receive that goes on: each is looked at once when no more come. */
+  std::vector<int32_t> to_look_at_;
+  uint32_t look_turn_ = 0;
+  bool look_armed_ = false;
 
   /** Headers of gathered sends; the kernel copies them when it takes the submission. */
   std::vector<iovec> iovecs_;

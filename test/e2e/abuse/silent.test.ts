@@ -71,8 +71,8 @@ describe.each(drivers)('%s', (driver) => {
 
   it(`${STUBBORN} peers that never send FIN are reset after closeTimeout`, async () => {
     const { test, before } = await start(STUBBORN, { closeTimeout: TIMEOUT_MS })
-    const peers = new Abuse('hold', test.port(), { count: STUBBORN })
     const joined = test.count('joined') + STUBBORN
+    const peers = new Abuse('hold', test.port(), { count: STUBBORN })
     await test.until('all to be sessions', () => test.count('joined') === joined)
     await tellAll(test, { do: 'close' })
     await test.until('all to end', () => test.count('endedCloseTimeout') === STUBBORN)

@@ -73,8 +73,8 @@ describe.each(drivers)('%s', (driver) => {
 
   it(`${STALLED} stalled peers with one small slice each hold no chunk`, async () => {
     const { test, before, healthy } = await start()
-    const peers = new Abuse('hold', test.port('stalled'), { count: STALLED, rcvbuf: SMALL_BUFFER })
     const joined = test.count('joined') + STALLED
+    const peers = new Abuse('hold', test.port('stalled'), { count: STALLED, rcvbuf: SMALL_BUFFER })
     await test.until('all to be sessions', () => test.count('joined') === joined)
     const filler = Buffer.alloc(2 * KIB, FOREIGN)
     let full = 0
@@ -136,8 +136,8 @@ describe.each(drivers)('%s', (driver) => {
 
   it('a peer that never reads a broadcast is told full; the others get all of it', async () => {
     const { test, before, healthy } = await start()
-    const peer = new Abuse('hold', test.port('stalled'), { count: 1, rcvbuf: SMALL_BUFFER })
     const joined = test.count('joined') + 1
+    const peer = new Abuse('hold', test.port('stalled'), { count: 1, rcvbuf: SMALL_BUFFER })
     await test.until('it to be a session', () => test.count('joined') === joined)
     const data = Buffer.alloc(500, FOREIGN)
     const rounds = 16

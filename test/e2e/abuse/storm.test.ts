@@ -11,6 +11,7 @@ import { expectNothingLost, snapshot, turnChunks } from '../../helpers/table_sna
 
 const CONNECTS = 50_000
 const AT_ONCE = 1_100
+const HITS = 10_000
 /** Dead connections wait for their turn beside the live ones, so there are more slots than these. */
 const MAX_SESSIONS = 4_096
 const CHUNK_BYTES = 4_096
@@ -99,5 +100,15 @@ describe.each(drivers)('%s', (driver) => {
     await test.until('a full table', () => test.server.monitor.snapshot().sessions === MAX_SESSIONS)
     expect((await peers.end()).faults).toBe(0)
     await expectNothingLost(test, before)
+  })
+  it.each([1, 2])('a reset right behind a byte is always heard, workers: %i', async (workers) => {
+    // Without a message there is no answer, whose send would fail.
+    const test = await startServer({ ...options, workers })
+    const peers = new Abuse('hit', test.port(), { count: HITS })
+    expect(await peers.report()).toMatchObject({ connected: HITS, sent: HITS })
+    await test.until('all to leave', () => test.server.monitor.snapshot().sessions === 0)
+    // Who is reset while still in the backlog is never seen.
+    expect(test.count('joined')).toBeGreaterThan(HITS / 2)
+    expect(test.count('endedPeerReset')).toBe(test.count('joined'))
   })
 })

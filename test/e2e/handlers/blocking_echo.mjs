@@ -1,4 +1,4 @@
-// What: echoes bytes; the first message blocks the thread, so that completions pile up behind it.
+// What: echoes bytes; the first message blocks the thread, for a while or until a gate opens: events pile up behind it.
 // Flow: driver.test.ts -> this.
 // Thread: a worker.
 
@@ -8,9 +8,14 @@ let blocked = false
 
 export default defineHandler({
   onRecv(session, packet) {
-    if (!blocked && session.runtime.data.blockMs > 0) {
+    if (!blocked) {
       blocked = true
-      const end = performance.now() + session.runtime.data.blockMs
+      const { blockMs = 0, gate } = session.runtime.data
+      if (gate !== undefined) {
+        Atomics.store(gate, 1, 1)
+        Atomics.wait(gate, 0, 0)
+      }
+      const end = performance.now() + blockMs
       while (performance.now() < end);
     }
     session.send(packet)
