@@ -99,13 +99,24 @@ const OPTIMIZED = new Function(
   return statusOf(f) & ~before`,
 )(statusOf)
 
-/** Rounds between two looks at how the hot function is compiled: it may be given up and compiled again. */
+/** Keeps what calls the hot function out of the optimizer, which would put the hot function into it instead. */
+const prepare = new Function(
+  'run',
+  'hot',
+  '%NeverOptimizeFunction(run); %PrepareFunctionForOptimization(hot);',
+)
+const optimize = new Function('hot', '%OptimizeFunctionOnNextCall(hot)')
+
+/** Rounds after which the hot function has seen what it is called with, and is compiled at its next call. */
+const OPTIMIZE_AT = 64
+/** Rounds between two looks at how it is compiled: it may be given up and compiled again. */
 const LOOK_EVERY = 1024
 let rounded = 0
 let wasOptimized = false
 
 function lookAtCode() {
-  if (++rounded % LOOK_EVERY === 0) wasOptimized ||= (statusOf(hot) & OPTIMIZED) !== 0
+  if (++rounded === OPTIMIZE_AT) optimize(hot)
+  if (rounded % LOOK_EVERY === 0) wasOptimized ||= (statusOf(hot) & OPTIMIZED) !== 0
 }
 
 const napWord = new Int32Array(new SharedArrayBuffer(4))
@@ -363,6 +374,7 @@ const [run, hot] = {
   spin: [runSpin, spin],
   native: [runNative, drainRing],
 }[pattern]
+prepare(run, hot)
 const done = run()
 if (found()) store(words, stopAt, 1)
 parentPort.postMessage({
