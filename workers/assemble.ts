@@ -31,6 +31,8 @@ const SWEEP_MAX_MS = 1000
 /** The time that a worker goes by; in milliseconds. */
 export interface Clock {
   now(): number
+  /** The time of the turn that begins, read at no cost; `before` is that of any earlier moment. */
+  turn(before: number): number
   /** Calls `run` every `ms` until the returned function is called. */
   every(ms: number, run: () => void): () => void
 }
@@ -49,10 +51,11 @@ export function assembleWorker(
   boot: Pick<WorkerBoot, 'thread' | 'memories' | 'protocols' | 'options'>,
   binding: Binding,
   handlers: ReadonlyMap<string, Handler>,
-  clock: Clock,
+  makeClock: (arena: Arena) => Clock,
   post: (to: string, message: unknown) => void,
 ): AssembledWorker {
   const arena = new Arena(binding, boot.memories, boot.thread)
+  const clock = makeClock(arena)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
   const sender = new Sender<LiveSession>(arena, waker, table)
@@ -113,10 +116,11 @@ export function assembleWorker(
     wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
   })
   const dispatcher = new Dispatcher(core)
+  core.now = clock.now()
   const sweeper = createSweeper(core, boot.options, clock)
 
   const turn = () => {
-    core.now = clock.now()
+    core.now = clock.turn(core.now)
     for (let round = 1; ; round++) {
       dispatcher.drain()
       lifecycle.takeForeign()

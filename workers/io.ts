@@ -5,19 +5,29 @@
 import { performance } from 'node:perf_hooks'
 import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
-import { THREAD_THREAD_STATE, ThreadState } from '../src/layout/layout.ts'
+import { THREAD_THREAD_STATE, THREAD_TURN_AT_MS, ThreadState } from '../src/layout/layout.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
 import type { Core } from '../src/session/core.ts'
 import { type Handler, handlerOf } from '../src/session/handler.ts'
+import type { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
 import { assembleWorker, type Clock } from './assemble.ts'
 
-const realClock: Clock = {
-  now: () => performance.now(),
-  every(ms, run) {
-    const timer = setInterval(run, ms)
-    return () => clearInterval(timer)
-  },
+const NS_PER_MS = 1_000_000n
+
+/** The monotonic clock that native code stamps turns with. */
+function realClock(arena: Arena): Clock {
+  const { words } = arena
+  const turnAt = arena.threadAt(arena.thread) + THREAD_TURN_AT_MS
+  return {
+    now: () => Number(process.hrtime.bigint() / NS_PER_MS),
+    // Modulo 2^32, as the word is: `before` is at most 24 days earlier, because a sleep is shorter.
+    turn: (before) => before + ((words[turnAt] - (before | 0)) | 0),
+    every(ms, run) {
+      const timer = setInterval(run, ms)
+      return () => clearInterval(timer)
+    },
+  }
 }
 
 async function loadHandlers(boot: WorkerBoot): Promise<Map<string, Handler>> {
@@ -62,7 +72,6 @@ export async function runIoWorker(
     turn,
   )
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
-  core.now = realClock.now()
 
   const ticker = createTicker(core, [...handlers.values()], boot.options.tickRate)
   const { arena } = core

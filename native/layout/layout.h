@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -1169008072;
+inline constexpr int32_t kLayoutHash = -1579235014;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
@@ -108,7 +108,8 @@ struct Thread {
   int32_t pad_7[15];
   int32_t local_pending;
   int32_t submission_used;
-  int32_t pad_8[14];
+  int32_t turn_at_ms;
+  int32_t pad_8[13];
 };
 static_assert(sizeof(Thread) == 576);
 static_assert(alignof(Thread) == 4);
@@ -123,6 +124,7 @@ static_assert(offsetof(Thread, completion_head) == 384);
 static_assert(offsetof(Thread, completion_tail) == 448);
 static_assert(offsetof(Thread, local_pending) == 512);
 static_assert(offsetof(Thread, submission_used) == 516);
+static_assert(offsetof(Thread, turn_at_ms) == 520);
 
 // One slot of the session table: three cache lines, by who writes them.
 struct Session {

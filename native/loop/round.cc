@@ -90,15 +90,25 @@ int64_t Round::park(int64_t timeout_ms) {
 
 driver::Waited Round::wait(int64_t timeout_ms) {
   if (driver_->accept_starved()) retry_accepting();
-  if (timeout_ms == 0) return driver_->wait(0);
+  if (timeout_ms == 0) {
+    driver::Waited looked = driver_->wait(0);
+    stamp_turn(base::now_ns());
+    return looked;
+  }
   int64_t asleep_at = base::now_ns();
   shared::count(counters_, layout::Counter::kSleeps);
   driver::Waited waited = driver_->wait(timeout_ms);
   shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
-  int64_t waited_ns = base::now_ns() - asleep_at;
+  int64_t awake_at = base::now_ns();
+  stamp_turn(awake_at);
+  int64_t waited_ns = awake_at - asleep_at;
   shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
   if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
   return waited;
+}
+
+void Round::stamp_turn(int64_t now_ns) {
+  block_->turn_at_ms = static_cast<int32_t>(static_cast<uint32_t>(now_ns / 1'000'000));
 }
 
 void Round::retry_accepting() {

@@ -58,6 +58,7 @@ class Round {
   double* counters() { return counters_; }
 
  private:
+  void stamp_turn(int64_t now_ns);
   void retry_accepting();
 
   std::shared_ptr<shared::Runtime> runtime_;

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1169008072
+export const LAYOUT_HASH = -1579235014
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -78,6 +78,7 @@ export const THREAD_COMPLETION_HEAD = 96
 export const THREAD_COMPLETION_TAIL = 112
 export const THREAD_LOCAL_PENDING = 128
 export const THREAD_SUBMISSION_USED = 129
+export const THREAD_TURN_AT_MS = 130
 
 /** One slot of the session table: three cache lines, by who writes them. Size in words. */
 export const SESSION_WORDS = 48

@@ -228,6 +228,13 @@ export const structs: readonly Struct[] = [
         order: 'plain; same thread',
         unit: 'words',
       },
+      {
+        name: 'turn_at_ms',
+        doc: 'Monotonic clock when the wait before this turn ended, modulo 2^32: JavaScript pays ten times as much for a clock.',
+        writer: 'the thread (native), before each turn',
+        order: 'plain; same thread',
+        unit: 'ms',
+      },
     ],
   },
   {

@@ -109,7 +109,7 @@ export class ModelWorker {
       },
       binding as unknown as Binding,
       new Map([[HANDLER, joining]]),
-      { now: () => 0, every: () => () => {} },
+      () => ({ now: () => 0, turn: () => 0, every: () => () => {} }),
       () => {},
     )
     const { core, runtime, lifecycle } = this.#assembled

@@ -268,14 +268,15 @@ export class Simulation {
         { thread, memories, protocols: this.protocols, options },
         binding,
         new Map([[HANDLER_URL, this.#handler(thread, wantsSent)]]),
-        {
+        () => ({
           now: () => this.nowNs / NS_PER_MS,
+          turn: () => this.nowNs / NS_PER_MS,
           every: (ms, run) => {
             const timer = { everyNs: ms * NS_PER_MS, run, dueNs: this.nowNs + ms * NS_PER_MS }
             timers.add(timer)
             return () => timers.delete(timer)
           },
-        },
+        }),
         () => {},
       )
       const { lifecycle } = rooms
