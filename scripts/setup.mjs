@@ -30,7 +30,7 @@ export const targets = [
   {
     script: 'build:ts',
     artifact: 'dist/src/index.js',
-    sources: ['src', 'workers', 'tsconfig.json'],
+    sources: ['src', 'workers', 'tsconfig.json', 'scripts/inline_constants.mjs'],
   },
 ]
 

@@ -37,9 +37,7 @@ abstract class Reader implements FrameReader {
 
   /** Says where the messages lie that are handed over next; -1: in no receive buffer. */
   protected begin(buffer: number): void {
-    const { packet } = this.core
-    packet.buffer = buffer
-    packet.encoder = this.protocol.encoder
+    this.core.packet.enter(buffer, this.protocol.encoder)
   }
 
   /** Hands a message to the handler. */

@@ -71,6 +71,8 @@ export interface SubmitParts<T extends Outbox> {
   readonly wantsSent: boolean
 }
 
+export const NO_BLOCK = -1
+
 /** Blocks of receive buffers are named -2 - index, chunks by their index; -1 is no block. */
 export function receiveBufferBlock(buffer: number): number {
   return -2 - buffer
@@ -106,6 +108,7 @@ export class Sender<T extends Outbox> {
   /** Something waits behind a gather that is in flight, or for its completion. */
   #behindFlight = false
   #parts: SubmitParts<T> | null = null
+  #maxBackpressure = 0
 
   /** References to one chunk that were dropped and not yet settled: one atomic for many. */
   #dropChunk = -1
@@ -128,6 +131,7 @@ export class Sender<T extends Outbox> {
   /** Workers only: what is needed to submit. */
   attach(parts: SubmitParts<T>): void {
     this.#parts = parts
+    this.#maxBackpressure = parts.maxBackpressure
   }
 
   // --- writing ---------------------------------------------------------------------------------
@@ -166,6 +170,12 @@ export class Sender<T extends Outbox> {
     this.#writeMessage(encoder, at, source, start, length)
     writer.position = at + total
     return this.#appendForeign(slot, writer.chunk, at, at + total)
+  }
+
+  /** Whether what waits and this many bytes more are over maxBackpressure; workers only. */
+  isFull(outbox: T, length: number): boolean {
+    // A message longer than the limit is taken when nothing waits: it could never be sent otherwise.
+    return outbox.bufferedBytes > 0 && outbox.bufferedBytes + length > this.#maxBackpressure
   }
 
   /**
@@ -592,7 +602,7 @@ export class Sender<T extends Outbox> {
       parts.events.sendFailed(outbox, status)
     }
     if (taken > 0 && parts.wantsSent) parts.events.sent(outbox, taken)
-    if (outbox.wantsDrain && !failed && outbox.bufferedBytes * 2 <= parts.maxBackpressure) {
+    if (outbox.wantsDrain && !failed && outbox.bufferedBytes * 2 <= this.#maxBackpressure) {
       outbox.wantsDrain = false
       parts.events.drained(outbox)
     }

@@ -4,6 +4,7 @@
 
 import { OverlappedError } from '../errors.ts'
 import type { Encoder } from '../framing/encode.ts'
+import { NO_BLOCK, receiveBufferBlock } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
 import type { Endian, Packet, SendBuffer } from './handler.ts'
 import type { ReceiveBuffers } from './receive_buffers.ts'
@@ -19,6 +20,8 @@ export class PacketCursor implements Packet {
   buffer = -1
   /** Framing that the frame was received by. */
   encoder: Encoder | null = null
+  /** The buffer as a block to send from, while the frame can go out as it came; NO_BLOCK: it must be copied. */
+  echoBlock = NO_BLOCK
 
   readonly #arena: Arena
   readonly #buffers: ReceiveBuffers
@@ -30,6 +33,13 @@ export class PacketCursor implements Packet {
     this.#buffers = buffers
     this.#view = new DataView(arena.bytes.buffer, arena.bytes.byteOffset, arena.bytes.byteLength)
     this.#retain = retain
+  }
+
+  /** The next messages lie in this receive buffer; -1: in memory that is used again at once. */
+  enter(buffer: number, encoder: Encoder): void {
+    this.buffer = buffer
+    this.encoder = encoder
+    this.echoBlock = buffer === -1 || !encoder.echoes ? NO_BLOCK : receiveBufferBlock(buffer)
   }
 
   /** @throws {OverlappedError} ERR_PACKET_EXPIRED */
@@ -50,6 +60,8 @@ export class PacketCursor implements Packet {
     this.check()
     // A frame that was copied together lies in memory that is used again at once.
     if (this.buffer === -1) return this.#arena.bytes.slice(this.start, this.end)
+    // Whoever has the view can change what lies there.
+    this.echoBlock = NO_BLOCK
     return this.#buffers.view(this.buffer, this.start, this.end)
   }
 
@@ -104,11 +116,6 @@ export class PacketCursor implements Packet {
 
   f64(offset: number, endian: Endian = 'little'): number {
     return this.#view.getFloat64(this.#at(offset, 8), endian === 'little')
-  }
-
-  /** Whether nobody can have changed the frame, so that it can be sent as it came. */
-  get untouched(): boolean {
-    return this.buffer !== -1 && !this.#buffers.viewed(this.buffer)
   }
 
   #at(offset: number, size: number): number {

@@ -13,7 +13,6 @@ export class ReceiveBuffers {
   readonly #references: Int32Array
   /** One external view per buffer, made when a handler first asks; users may keep it, so it covers nothing else. */
   readonly #views: (Uint8Array | undefined)[] = []
-  readonly #viewed: Uint8Array
 
   constructor(arena: Arena, submissions: SubmissionRing) {
     this.#arena = arena
@@ -21,7 +20,6 @@ export class ReceiveBuffers {
     const count = arena.plan.recvBuffersPerWorker
     this.#first = (arena.thread - 1) * count
     this.#references = new Int32Array(count)
-    this.#viewed = new Uint8Array(count)
   }
 
   retain(buffer: number): void {
@@ -33,13 +31,7 @@ export class ReceiveBuffers {
     const left = --this.#references[local]
     if (left > 0) return
     assert(left === 0, 'BUFFER-2: a receive buffer has no more releases than retains')
-    this.#viewed[local] = 0
     this.#submissions.returnBuffer(buffer)
-  }
-
-  /** Whether a handler has a view on the buffer, through which it could change what lies there. */
-  viewed(buffer: number): boolean {
-    return this.#viewed[buffer - this.#first] !== 0
   }
 
   /** A view of [start, end) of the arena, which lies in this buffer. */
@@ -53,7 +45,6 @@ export class ReceiveBuffers {
       whole = this.#arena.aliasRange(base, recvBufferStride)
       this.#views[local] = whole
     }
-    this.#viewed[local] = 1
     return whole.subarray(start - base, end - base)
   }
 

@@ -5,7 +5,7 @@
 import { OverlappedError } from '../errors.ts'
 import { CloseReason, Counter, SESSION_TAG, SessionState } from '../layout/layout.ts'
 import { Outbox } from '../outbound/outbox.ts'
-import { receiveBufferBlock } from '../outbound/sender.ts'
+import { NO_BLOCK } from '../outbound/sender.ts'
 import { load, store } from '../shared/atomics.ts'
 import { makeSessionId } from '../shared/session_id.ts'
 import type { Core, Protocol } from './core.ts'
@@ -140,7 +140,7 @@ export class LiveSession extends Outbox implements Session {
 
   #sendBytes(source: Uint8Array, start: number, length: number): SendResult {
     this.encoder.check(length)
-    if (this.#isFull(length)) return this.#full()
+    if (this.#core.sender.isFull(this, length)) return this.#full()
     if (length + this.encoder.headerBytes + this.encoder.trailerBytes === 0) return 'queued'
     return this.#queued(this.#core.sender.writeOwn(this, source, start, length))
   }
@@ -150,14 +150,13 @@ export class LiveSession extends Outbox implements Session {
     packet.check()
     const { encoder } = this
     const length = packet.end - packet.start
-    if (packet.encoder !== encoder || !encoder.echoes || !packet.untouched || length === 0) {
+    const block = packet.echoBlock
+    if (block === NO_BLOCK || packet.encoder !== encoder || length === 0) {
       return this.#sendBytes(this.#core.arena.bytes, packet.start, length)
     }
-    if (this.#isFull(length)) return this.#full()
-    const block = receiveBufferBlock(packet.buffer)
-    return this.#queued(
-      this.#core.sender.appendOwn(this, block, packet.frameStart, packet.frameEnd),
-    )
+    const { sender } = this.#core
+    if (sender.isFull(this, length)) return this.#full()
+    return this.#queued(sender.appendOwn(this, block, packet.frameStart, packet.frameEnd))
   }
 
   /** The caller has checked that it is not released. */
@@ -169,18 +168,13 @@ export class LiveSession extends Outbox implements Session {
       return 'closed'
     }
     if (prepared.long !== null) return this.#sendBytes(prepared.long, 0, prepared.long.length)
-    if (this.#isFull(prepared.length)) return this.#full()
+    if (this.#core.sender.isFull(this, prepared.length)) return this.#full()
     const encoding = prepared.encode(this.encoder)
     if (encoding === null) return this.#queued(false)
     if (encoding.length === 0) return 'queued'
     return this.#queued(
       core.sender.pushShared(this, encoding.chunk, encoding.offset, encoding.length),
     )
-  }
-
-  #isFull(length: number): boolean {
-    // A message longer than the limit is taken when nothing waits: it could never be sent otherwise.
-    return this.bufferedBytes > 0 && this.bufferedBytes + length > this.#core.limits.maxBackpressure
   }
 
   #full(): SendResult {

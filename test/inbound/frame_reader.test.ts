@@ -41,7 +41,12 @@ class Reading {
   readonly heap: WorkerHeap
   readonly session: LiveSession
   readonly reader: FrameReader
-  readonly packet = { start: -1 } as PacketCursor
+  readonly packet = {
+    start: -1,
+    enter(buffer: number) {
+      this.buffer = buffer
+    },
+  } as PacketCursor
   onRecv: (count: number, packet: PacketCursor) => void = () => {}
   #buffer = 0
 

@@ -4,6 +4,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { OverlappedError } from '../../src/errors.ts'
+import { Encoder } from '../../src/framing/encode.ts'
+import { lengthPrefix } from '../../src/framing/framing.ts'
+import { NO_BLOCK, receiveBufferBlock } from '../../src/outbound/sender.ts'
 import { SubmissionRing } from '../../src/outbound/submission_ring.ts'
 import { PacketCursor } from '../../src/session/packet.ts'
 import { ReceiveBuffers } from '../../src/session/receive_buffers.ts'
@@ -23,7 +26,8 @@ function setup(payload: Uint8Array = PAYLOAD) {
   const start = arena.plan.recvByteAt + 100
   arena.bytes.fill(0xaa, start - 50, start + payload.length + 50)
   arena.bytes.set(payload, start)
-  Object.assign(packet, { start, end: start + payload.length, buffer: 0 })
+  packet.enter(0, new Encoder(lengthPrefix({ bytes: 2 })))
+  Object.assign(packet, { start, end: start + payload.length })
   Object.assign(packet, { frameStart: start - 2, frameEnd: start + payload.length })
   return { arena, packet, retained, buffers }
 }
@@ -125,27 +129,33 @@ describe('text', () => {
 describe('bytes', () => {
   it('are a view of a receive buffer, after which the frame counts as touched', () => {
     const { packet, arena } = setup()
-    expect(packet.untouched).toBe(true)
+    expect(packet.echoBlock).toBe(receiveBufferBlock(0))
     const view = packet.bytes
     expect(view).toEqual(new Uint8Array(PAYLOAD))
-    expect(packet.untouched).toBe(false)
+    expect(packet.echoBlock).toBe(NO_BLOCK)
     arena.bytes[packet.start] = 1
     expect(view[0]).toBe(1)
   })
 
   it('are a copy where the frame lies in no receive buffer', () => {
     const { packet, arena } = setup()
-    packet.buffer = -1
-    expect(packet.untouched).toBe(false)
+    packet.enter(-1, new Encoder(lengthPrefix({ bytes: 2 })))
+    expect(packet.echoBlock).toBe(NO_BLOCK)
     const view = packet.bytes
     arena.bytes[packet.start] = 1
     expect(view).toEqual(new Uint8Array(PAYLOAD))
   })
 
+  it('do not echo by reference where the header is more than the length', () => {
+    const { packet } = setup()
+    packet.enter(0, new Encoder(lengthPrefix({ bytes: 2, offset: 4 })))
+    expect(packet.echoBlock).toBe(NO_BLOCK)
+  })
+
   it('that were copied are the reader’s own', () => {
     const { packet, arena } = setup()
     const copy = packet.copy()
-    expect(packet.untouched).toBe(true)
+    expect(packet.echoBlock).toBe(receiveBufferBlock(0))
     arena.bytes[packet.start] = 1
     expect(copy).toEqual(new Uint8Array(PAYLOAD))
     expect(copy.buffer.byteLength).toBe(PAYLOAD.length)

@@ -2,6 +2,8 @@
 // Flow: threads.ts registers it -> Node's loader -> the built package, once per simulated thread.
 // Thread: Node's loader thread.
 
+import * as layout from '../../dist/src/layout/layout.js'
+import { inlineInPiece } from '../../scripts/inline_constants.mjs'
 import { plantedBugs } from './planted_bugs.mjs'
 
 const THREAD = /\?thread=\d+(?:&bug=\w+)?$/
@@ -19,7 +21,11 @@ export async function resolve(specifier, context, nextResolve) {
 export async function load(url, context, nextLoad) {
   const name = /[?&]bug=(\w+)$/.exec(url)?.[1]
   if (name === undefined) return nextLoad(url, context)
-  const { file, find, replace } = plantedBugs[name]
+  const { file } = plantedBugs[name]
+  // The built file has numbers where its source has the layout's names.
+  const [find, replace] = ['find', 'replace'].map((key) =>
+    inlineInPiece(plantedBugs[name][key], layout),
+  )
   const loaded = await nextLoad(url, context)
   if (!new URL(url).pathname.endsWith(`/dist/${file}`)) return loaded
   const parts = String(Buffer.from(loaded.source)).split(find)

@@ -60,6 +60,7 @@ std::string UringDriver::open(const Config& config) {
   multishot_recv_ = !(config_.features_forbidden & kFeatureMultishotRecv);
   multishot_accept_ = !(config_.features_forbidden & kFeatureMultishotAccept);
   endpoints_.resize(static_cast<size_t>(config_.slot_count));
+  peers_.resize(static_cast<size_t>(config_.slot_count));
   iovecs_.resize(kIovecs);
   headers_.resize(kSqEntries * sizeof(msghdr));
 
@@ -82,7 +83,7 @@ const shared::SocketAddress* UringDriver::peer(int32_t slot, uint32_t generation
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
-  return endpoint.fd >= 0 && endpoint.generation == generation ? &endpoint.address : nullptr;
+  return endpoint.fd >= 0 && endpoint.generation == generation ? &peers_[static_cast<size_t>(index)] : nullptr;
 }
 
 // --- small parts -------------------------------------------------------------------------------
@@ -283,13 +284,14 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
       endpoint.to_look_at = to_look_at;
       endpoint.fd = socket.fd.release();
       endpoint.generation = generation;
-      endpoint.address = socket.peer;
+      shared::SocketAddress& peer = peers_[static_cast<size_t>(slot - config_.first_slot)];
+      peer = socket.peer;
       if (op == SubmissionOp::kConnect) {
         Sqe* sqe = claim();
         sqe->opcode = kOpConnect;
         sqe->fd = endpoint.fd;
-        sqe->addr = reinterpret_cast<uint64_t>(&endpoint.address);
-        sqe->off = address_length(endpoint.address);
+        sqe->addr = reinterpret_cast<uint64_t>(&peer);
+        sqe->off = address_length(peer);
         sqe->user_data = user_data(kConnect, slot, generation);
         endpoint.connecting = true;
       }

@@ -38,7 +38,8 @@ class UringDriver final : public Driver {
   };
   enum class Watch : uint8_t { kNone, kArmed, kCancelling, kCancellingThenArm };
 
-  struct Endpoint {
+  /** What each completion touches: one cache line. */
+  struct alignas(64) Endpoint {
     int fd = -1;
     uint32_t generation = 0;
     Recv recv = Recv::kIdle;
@@ -53,7 +54,6 @@ class UringDriver final : public Driver {
     int32_t deferred = 0;    // its completions in deferred_
     bool to_look_at = false;  // in to_look_at_; outlives the session, as the entry does
     int32_t held = -1;  // index of its lazy send in held_
-    shared::SocketAddress address{};  // the peer; CONNECT reads it until its completion
   };
   struct Listener {
     int fd = -1;
@@ -98,6 +98,8 @@ class UringDriver final : public Driver {
 
   uring::Ring ring_;
   std::vector<Endpoint> endpoints_;
+  /** Their peers; CONNECT reads its own until its completion. */
+  std::vector<shared::SocketAddress> peers_;
   std::vector<Listener> listeners_;
 
   uring::Buf* buffers_ = nullptr;
