@@ -5,6 +5,8 @@
 import type { Delimiter, LengthPrefix } from '../framing/framing.ts'
 import { CloseReason, Counter, SessionState } from '../layout/layout.ts'
 import type { Core, Protocol } from '../session/core.ts'
+import type { Handler } from '../session/handler.ts'
+import type { PacketCursor } from '../session/packet.ts'
 import type { LiveSession } from '../session/session.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
 
@@ -25,19 +27,23 @@ abstract class Reader implements FrameReader {
   protected readonly protocol: Protocol
   protected readonly bytes: Uint8Array
   readonly #counters: Float64Array
+  readonly #packet: PacketCursor
+  readonly #handler: Handler
 
   constructor(core: Core, protocol: Protocol) {
     this.core = core
     this.protocol = protocol
     this.bytes = core.arena.bytes
     this.#counters = core.counters
+    this.#packet = core.packet
+    this.#handler = protocol.handler
   }
 
   abstract read(session: LiveSession, buffer: number, start: number, end: number): void
 
   /** Says where the messages lie that are handed over next; -1: in no receive buffer. */
   protected begin(buffer: number): void {
-    this.core.packet.enter(buffer, this.protocol.encoder)
+    this.#packet.enter(buffer, this.protocol.encoder)
   }
 
   /** Hands a message to the handler. */
@@ -49,10 +55,13 @@ abstract class Reader implements FrameReader {
     frameEnd: number,
   ): void {
     this.#counters[Counter.MESSAGES_IN]++
-    if (session.messages++ === 0) session.deadline = 0
-    const { handler } = this.protocol
+    if (session.isFresh) {
+      session.isFresh = false
+      session.deadline = 0
+    }
+    const handler = this.#handler
     if (handler.onRecv === undefined) return
-    const { packet } = this.core
+    const packet = this.#packet
     packet.start = start
     packet.end = end
     packet.frameStart = frameStart

@@ -60,7 +60,8 @@ export class LiveSession extends Outbox implements Session {
   transitToken = -1
   /** When the close or the first message is overdue; 0: no deadline. */
   deadline = 0
-  messages = 0
+  /** It has sent no message yet. */
+  isFresh = true
   /** Index in the registry's list of live sessions. */
   liveIndex = -1
   readonly #core: Core
