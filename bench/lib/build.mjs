@@ -20,6 +20,7 @@ const programs = [
       'exchange',
       'idle_hold',
       'measure',
+      'window',
     ].map((part) => `load/${part}.c`),
   },
 ]

@@ -3,8 +3,6 @@
 // Thread: client threads, each with its own epoll and places; main samples and waits.
 #define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -12,15 +10,13 @@
 
 #include "client_socket.h"
 #include "load_client.h"
-#include "measure.h"
 #include "message.h"
+#include "window.h"
 
 #define EVENTS_MAX 256
 #define TURN_MS 20
 // Connections in flight may finish for so long after the end of the run; then they are faults.
 #define DRAIN_NS (2 * NS_PER_SECOND)
-
-enum phase { PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN };
 
 // Where one connection after another lives.
 struct place {
@@ -33,20 +29,13 @@ struct place {
 };
 
 struct client {
-  pthread_t thread;
+  struct client_thread common;  // Its messages: connections that got their echo.
   int epoll;
   struct place *places;
   int count;
   int busy;  // Places with a connection.
   uint8_t *frame;
-  struct histogram latency;
-  _Atomic uint64_t finished;  // Writer: this client. Reader: main.
-  uint64_t faults;
 };
-
-static _Atomic int phase;
-
-static int current_phase(void) { return atomic_load_explicit(&phase, memory_order_relaxed); }
 
 static void watch(struct client *client, struct place *place, int change, uint32_t events) {
   struct epoll_event event = {.events = events, .data.ptr = place};
@@ -72,7 +61,7 @@ static void open_next(struct client *client, struct place *place) {
   if (place->fd < 0) fail_setup("connect", strerror(errno));
   client->busy++;
   // On loopback the connection is there when connect() returns, so the first try succeeds.
-  if (!try_send(client, place)) client->faults++;
+  if (!try_send(client, place)) client->common.faults++;
   watch(client, place, EPOLL_CTL_ADD, place->sent ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
@@ -102,13 +91,13 @@ static void on_event(struct client *client, struct place *place, uint32_t events
   }
   if (good && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) good = receive_echo(place);
   if (!good) {
-    client->faults++;
+    client->common.faults++;
     close_place(client, place);
   } else if (place->received == frame_length()) {
     if (current_phase() == PHASE_MEASURE) {
-      histogram_add(&client->latency, now_ns() - place->opened_ns);
+      histogram_add(&client->common.latency, now_ns() - place->opened_ns);
     }
-    atomic_fetch_add_explicit(&client->finished, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&client->common.messages, 1, memory_order_relaxed);
     close_place(client, place);
   }
 }
@@ -125,7 +114,7 @@ static void *run_client(void *argument) {
   while (current_phase() != PHASE_DRAIN) turn(client);
   uint64_t deadline = now_ns() + DRAIN_NS;
   while (client->busy > 0 && now_ns() < deadline) turn(client);
-  client->faults += (uint64_t)client->busy;
+  client->common.faults += (uint64_t)client->busy;
   return NULL;
 }
 
@@ -141,43 +130,14 @@ static struct client *start_clients(void) {
                     (i < options.connections % options.threads);
     client->places = allocate((size_t)client->count, sizeof *client->places);
     for (int p = 0; p < client->count; p++) client->places[p].id = next_id++;
-    if (pthread_create(&client->thread, NULL, run_client, client) != 0) {
+    if (pthread_create(&client->common.thread, NULL, run_client, client) != 0) {
       fail_setup("thread", strerror(errno));
     }
   }
   return clients;
 }
 
-static uint64_t count_finished(struct client *clients) {
-  uint64_t total = 0;
-  for (int i = 0; i < options.threads; i++) {
-    total += atomic_load_explicit(&clients[i].finished, memory_order_relaxed);
-  }
-  return total;
-}
-
 uint64_t run_connect(void) {
   struct client *clients = start_clients();
-  sleep_ns(seconds_to_ns(options.warmup));
-  struct sample begin = take_sample();
-  uint64_t finished = count_finished(clients);
-  atomic_store(&phase, PHASE_MEASURE);
-  sleep_until_ns(begin.at_ns + seconds_to_ns(options.seconds));
-  finished = count_finished(clients) - finished;
-  struct sample end = take_sample();
-  atomic_store(&phase, PHASE_DRAIN);
-
-  struct histogram *latency = allocate(1, sizeof *latency);
-  uint64_t faults = 0;
-  for (int i = 0; i < options.threads; i++) {
-    pthread_join(clients[i].thread, NULL);
-    histogram_merge(latency, &clients[i].latency);
-    faults += clients[i].faults;
-  }
-  if (finished == 0) faults++;
-  report_begin();
-  report_window(&begin, &end, finished);
-  report_latency(latency);
-  report_end(faults);
-  return faults;
+  return run_window(&clients->common, sizeof *clients);
 }

@@ -5,8 +5,6 @@
 // The client must cost less than the server it loads: receives are multishot into lent buffers,
 // sends are silent unless a socket does not take all, and a connection sends once per turn.
 #define _GNU_SOURCE
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "../limit/uring_ring.h"
@@ -14,6 +12,7 @@
 #include "load_client.h"
 #include "measure.h"
 #include "message.h"
+#include "window.h"
 
 // A turn wakes at least so often, to notice the end of the run.
 #define TURN_NS (20 * NS_PER_MS)
@@ -24,8 +23,6 @@
 #define SUBMISSIONS_MAX 8192u
 #define COMPLETIONS_MAX 32768u
 #define RECEIVE_BUFFERS_MAX 32768u
-
-enum phase { PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN };
 
 enum operation {
   OP_RECEIVE = 1,
@@ -52,7 +49,7 @@ struct connection {
 };
 
 struct client {
-  pthread_t thread;
+  struct client_thread common;
   struct uring ring;
   struct uring_buffers buffers;
   struct connection *connections;
@@ -63,10 +60,6 @@ struct client {
   bool measuring;
   bool draining;
   uint32_t next_by_rate;    // Open loop: the connection whose turn it is.
-
-  struct histogram latency;
-  _Atomic uint64_t messages;  // Writer: this client. Reader: main.
-  uint64_t faults;
 };
 
 // Fanout: connection 0 sends, everyone receives; counts who has got a broadcast.
@@ -75,7 +68,6 @@ struct fanout {
   uint32_t *deliveries;  // By sequence modulo depth.
 };
 
-static _Atomic int phase;
 static struct fanout fanout;
 static pthread_barrier_t barrier;
 
@@ -127,7 +119,7 @@ static void flush(struct client *client) {
 static void fail_connection(struct client *client, struct connection *connection) {
   if (connection->failed) return;
   connection->failed = true;
-  client->faults++;
+  client->common.faults++;
 }
 
 static void on_send_result(struct client *client, uint32_t index, int result) {
@@ -151,7 +143,7 @@ static void make_due(struct client *client, uint32_t index) {
 }
 
 static void on_echo(struct client *client, uint32_t index, uint64_t sent_at_ns) {
-  if (client->measuring) histogram_add(&client->latency, client->turn_ns - sent_at_ns);
+  if (client->measuring) histogram_add(&client->common.latency, client->turn_ns - sent_at_ns);
   if (!client->draining && options.rate == 0) make_due(client, index);
 }
 
@@ -211,8 +203,8 @@ static void on_receive(struct client *client, uint32_t index, const struct io_ur
       if (completed < 0) {
         fail_connection(client, connection);
       } else {
-        uint64_t messages = atomic_load_explicit(&client->messages, memory_order_relaxed);
-        atomic_store_explicit(&client->messages, messages + (uint64_t)completed,
+        uint64_t messages = atomic_load_explicit(&client->common.messages, memory_order_relaxed);
+        atomic_store_explicit(&client->common.messages, messages + (uint64_t)completed,
                               memory_order_relaxed);
       }
     }
@@ -232,7 +224,7 @@ static void turn(struct client *client, uint64_t wait_ns) {
   flush(client);
   int result = uring_enter(&client->ring, 1, wait_ns);
   if (result < 0) fail_setup("io_uring_enter", strerror(-result));
-  int now_phase = atomic_load_explicit(&phase, memory_order_relaxed);
+  int now_phase = current_phase();
   client->turn_ns = now_ns();
   client->measuring = now_phase == PHASE_MEASURE;
   client->draining = now_phase == PHASE_DRAIN;
@@ -315,7 +307,7 @@ static void run_closed_loop(struct client *client) {
     list_for_flush(client, i);
   }
   client->turn_ns = now_ns();
-  while (atomic_load_explicit(&phase, memory_order_relaxed) != PHASE_DRAIN) turn(client, TURN_NS);
+  while (current_phase() != PHASE_DRAIN) turn(client, TURN_NS);
 }
 
 // Gives one due message to the next connection that has room. False when none has.
@@ -338,7 +330,7 @@ static bool give_to_a_connection(struct client *client, uint64_t due_ns) {
 static void run_open_loop(struct client *client) {
   double interval_ns = 1e9 * options.threads / options.rate;
   double due_ns = (double)now_ns();
-  while (atomic_load_explicit(&phase, memory_order_relaxed) != PHASE_DRAIN) {
+  while (current_phase() != PHASE_DRAIN) {
     double now = (double)now_ns();
     while (due_ns <= now && give_to_a_connection(client, (uint64_t)due_ns)) due_ns += interval_ns;
     // Nothing due yet: sleep until it is. No connection has room: an answer will wake us.
@@ -350,7 +342,7 @@ static void run_open_loop(struct client *client) {
 static void drain(struct client *client) {
   uint64_t deadline = now_ns() + DRAIN_NS;
   while (outstanding(client) > 0 && now_ns() < deadline) turn(client, TURN_NS);
-  client->faults += outstanding(client);
+  client->common.faults += outstanding(client);
   deadline = now_ns() + SURPLUS_NS;
   while (now_ns() < deadline) turn(client, SURPLUS_NS);
 }
@@ -372,14 +364,6 @@ static void *run_client(void *argument) {
 
 // ---- Main's part ----
 
-static uint64_t count_messages(struct client *clients) {
-  uint64_t total = 0;
-  for (int i = 0; i < options.threads; i++) {
-    total += atomic_load_explicit(&clients[i].messages, memory_order_relaxed);
-  }
-  return total;
-}
-
 static struct client *start_clients(void) {
   struct client *clients = allocate((size_t)options.threads, sizeof *clients);
   uint32_t next_id = 0;
@@ -390,7 +374,7 @@ static struct client *start_clients(void) {
                                (i < options.connections % options.threads));
     client->connections = allocate(client->count, sizeof *client->connections);
     for (uint32_t c = 0; c < client->count; c++) client->connections[c].id = next_id++;
-    if (pthread_create(&client->thread, NULL, run_client, client) != 0) {
+    if (pthread_create(&client->common.thread, NULL, run_client, client) != 0) {
       fail_setup("thread", strerror(errno));
     }
   }
@@ -402,31 +386,7 @@ static uint64_t exchange_messages(void) {
   pthread_barrier_wait(&barrier);
   wait_until_server_is_quiet();
   pthread_barrier_wait(&barrier);
-
-  sleep_ns(seconds_to_ns(options.warmup));
-  struct sample begin = take_sample();
-  uint64_t messages = count_messages(clients);
-  atomic_store(&phase, PHASE_MEASURE);
-  sleep_until_ns(begin.at_ns + seconds_to_ns(options.seconds));
-  messages = count_messages(clients) - messages;
-  struct sample end = take_sample();
-  atomic_store(&phase, PHASE_DRAIN);
-
-  uint64_t resident = server_resident_bytes();
-  struct histogram *latency = allocate(1, sizeof *latency);
-  uint64_t faults = 0;
-  for (int i = 0; i < options.threads; i++) {
-    pthread_join(clients[i].thread, NULL);
-    histogram_merge(latency, &clients[i].latency);
-    faults += clients[i].faults;
-  }
-  if (messages == 0) faults++;
-  report_begin();
-  report_window(&begin, &end, messages);
-  report_latency(latency);
-  report_number("server_resident_bytes", (double)resident);
-  report_end(faults);
-  return faults;
+  return run_window(&clients->common, sizeof *clients);
 }
 
 uint64_t run_echo(void) { return exchange_messages(); }
