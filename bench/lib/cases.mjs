@@ -2,13 +2,14 @@
 // Flow: run.mjs walks them -> load client options -> one figure per run.
 // Thread: the benchmark's own process.
 //
-// mode      of the server: 'echo' or 'bcast'.
+// mode      of the server: 'echo', 'bcast' or 'relay'; only ours serves relay.
 // threads   of the server; with 1 the server has a core to itself and the client another, with more
 //           all share both.
 // client    options of the load client, beside port, pid and times.
 // figure    the field of the client's JSON that counts; unit and scale for the table.
 // lower     true where a smaller figure is better.
-// peers     the node:net styles that take part; 'message' only where messages come several at once.
+// peers     the node:net styles that take part; 'message' only where it is not the same as 'chunk'.
+// foreignPercent   relay: answers to sessions of the other worker; the server counts them.
 
 const THROUGHPUT = {
   figure: 'msgs_per_cpu_s',
@@ -18,6 +19,22 @@ const THROUGHPUT = {
   threads: 1,
   mode: 'echo',
   peers: ['node:net chunk'],
+}
+
+/** Two workers; what a connection sends arrives at its partner, which may be with the other worker. */
+function relayCase(foreignPercent) {
+  return {
+    ...THROUGHPUT,
+    name: `two_workers_answers_${foreignPercent}pct_foreign`,
+    threads: 2,
+    mode: 'relay',
+    foreignPercent,
+    client: [
+      ...['--mode', 'relay', '--foreign', foreignPercent],
+      ...['--size', 64, '--conns', 64, '--depth', 1],
+    ],
+    peers: [],
+  }
 }
 
 export const cases = [
@@ -48,6 +65,7 @@ export const cases = [
     unit: 'kdeliveries per CPU second',
     mode: 'bcast',
     client: ['--mode', 'fanout', '--size', 64, '--conns', 1000, '--depth', 4],
+    peers: ['node:net chunk', 'node:net message'],
   },
   {
     ...THROUGHPUT,
@@ -55,6 +73,18 @@ export const cases = [
     unit: 'kdeliveries per CPU second',
     mode: 'bcast',
     client: ['--mode', 'fanout', '--size', 64, '--conns', 5000, '--depth', 4],
+    peers: ['node:net chunk', 'node:net message'],
+  },
+  {
+    ...THROUGHPUT,
+    name: 'broadcast_64B_5000c_1out',
+    figure: 'p50_us',
+    unit: 'ms of wall time until the last of 5,000 has it',
+    scale: 1 / 1000,
+    lower: true,
+    mode: 'bcast',
+    client: ['--mode', 'fanout', '--size', 64, '--conns', 5000, '--depth', 1],
+    peers: ['node:net chunk', 'node:net message'],
   },
   {
     ...THROUGHPUT,
@@ -77,4 +107,7 @@ export const cases = [
     threads: 2,
     client: ['--mode', 'echo', '--size', 64, '--conns', 64, '--depth', 1, '--threads', 2],
   },
+  relayCase(0),
+  relayCase(50),
+  relayCase(100),
 ]

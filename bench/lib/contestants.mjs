@@ -4,7 +4,7 @@
 //
 // role      limit: what C reaches; peer: what one would use instead; ours.
 // needs     a file, from the repository root, without which the contestant is left out.
-// command   server on 127.0.0.1:port; mode is 'echo' or 'bcast'; run from the repository root.
+// command   server on 127.0.0.1:port; mode is 'echo', 'bcast' or 'relay'; run from the repository root.
 // warmupSeconds   before measuring: how long its compiler takes to settle.
 
 import process from 'node:process'
@@ -48,7 +48,7 @@ function overlapped(driver) {
   return {
     name: `overlapped ${driver}`,
     role: 'ours',
-    modes: ['echo', 'bcast'],
+    modes: ['echo', 'bcast', 'relay'],
     warmupSeconds: JAVASCRIPT_WARMUP_SECONDS,
     needs: OVERLAPPED_CLI,
     command: ({ port, threads, mode }) => [

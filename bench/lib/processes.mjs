@@ -3,10 +3,11 @@
 // Thread: the benchmark's own process. Ends only the processes it has started, by their id.
 
 import { spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { coresFor, pinned } from './cores.mjs'
+import { withShare } from './relay_share.mjs'
 
 const START_TIMEOUT_MS = 10_000
 const START_POLL_MS = 50
@@ -23,7 +24,7 @@ export function killStartedProcesses() {
   for (const child of alive) child.kill('SIGKILL')
 }
 
-function start(command, options) {
+export function start(command, options) {
   const child = spawn(command[0], command.slice(1), options)
   child.ended = new Promise((resolve) => {
     const end = (code) => {
@@ -38,36 +39,53 @@ function start(command, options) {
 }
 
 /**
- * Runs one contestant once. Returns { result } with the load client's JSON, or { failure } with a
- * sentence; `started` is false when the server never accepted.
+ * Starts a server, lets `use` have its process and port, and stops it. Returns what `use` returned,
+ * and the server's words; `started` is false when it never accepted.
  */
-export async function runOnce({ contestant, benchCase, seconds, rootFolder, logFile }) {
+export async function withServer({ command, threads, rootFolder, logFile }, use) {
   const port = await freePort()
-  const cores = coresFor(benchCase.threads)
-  const { threads, mode } = benchCase
   const log = openSync(logFile, 'a')
-  const server = start(pinned(cores.server, contestant.command({ port, threads, mode })), {
+  const wordsBegin = fstatSync(log).size
+  const server = start(pinned(coresFor(threads).server, command(port)), {
     cwd: rootFolder,
     stdio: ['ignore', log, log],
   })
   closeSync(log)
+  const words = () => readFileSync(logFile).subarray(wordsBegin).toString()
+  let used
   try {
-    if (!(await accepts(server, port))) {
-      return { started: false, failure: 'the server did not start; see its words in the log' }
-    }
+    if (!(await accepts(server, port))) return { started: false, words: words() }
     await sleep(SETTLE_MS)
-    const outcome = await runClient({ contestant, benchCase, seconds, rootFolder, server, port })
-    return { started: true, ...outcome }
+    used = await use({ server, port, words })
   } finally {
     await stop(server)
   }
+  return { started: true, used, words: words() }
 }
 
-async function runClient({ contestant, benchCase, seconds, rootFolder, server, port }) {
-  const { client: cores } = coresFor(benchCase.threads)
+/**
+ * Runs one contestant once. Returns { result } with the load client's JSON, or { failure } with a
+ * sentence; `started` is false when the server never accepted.
+ */
+export async function runOnce({ contestant, benchCase, seconds, rootFolder, logFile }) {
+  const { threads, mode, foreignPercent } = benchCase
+  const command = (port) => contestant.command({ port, threads, mode })
   const { warmupSeconds } = contestant
+  const run = await withServer({ command, threads, rootFolder, logFile }, ({ server, port }) =>
+    runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid: server.pid, port }),
+  )
+  if (!run.started) {
+    return { started: false, failure: 'the server did not start; see its words in the log' }
+  }
+  const outcome = { started: true, ...run.used }
+  return foreignPercent === undefined ? outcome : withShare(outcome, run.words, foreignPercent)
+}
+
+/** Runs the load client of a case. Returns { result } or { failure }, or both with faults. */
+export async function runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid, port }) {
+  const { client: cores } = coresFor(benchCase.threads)
   const times = ['--secs', seconds, '--warmup', warmupSeconds, '--hold', seconds]
-  const target = ['--port', port, '--pid', server.pid]
+  const target = ['--port', port, '--pid', pid]
   const command = pinned(cores, ['bench/bin/load_client', ...target, ...times, ...benchCase.client])
   const client = start(command, { cwd: rootFolder, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''

@@ -19,11 +19,13 @@ export function summarizeCases(outcomes) {
         role: contestant.role,
         figures,
         summary: summarize(figures),
+        perSecond: of('msgs_s'),
         p50Us: of('p50_us'),
         p99Us: of('p99_us'),
         serverUtilization: of('server_utilization'),
         clientUtilization: of('client_utilization'),
         otherCpus: of('other_cpus'),
+        foreignPercent: of('foreign_percent'),
         failures: rounds.flatMap((round) => round.failure ?? []),
       }
     })
@@ -58,6 +60,10 @@ export function markdownReport({ at, machine, options, missing, cases }) {
     '',
     ...figureTable(cases),
     '',
+    '`per second`: what the figure counts, by wall time. There the client and the noise of the ' +
+      'machine have their part.',
+    ...shareList(cases),
+    '',
     '## Ratios of each round, as above',
     '',
     'To the better C limit of the case, and to node:net. Above 1 is better than it, except where ' +
@@ -90,12 +96,13 @@ function eachRow(cases, toCells) {
 
 function figureTable(cases) {
   return table(
-    ['case', 'server', 'figure', 'unit', 'p50 / p99 µs'],
+    ['case', 'server', 'figure', 'unit', 'per second', 'p50 / p99 µs'],
     eachRow(cases, (entry, row) => [
       entry.name,
       row.name,
       spread(row.summary, number),
       entry.unit + (entry.lower ? ' (less is better)' : ''),
+      row.perSecond === undefined ? '' : number(row.perSecond),
       row.p50Us === undefined ? '' : `${number(row.p50Us)} / ${number(row.p99Us)}`,
     ]),
   )
@@ -131,6 +138,17 @@ function busyTable(cases) {
       share(row.otherCpus),
     ]),
   )
+}
+
+/** What the servers counted in the cases of answers to another worker's sessions. */
+function shareList(cases) {
+  const lines = eachRow(cases, (entry, row) =>
+    row.foreignPercent === undefined
+      ? []
+      : `- ${entry.name}, ${row.name}: ${number(row.foreignPercent)} %`,
+  ).flat()
+  const head = 'Answers that went to a session of the other worker, by the count of the server:'
+  return lines.length > 0 ? ['', head, '', ...lines] : []
 }
 
 function failureList(cases) {

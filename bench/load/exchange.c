@@ -1,4 +1,4 @@
-// What: echo and fanout: connections that send, receive and verify, in a closed or open loop.
+// What: echo, fanout and relay: connections that send, receive and verify, in a closed or open loop.
 // Flow: flush builds and sends what is due -> server -> every byte verified -> next message due.
 // Thread: client threads, each with its own io_uring ring and connections; main samples and waits.
 //
@@ -24,6 +24,12 @@
 #define COMPLETIONS_MAX 32768u
 #define RECEIVE_BUFFERS_MAX 32768u
 
+// Relay: connections are partners; what one sends arrives at the other. A connection's id tells the
+// server both: the low half is its own number, the high half its partner's.
+#define RELAY_ID_BITS 16
+// Two connections of the one worker and two of the other: partners are in the same group.
+#define RELAY_GROUP 4
+
 enum operation {
   OP_RECEIVE = 1,
   OP_SEND_NOW,   // Completes only if the socket did not take everything.
@@ -35,6 +41,9 @@ enum operation {
 struct connection {
   int fd;
   uint32_t id;
+  uint32_t source;          // The connection of this client whose messages arrive here.
+  uint32_t neighbour;       // Relay: the connection it keeps pace with; itself: none.
+  uint32_t waiting;         // Messages that have arrived while the neighbour's have not.
   uint64_t sent;            // Messages built so far; the next one has this sequence.
   uint64_t received;        // Messages verified so far.
   uint32_t frame_offset;    // Bytes of the next expected frame that are here and verified.
@@ -69,6 +78,7 @@ struct fanout {
 };
 
 static struct fanout fanout;
+static bool relay_on;
 static pthread_barrier_t barrier;
 
 // ---- Sending ----
@@ -89,6 +99,12 @@ static void send_rest(struct client *client, uint32_t index) {
                        USER_DATA(OP_SEND_REST, index));
 }
 
+// The time for a latency. A turn of fanout may handle thousands of deliveries, so that its begin
+// is not the moment of anything; elsewhere a clock call for each message would cost more than that.
+static uint64_t moment_ns(const struct client *client) {
+  return fanout.on ? now_ns() : client->turn_ns;
+}
+
 // Builds the due messages and sends them in one piece.
 static void flush_connection(struct client *client, uint32_t index) {
   struct connection *connection = &client->connections[index];
@@ -99,7 +115,7 @@ static void flush_connection(struct client *client, uint32_t index) {
     build_frame(at, connection->id, connection->sent);
     // The open loop has noted already when the message was due.
     if (options.rate == 0) {
-      connection->sent_at_ns[connection->sent % (uint32_t)options.depth] = client->turn_ns;
+      connection->sent_at_ns[connection->sent % (uint32_t)options.depth] = moment_ns(client);
     }
     at += frame_length();
   }
@@ -142,9 +158,24 @@ static void make_due(struct client *client, uint32_t index) {
   list_for_flush(client, index);
 }
 
+// Closed loop: one more message, but one that keeps pace with a neighbour waits for it.
+static void make_next_due(struct client *client, uint32_t index) {
+  struct connection *connection = &client->connections[index];
+  struct connection *neighbour = &client->connections[connection->neighbour];
+  if (neighbour != connection) {
+    connection->waiting++;
+    if (neighbour->waiting == 0) return;
+    connection->waiting--;
+    neighbour->waiting--;
+    make_due(client, connection->neighbour);
+  }
+  make_due(client, index);
+}
+
+// A message of this connection has arrived where it should.
 static void on_echo(struct client *client, uint32_t index, uint64_t sent_at_ns) {
-  if (client->measuring) histogram_add(&client->common.latency, client->turn_ns - sent_at_ns);
-  if (!client->draining && options.rate == 0) make_due(client, index);
+  if (client->measuring) histogram_add(&client->common.latency, moment_ns(client) - sent_at_ns);
+  if (!client->draining && options.rate == 0) make_next_due(client, index);
 }
 
 // The broadcast with this sequence has reached one more connection; the last of them ends it.
@@ -161,14 +192,15 @@ static void on_message(struct client *client, uint32_t index) {
   if (fanout.on) {
     on_delivery(client, sequence);
   } else {
-    on_echo(client, index, connection->sent_at_ns[sequence % (uint32_t)options.depth]);
+    const struct connection *source = &client->connections[connection->source];
+    on_echo(client, connection->source, source->sent_at_ns[sequence % (uint32_t)options.depth]);
   }
 }
 
 // Verifies every byte. Returns the number of messages completed, or -1 at the first wrong byte.
 static int verify(struct client *client, uint32_t index, const uint8_t *bytes, uint32_t length) {
   struct connection *connection = &client->connections[index];
-  const struct connection *sender = fanout.on ? &client->connections[0] : connection;
+  const struct connection *sender = &client->connections[connection->source];
   int completed = 0;
   while (length > 0) {
     if (connection->received == sender->sent) return -1;  // Nobody has sent that message.
@@ -293,7 +325,7 @@ static uint64_t outstanding(const struct client *client) {
   uint64_t total = 0;
   for (uint32_t i = 0; i < client->count; i++) {
     const struct connection *connection = &client->connections[i];
-    const struct connection *sender = fanout.on ? &client->connections[0] : connection;
+    const struct connection *sender = &client->connections[connection->source];
     if (!connection->failed) total += sender->sent - connection->received;
   }
   return total;
@@ -364,6 +396,22 @@ static void *run_client(void *argument) {
 
 // ---- Main's part ----
 
+// The connections come in order, and the server gives them to its two workers in turn: one beside
+// is with the other worker, the one after that with the same. It is the server that checks this.
+//
+// 50 %: every second group of four. Messages to the same worker are quicker, so that they would be
+// more than half; therefore each group keeps pace with the next.
+static void make_partners(struct client *client) {
+  for (uint32_t c = 0; c < client->count; c++) {
+    bool half = options.foreign == 50;
+    bool foreign = half ? c / RELAY_GROUP % 2 == 0 : options.foreign == 100;
+    uint32_t partner = foreign ? c ^ 1 : c ^ 2;
+    client->connections[c].source = partner;
+    if (half) client->connections[c].neighbour = c ^ RELAY_GROUP;
+    client->connections[c].id = partner << RELAY_ID_BITS | c;
+  }
+}
+
 static struct client *start_clients(void) {
   struct client *clients = allocate((size_t)options.threads, sizeof *clients);
   uint32_t next_id = 0;
@@ -373,7 +421,12 @@ static struct client *start_clients(void) {
     client->count = (uint32_t)(options.connections / options.threads +
                                (i < options.connections % options.threads));
     client->connections = allocate(client->count, sizeof *client->connections);
-    for (uint32_t c = 0; c < client->count; c++) client->connections[c].id = next_id++;
+    for (uint32_t c = 0; c < client->count; c++) {
+      client->connections[c].id = next_id++;
+      client->connections[c].source = fanout.on ? 0 : c;
+      client->connections[c].neighbour = c;
+    }
+    if (relay_on) make_partners(client);
     if (pthread_create(&client->common.thread, NULL, run_client, client) != 0) {
       fail_setup("thread", strerror(errno));
     }
@@ -395,5 +448,16 @@ uint64_t run_fanout(void) {
   options.threads = 1;  // One thread sees all deliveries of a broadcast.
   fanout.on = true;
   fanout.deliveries = allocate((size_t)options.depth, sizeof *fanout.deliveries);
+  return exchange_messages();
+}
+
+uint64_t run_relay(void) {
+  int groups = options.foreign == 50 ? 2 * RELAY_GROUP : RELAY_GROUP;
+  if (options.connections % groups != 0 || options.connections > 1 << RELAY_ID_BITS) {
+    fail_setup("--conns", "relay needs whole groups of 4 connections (8 with --foreign 50), "
+                          "65536 at most");
+  }
+  options.threads = 1;  // One thread opens the connections in order and sees both partners.
+  relay_on = true;
   return exchange_messages();
 }

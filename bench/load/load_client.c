@@ -1,6 +1,6 @@
 // What: the load client: drives a length-prefixed server and verifies every byte it sends back.
-// Flow: options -> one of four modes -> one line of JSON on stdout; exit code 3 on any fault.
-// Thread: main; echo, fanout and connect start client threads of their own.
+// Flow: options -> one of five modes -> one line of JSON on stdout; exit code 3 on any fault.
+// Thread: main; all but idle start client threads of their own.
 #define _GNU_SOURCE
 #include "load_client.h"
 
@@ -27,12 +27,13 @@ struct options options = {
     .seconds = 2,
     .warmup = 0.5,
     .hold = 1,
+    .foreign = 100,
 };
 
 uint8_t message_pattern[PATTERN_STARTS + PAYLOAD_BYTES_MAX];
 
 static const char usage_text[] =
-    "usage: load_client --mode echo|fanout|connect|idle --port PORT [options]\n"
+    "usage: load_client --mode echo|fanout|relay|connect|idle --port PORT [options]\n"
     "  --host ADDRESS     127.0.0.1  the server, an IPv4 address\n"
     "  --pid PID                     the server's process: sample its CPU time and memory\n"
     "  --conns N          64         connections (connect: how many at a time)\n"
@@ -41,12 +42,15 @@ static const char usage_text[] =
     "  --secs S           2          measured seconds\n"
     "  --warmup S         0.5        seconds before, not measured\n"
     "  --hold S           1          idle: seconds the connections are held\n"
-    "  --threads N        1          client threads (fanout and idle: 1)\n"
+    "  --threads N        1          client threads (fanout, relay and idle: 1)\n"
     "  --rate N           0          echo: messages per second in all; 0: as fast as answers come\n"
+    "  --foreign PERCENT  100        relay: messages to the other worker of two: 0, 50, 100\n"
     "  --sources N        50         local addresses 127.0.1.1... the connections are spread over\n"
     "\n"
     "  echo     every connection sends and gets back; msgs = echoes\n"
-    "  fanout   connection 0 sends, every connection gets it; msgs = deliveries\n"
+    "  fanout   connection 0 sends, every connection gets it; msgs = deliveries;\n"
+    "           latency: from the send until the last of them has verified it\n"
+    "  relay    what a connection sends arrives at its partner; msgs = arrivals\n"
     "  connect  connect, one echo, reset, again; msgs = connections\n"
     "  idle     connect, one echo, stay; memory of the server per connection\n"
     "\n"
@@ -76,7 +80,8 @@ static void parse_options(int count, char **values) {
       {"size", required_argument, NULL, 's'},   {"secs", required_argument, NULL, 't'},
       {"warmup", required_argument, NULL, 'w'}, {"hold", required_argument, NULL, 'H'},
       {"threads", required_argument, NULL, 'T'}, {"rate", required_argument, NULL, 'r'},
-      {"sources", required_argument, NULL, 'S'}, {NULL, 0, NULL, 0},
+      {"sources", required_argument, NULL, 'S'}, {"foreign", required_argument, NULL, 'f'},
+      {NULL, 0, NULL, 0},
   };
   int found, index = 0;
   while ((found = getopt_long(count, values, "", known, &index)) != -1) {
@@ -97,11 +102,14 @@ static void parse_options(int count, char **values) {
       case 'T': options.threads = (int)number_in(name, optarg, 1, THREADS_MAX); break;
       case 'r': options.rate = number_in(name, optarg, 0, 1e9); break;
       case 'S': options.sources = (int)number_in(name, optarg, 1, SOURCES_MAX); break;
+      case 'f': options.foreign = (int)number_in(name, optarg, 0, 100); break;
       default: fail_usage("unknown option");
     }
   }
   if (optind < count) fail_usage("unexpected argument");
   if (options.port == 0) fail_usage("--port is missing");
+  if (options.rate > 0 && strcmp(options.mode, "echo") != 0) fail_usage("--rate is for echo only");
+  if (options.foreign % 50 != 0) fail_usage("--foreign must be 0, 50 or 100");
   if (options.connections < options.threads) fail_usage("--conns is less than --threads");
 }
 
@@ -120,7 +128,9 @@ int main(int count, char **values) {
     const char *name;
     uint64_t (*run)(void);
   } modes[] = {
-      {"echo", run_echo}, {"fanout", run_fanout}, {"connect", run_connect}, {"idle", run_idle}};
+      {"echo", run_echo},       {"fanout", run_fanout}, {"relay", run_relay},
+      {"connect", run_connect}, {"idle", run_idle},
+  };
 
   parse_options(count, values);
   raise_descriptor_limit();
@@ -130,5 +140,5 @@ int main(int count, char **values) {
       return modes[i].run() == 0 ? EXIT_GOOD : EXIT_FAULT;
     }
   }
-  fail_usage("--mode must be echo, fanout, connect or idle");
+  fail_usage("--mode must be echo, fanout, relay, connect or idle");
 }

@@ -33,6 +33,7 @@ struct options {
   double seconds;     // Measured.
   double warmup;      // Seconds before, not measured.
   double hold;        // Seconds that idle connections are held.
+  int foreign;        // Relay: percent of the messages that go to the other worker.
   double rate;        // Messages per second in all; 0: as fast as answers come.
   pid_t server_pid;   // 0: do not sample the server.
 };
@@ -42,6 +43,7 @@ extern struct options options;
 // Each mode prints its JSON line and returns the number of faults.
 uint64_t run_echo(void);
 uint64_t run_fanout(void);
+uint64_t run_relay(void);
 uint64_t run_connect(void);
 uint64_t run_idle(void);
 
