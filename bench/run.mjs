@@ -2,14 +2,14 @@
 // Flow: build -> for each case and round, each contestant once -> tables on stdout, in results/.
 // Thread: one process that starts servers and load clients and otherwise sleeps.
 
-import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { buildPrograms } from './lib/build.mjs'
 import { cases } from './lib/cases.mjs'
-import { contestants } from './lib/contestants.mjs'
+import { contestants, isBuilt } from './lib/contestants.mjs'
 import { parseOptions, usage } from './lib/options.mjs'
 import { killStartedProcesses, runOnce } from './lib/processes.mjs'
 import { markdownReport, summarizeCases } from './lib/report.mjs'
@@ -21,11 +21,15 @@ const rawFolder = path.join(resultsFolder, 'raw')
 const logFile = path.join(rawFolder, 'servers.log')
 const runsFile = path.join(rawFolder, 'runs.jsonl')
 
+const otherScripts = `other scripts (--help):
+  bench/syscalls.mjs    system calls per echo, counted from outside
+  bench/allocation.mjs  what a message leaves for the garbage collector`
+
 const options = readOptions()
 if (options.help) {
   console.log(usage)
 } else if (options.list) {
-  console.log(`cases:\n${indented(cases)}\ncontestants:\n${indented(contestants)}`)
+  console.log(`cases:\n${indented(cases)}\ncontestants:\n${indented(contestants)}\n${otherScripts}`)
 } else {
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.on(signal, () => {
@@ -59,7 +63,7 @@ async function runBenchmark() {
   const missing = []
   const present = contestants.filter((contestant) => {
     if (!options.only.test(contestant.name)) return false
-    const found = !contestant.needs || existsSync(path.join(rootFolder, contestant.needs))
+    const found = isBuilt(contestant, rootFolder)
     if (!found) {
       console.error(`missing: ${contestant.name} (no ${contestant.needs}; build first); going on`)
       missing.push(contestant.name)

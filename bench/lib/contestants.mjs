@@ -7,6 +7,8 @@
 // command   server on 127.0.0.1:port; mode is 'echo', 'bcast' or 'relay'; run from the repository root.
 // warmupSeconds   before measuring: how long its compiler takes to settle.
 
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import process from 'node:process'
 
 const C_WARMUP_SECONDS = 0.5
@@ -68,3 +70,7 @@ export const contestants = [
   overlapped('io_uring'),
   overlapped('epoll'),
 ]
+
+export function isBuilt({ needs }, rootFolder) {
+  return needs === undefined || existsSync(path.join(rootFolder, needs))
+}

@@ -38,7 +38,8 @@ export function parseOptions(argv) {
   }
 }
 
-function numberIn(name, text, least, most) {
+/** @throws {RangeError} which says what is allowed. */
+export function numberIn(name, text, least, most) {
   const value = Number(text)
   if (value >= least && value <= most) return value
   throw new RangeError(`${name} ${text}: must be a number from ${least} to ${most}`)

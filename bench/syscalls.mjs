@@ -1,0 +1,123 @@
+// What: system calls per echo of each server, counted from outside by perf or strace.
+// Flow: server -> warm-up load -> counter attached -> load -> counter stopped -> one line per server.
+// Thread: one process that starts the others and otherwise sleeps.
+
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { buildPrograms } from './lib/build.mjs'
+import { contestants, isBuilt } from './lib/contestants.mjs'
+import { numberIn } from './lib/options.mjs'
+import { killStartedProcesses, runClient, withServer } from './lib/processes.mjs'
+import { findTool, startCounter, toolNames } from './lib/syscall_counter.mjs'
+
+const benchFolder = path.dirname(fileURLToPath(import.meta.url))
+const rootFolder = path.dirname(benchFolder)
+const rawFolder = path.join(benchFolder, 'results', 'raw')
+const logFile = path.join(rawFolder, 'servers.log')
+
+/** Of the server's CPU time: the ends of the window are not taken at one instant. */
+const COUNTED_SHARE_MIN = 0.98
+
+const usage = `usage: node bench/syscalls.mjs [options]
+  --only REGEX     overlapped  servers whose name matches (those of run.mjs)
+  --seconds S      2           measured seconds
+  --connections N  64
+  --depth N        1           messages in flight per connection
+  --tool NAME                  perf or strace; otherwise the first that works`
+
+const options = readOptions()
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    killStartedProcesses()
+    process.exit(1)
+  })
+}
+if (options.help) console.log(usage)
+else process.exitCode = await countAll()
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        only: { type: 'string', default: 'overlapped' },
+        seconds: { type: 'string', default: '2' },
+        connections: { type: 'string', default: '64' },
+        depth: { type: 'string', default: '1' },
+        tool: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.tool !== undefined && !toolNames.includes(values.tool)) {
+      throw new RangeError(`--tool ${values.tool}: must be one of ${toolNames.join(', ')}`)
+    }
+    return {
+      ...values,
+      only: new RegExp(values.only),
+      seconds: numberIn('--seconds', values.seconds, 0.1, 600),
+      connections: numberIn('--connections', values.connections, 1, 10_000),
+      depth: numberIn('--depth', values.depth, 1, 1024),
+    }
+  } catch (error) {
+    console.error(`${error.message}\n${usage}`)
+    process.exit(2)
+  }
+}
+
+/** Returns the exit code: 1 when a server could not be counted, or none took part. */
+async function countAll() {
+  mkdirSync(rawFolder, { recursive: true })
+  buildPrograms(benchFolder)
+  let counted = 0
+  let failed = 0
+  try {
+    const tool = findTool(options.tool)
+    for (const contestant of contestants.filter(({ name }) => options.only.test(name))) {
+      const line = isBuilt(contestant, rootFolder)
+        ? await countOne(contestant, tool)
+        : { failure: `no ${contestant.needs}; build first` }
+      if (line.failure) failed++
+      else counted++
+      console.log(`${contestant.name}: ${line.failure ?? line.text}`)
+    }
+  } catch (error) {
+    console.error(error.message)
+    failed++
+  }
+  return failed > 0 || counted === 0 ? 1 : 0
+}
+
+/** Returns { text } or { failure }. */
+async function countOne(contestant, tool) {
+  const { seconds, connections, depth } = options
+  const benchCase = {
+    threads: 1,
+    client: ['--mode', 'echo', '--size', 64, '--conns', connections, '--depth', depth],
+  }
+  const { warmupSeconds } = contestant
+  const command = (port) => contestant.command({ port, threads: 1, mode: 'echo' })
+  const server = { command, threads: 1, rootFolder, logFile }
+  const run = await withServer(server, async ({ server: { pid }, port }) => {
+    const target = { benchCase, warmupSeconds: 0, rootFolder, pid, port }
+    const warm = await runClient({ ...target, seconds: warmupSeconds })
+    if (warm.failure) return warm
+    const counter = await startCounter(tool, pid)
+    const loaded = await runClient({ ...target, seconds })
+    return { ...loaded, ...(await counter.stop()) }
+  })
+  if (!run.started) return { failure: `the server did not start: ${run.words.trim()}` }
+  const { result, failure, calls, countedCpuSeconds } = run.used
+  if (failure) return { failure }
+  if (countedCpuSeconds < result.server_cpu_s * COUNTED_SHARE_MIN) {
+    return { failure: `${tool.name} counted for a part of the run only; try again` }
+  }
+  const whole = (value) => Math.round(value).toLocaleString('en-US')
+  const ratio = (calls / result.messages).toPrecision(3)
+  return {
+    text:
+      `${whole(calls)} system calls, ${whole(result.messages)} echoes, ${ratio} per echo ` +
+      `(${connections} connections, ${depth} in flight, ${tool.name})`,
+  }
+}
