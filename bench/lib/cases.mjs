@@ -84,7 +84,6 @@ export const cases = [
     lower: true,
     mode: 'bcast',
     client: ['--mode', 'fanout', '--size', 64, '--conns', 5000, '--depth', 1],
-    peers: ['node:net chunk', 'node:net message'],
   },
   {
     ...THROUGHPUT,
