@@ -44,7 +44,7 @@ class Reading {
   readonly packet = {
     start: -1,
     buffer: -1,
-    enter(buffer: number) {
+    enter(this: { buffer: number }, buffer: number) {
       this.buffer = buffer
     },
   } as unknown as PacketCursor
