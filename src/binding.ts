@@ -31,6 +31,7 @@ export const IO_URING_FEATURES = {
   deferTaskrun: 4,
   registeredRing: 8,
   skipSuccess: 16,
+  fileTable: 32,
 } as const
 
 /** The addon's functions; native/napi/binding.cc says what each does. */

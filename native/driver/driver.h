@@ -25,6 +25,7 @@ enum Feature : uint32_t {
   kFeatureDeferTaskrun = 1u << 2,     // SINGLE_ISSUER | DEFER_TASKRUN; Linux 6.1
   kFeatureRegisteredRing = 1u << 3,   // the ring's descriptor is registered; Linux 5.18
   kFeatureSkipSuccess = 1u << 4,      // no completion entry for a send that was taken whole; Linux 5.17
+  kFeatureFileTable = 1u << 5,        // sends without a look-up of their descriptor; Linux 5.19
 };
 
 struct Config {

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -94,6 +96,18 @@ int open_outbound(const shared::SocketAddress& address, const SocketOptions& opt
 void set_reset_on_close(int fd) {
   linger reset{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+ssize_t send_now(int fd, const void* bytes, size_t count) {
+  return syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0);
+}
+
+ssize_t send_now(int fd, const msghdr& header) {
+  return syscall(SYS_sendmsg, fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+ssize_t recv_now(int fd, void* bytes, size_t capacity) {
+  return syscall(SYS_recvfrom, fd, bytes, capacity, MSG_DONTWAIT, nullptr, nullptr);
 }
 
 void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK); }

@@ -41,4 +41,12 @@ void set_reset_on_close(int fd);
 
 void set_nonblocking(int fd);
 
+/**
+ * send(2), sendmsg(2) and recv(2) without waiting; -1 and errno as there. Straight system calls: the C library's own
+ * are places where a thread may be cancelled, which costs two atomic operations each in a process with threads.
+ */
+ssize_t send_now(int fd, const void* bytes, size_t count);
+ssize_t send_now(int fd, const msghdr& header);
+ssize_t recv_now(int fd, void* bytes, size_t capacity);
+
 }  // namespace driver

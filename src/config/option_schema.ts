@@ -132,7 +132,7 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
   ioUringWithout: {
     type: 'list',
     allowed:
-      "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing', 'skipSuccess'",
+      "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing', 'skipSuccess', 'fileTable'",
     doc: 'Features of io_uring not to use although the kernel has them: to measure, or to rule them out.',
     codeOnly: true,
   },

@@ -12,6 +12,7 @@ export type IoUringFeature =
   | 'deferTaskrun'
   | 'registeredRing'
   | 'skipSuccess'
+  | 'fileTable'
 export type Mode = 'worker'
 export type CloseMode = 'graceful' | 'reset'
 

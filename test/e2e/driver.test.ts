@@ -38,7 +38,15 @@ function ruledOut(): void {
     ['deferTaskrun'],
     ['registeredRing'],
     ['skipSuccess'],
-    ['multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing', 'skipSuccess'],
+    ['fileTable'],
+    [
+      'multishotRecv',
+      'multishotAccept',
+      'deferTaskrun',
+      'registeredRing',
+      'skipSuccess',
+      'fileTable',
+    ],
   ] as const)('%s %s %s %s %s', async (...ioUringWithout) => {
     const without = ioUringWithout.filter((feature) => feature !== undefined)
     const server = await startServer({ ...options, driver: 'io_uring', ioUringWithout: without })

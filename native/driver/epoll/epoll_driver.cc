@@ -168,12 +168,12 @@ size_t EpollDriver::submit_send(const int32_t* words) {
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ssize_t sent;
   if (slices == 1) {
-    sent = ::send(endpoint.fd, iovecs_[0].iov_base, iovecs_[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    sent = send_now(endpoint.fd, iovecs_[0].iov_base, iovecs_[0].iov_len);
   } else {
     msghdr header{};
     header.msg_iov = iovecs_.data();
     header.msg_iovlen = slices;
-    sent = ::sendmsg(endpoint.fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    sent = send_now(endpoint.fd, header);
   }
   if (((words[0] >> 8) & layout::kSendFlagLazy) != 0 && sent == words[3]) {
     held_.push_back({slot, generation, static_cast<int32_t>(sent), false});
@@ -199,7 +199,7 @@ void EpollDriver::send_pending(int32_t slot, Endpoint& endpoint) {
   header.msg_iov = endpoint.pending.data();
   header.msg_iovlen = endpoint.pending.size();
   shared::count(config_.counters, layout::Counter::kSyscalls);
-  ssize_t sent = ::sendmsg(endpoint.fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t sent = send_now(endpoint.fd, header);
   if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
   int error = sent < 0 ? errno : 0;
   endpoint.pending.clear();
@@ -338,7 +338,7 @@ void EpollDriver::read(int32_t slot, Endpoint& endpoint) {
     uint8_t* memory = config_.memory.arena + control.recv_byte_at +
                       static_cast<int64_t>(buffer) * control.recv_buffer_stride;
     shared::count(config_.counters, layout::Counter::kSyscalls);
-    ssize_t received = ::recv(endpoint.fd, memory, static_cast<size_t>(control.recv_buffer_bytes), MSG_DONTWAIT);
+    ssize_t received = recv_now(endpoint.fd, memory, static_cast<size_t>(control.recv_buffer_bytes));
     if (received > 0) {
       free_buffers_.pop_back();
       complete(CompletionKind::kRecv, slot, endpoint.generation, IoStatus::kOk, static_cast<int32_t>(received), 0, buffer);

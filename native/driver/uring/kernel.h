@@ -72,6 +72,17 @@ struct BufReg {
 };
 static_assert(sizeof(BufReg) == 40);
 
+struct RsrcRegister {
+  uint32_t nr;
+  uint32_t flags;
+  uint64_t resv2;
+  uint64_t data;
+  uint64_t tags;
+};
+static_assert(sizeof(RsrcRegister) == 32);
+
+inline constexpr uint32_t kRsrcRegisterSparse = 1u << 0;  // Linux 5.19
+
 struct GeteventsArg {
   uint64_t sigmask;
   uint32_t sigmask_sz;
@@ -92,8 +103,9 @@ struct RsrcUpdate {
 };
 
 inline constexpr uint8_t kOpNop = 0, kOpPollAdd = 6, kOpPollRemove = 7, kOpSendmsg = 9, kOpTimeout = 11, kOpAccept = 13,
-                         kOpAsyncCancel = 14, kOpConnect = 16, kOpClose = 19, kOpSend = 26, kOpRecv = 27;
+                         kOpAsyncCancel = 14, kOpConnect = 16, kOpClose = 19, kOpFilesUpdate = 20, kOpSend = 26, kOpRecv = 27;
 
+inline constexpr uint8_t kSqeFixedFile = 1u << 0;
 inline constexpr uint8_t kSqeBufferSelect = 1u << 5;
 inline constexpr uint8_t kSqeCqeSkipSuccess = 1u << 6;  // Linux 5.17
 
@@ -113,7 +125,7 @@ inline constexpr uint32_t kCqeBufferShift = 16;
 inline constexpr uint32_t kSqCqOverflow = 1u << 1;  // sq flags
 inline constexpr uint32_t kFeatureSingleMmap = 1u << 0, kFeatureNodrop = 1u << 1, kFeatureExtArg = 1u << 8;
 
-inline constexpr uint32_t kRegisterRingFds = 20, kRegisterPbufRing = 22;
+inline constexpr uint32_t kRegisterFiles2 = 13, kRegisterRingFds = 20, kRegisterPbufRing = 22;
 
 inline constexpr uint64_t kOffSqRing = 0, kOffSqes = 0x10000000;
 

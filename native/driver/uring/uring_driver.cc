@@ -35,6 +35,10 @@ constexpr uint32_t kCqEntriesMax = 65536;
 constexpr uint32_t kCqBatches = 4;
 // Buffers in the kernel's ring at first, 2 MiB of the default size; doubled whenever they do not suffice.
 constexpr int32_t kBuffersAtFirst = 64;
+// A session that sends so often gets its socket into the ring's file table: two submissions more in its life, and
+// no look-up of the descriptor, which threads share, in any further send.
+constexpr uint8_t kSendsBeforeFixed = 8;
+constexpr int kNoFile = -1;
 // Gathered slices staged between two enters.
 constexpr size_t kIovecs = 16384;
 
@@ -59,6 +63,8 @@ std::string UringDriver::open(const Config& config) {
   skip_success_ = !(config_.features_forbidden & kFeatureSkipSuccess) && skip_success_works();
   multishot_recv_ = !(config_.features_forbidden & kFeatureMultishotRecv);
   multishot_accept_ = !(config_.features_forbidden & kFeatureMultishotAccept);
+  file_table_ = !(config_.features_forbidden & kFeatureFileTable) && config_.slot_count > 0 &&
+                ring_.register_file_table(static_cast<uint32_t>(config_.slot_count)) == 0;
   endpoints_.resize(static_cast<size_t>(config_.slot_count));
   peers_.resize(static_cast<size_t>(config_.slot_count));
   iovecs_.resize(kIovecs);
@@ -164,6 +170,8 @@ void UringDriver::cancel(uint8_t op, int32_t slot, uint32_t generation) {
 void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
   // A pending watch holds the socket open: it goes first, and its completion finds nobody.
   if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
+  // So does the file table, until the entry is taken out.
+  if (endpoint.fixed) update_file(slot, endpoint.generation, &kNoFile);
   Sqe* sqe = claim();
   sqe->opcode = kOpClose;
   sqe->fd = endpoint.fd;
@@ -202,6 +210,26 @@ void UringDriver::accept_again() {
   }
 }
 
+void UringDriver::fix_file(int32_t slot, Endpoint& endpoint) {
+  update_file(slot, endpoint.generation, &endpoint.fd);
+  endpoint.fixed = true;
+}
+
+/** Stores a descriptor in the session's entry of the file table; `fd` is read when the submission is taken. */
+void UringDriver::update_file(int32_t slot, uint32_t generation, const int* fd) {
+  Sqe* sqe = claim();
+  sqe->opcode = kOpFilesUpdate;
+  sqe->fd = -1;
+  sqe->addr = reinterpret_cast<uint64_t>(fd);
+  sqe->len = 1;
+  sqe->off = static_cast<uint64_t>(slot - config_.first_slot);
+  sqe->user_data = user_data(kFile, slot, generation);
+  if (skip_success_) {
+    sqe->flags = kSqeCqeSkipSuccess;
+    in_flight_--;
+  }
+}
+
 size_t UringDriver::submit_send(const int32_t* words) {
   bool now = ((words[0] >> 8) & layout::kSendFlagNow) != 0;
   auto slices = static_cast<size_t>(static_cast<uint32_t>(words[0]) >> 16);
@@ -216,8 +244,10 @@ size_t UringDriver::submit_send(const int32_t* words) {
   if (slices > 1 && (iovecs_used_ + slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
     enter(false, 0);
   }
+  if (file_table_ && !endpoint->fixed && ++endpoint->sends == kSendsBeforeFixed) fix_file(slot, *endpoint);
   Sqe* sqe = claim();
-  sqe->fd = endpoint->fd;
+  sqe->fd = endpoint->fixed ? slot - config_.first_slot : endpoint->fd;
+  if (endpoint->fixed) sqe->flags = kSqeFixedFile;
   sqe->op_flags = MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0);
   sqe->user_data = user_data(now ? kSendNow : kSendWait, slot, generation);
   if (slices == 1) {
@@ -243,10 +273,10 @@ size_t UringDriver::submit_send(const int32_t* words) {
   } else if (skip_success_ && ((words[0] >> 8) & layout::kSendFlagLazy) != 0) {
     // Without a completion entry a wait is not cut short by our own sends: one system call per turn.
     // MSG_WAITALL makes a short send a failure, which has an entry.
-    sqe->flags = kSqeCqeSkipSuccess;
+    sqe->flags |= kSqeCqeSkipSuccess;
     sqe->op_flags |= MSG_WAITALL;
     in_flight_--;
-    endpoint->held = static_cast<int32_t>(held_.size());
+    endpoint->held = held_first_ + static_cast<uint32_t>(held_.size());
     held_.push_back({slot, generation, words[3], false});
   }
   return length;
@@ -367,14 +397,21 @@ void UringDriver::report_held() {
   for (size_t i = 0; i < held_taken_; i++) {
     const HeldSend& held = held_[i];
     if (held.settled) continue;
-    at(held.slot).held = -1;
     complete(CompletionKind::kSend, held.slot, held.generation, IoStatus::kOk, held.bytes);
   }
   held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(held_taken_));
+  held_first_ += static_cast<uint32_t>(held_taken_);
   held_taken_ = 0;
-  for (size_t i = 0; i < held_.size(); i++) {
-    if (!held_[i].settled) at(held_[i].slot).held = static_cast<int32_t>(i);
-  }
+}
+
+/** A lazy send has an entry after all: it is not reported once more. A session has one send at a time. */
+void UringDriver::settle_held(int32_t slot, uint32_t generation) {
+  uint32_t index = at(slot).held - held_first_;
+  if (index >= held_.size()) return;
+  HeldSend& held = held_[index];
+  if (held.slot != slot || held.generation != generation || held.settled) return;
+  held.settled = true;
+  in_flight_++;
 }
 
 Waited UringDriver::wait(int64_t timeout_ms) {
@@ -426,12 +463,7 @@ void UringDriver::reap(uint32_t most) {
         receive(slot, generation, cqe);
         break;
       case kSendNow: {
-        Endpoint& endpoint = at(slot);
-        if (endpoint.held >= 0) {
-          in_flight_++;  // it has an entry after all
-          held_[static_cast<size_t>(endpoint.held)].settled = true;
-          endpoint.held = -1;
-        }
+        settle_held(slot, generation);
         // EAGAIN: the socket took nothing; that is an outcome, not a failure.
         bool took = cqe.res >= 0 || cqe.res == -EAGAIN;
         complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(-cqe.res),

@@ -53,7 +53,9 @@ class UringDriver final : public Driver {
     int32_t taken = 0;
     int32_t deferred = 0;    // its completions in deferred_
     bool to_look_at = false;  // in to_look_at_; outlives the session, as the entry does
-    int32_t held = -1;  // index of its lazy send in held_
+    uint32_t held = 0;  // number of its last lazy send, see held_first_
+    bool fixed = false;  // its socket is in the ring's file table
+    uint8_t sends = 0;   // until then
   };
   struct Listener {
     int fd = -1;
@@ -87,6 +89,9 @@ class UringDriver final : public Driver {
   void enter(bool wait, int64_t timeout_ms);
   void reap(uint32_t most);
   void report_held();
+  void settle_held(int32_t slot, uint32_t generation);
+  void fix_file(int32_t slot, Endpoint& endpoint);
+  void update_file(int32_t slot, uint32_t generation, const int* fd);
   bool has_share(const Endpoint& endpoint) const;
   void receive(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
   void take_deferred();
@@ -135,11 +140,13 @@ class UringDriver final : public Driver {
   size_t iovecs_used_ = 0;
   size_t headers_used_ = 0;
 
-  /** The first so many of held_ have been taken by the kernel. */
+  /** The first so many of held_ have been taken by the kernel; the first of all has this number. */
   size_t held_taken_ = 0;
+  uint32_t held_first_ = 0;
   bool skip_success_ = false;
   bool multishot_recv_ = true;
   bool multishot_accept_ = true;
+  bool file_table_ = false;
   bool backend_armed_ = false;
   bool wake_armed_ = false;
   int64_t in_flight_ = 0;

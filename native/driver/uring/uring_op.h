@@ -21,6 +21,7 @@ enum Op : uint8_t {
   kBackend,
   kWake,
   kLook,
+  kFile,
 };
 
 /** op 8 | slot 20 | generation 32: descriptors are reused by the kernel, this is not. */

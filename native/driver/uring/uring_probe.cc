@@ -95,7 +95,7 @@ std::string probe_uring(uint32_t* features) {
   void* entries = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   result = ring.register_buffers(static_cast<uring::Buf*>(entries), 8, uring::kBufferGroup);
   // Multishot accepts came with provided-buffer rings, without which there is no io_uring for us.
-  *features = kFeatureMultishotAccept | (ring.deferred() ? kFeatureDeferTaskrun : 0u) |
+  *features = kFeatureMultishotAccept | (ring.register_file_table(1) == 0 ? kFeatureFileTable : 0u) | (ring.deferred() ? kFeatureDeferTaskrun : 0u) |
               (ring.registered() ? kFeatureRegisteredRing : 0u) |
               (multishot_recv_works(ring) ? kFeatureMultishotRecv : 0u) |
               (uring::skip_success_works() ? kFeatureSkipSuccess : 0u);

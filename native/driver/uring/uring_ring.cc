@@ -159,6 +159,14 @@ void Ring::advance() { store_release(cq_head_, *cq_head_ + 1); }
 
 bool Ring::overflowed() const { return (load_acquire(sq_flags_) & kSqCqOverflow) != 0; }
 
+int Ring::register_file_table(uint32_t entries) {
+  RsrcRegister registration{};
+  registration.nr = entries;
+  registration.flags = kRsrcRegisterSparse;
+  long result = syscall(__NR_io_uring_register, fd_.get(), kRegisterFiles2, &registration, sizeof registration);
+  return result < 0 ? -errno : 0;
+}
+
 int Ring::register_buffers(Buf* ring, uint32_t entries, uint16_t group) {
   BufReg registration{};
   registration.ring_addr = reinterpret_cast<uint64_t>(ring);

@@ -43,6 +43,8 @@ class Ring {
   /** The kernel holds completions back because the queue was full. */
   bool overflowed() const;
 
+  /** A table of so many files, all empty; refused beyond RLIMIT_NOFILE. */
+  int register_file_table(uint32_t entries);
   int register_buffers(Buf* ring, uint32_t entries, uint16_t group);
 
  private:
