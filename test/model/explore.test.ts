@@ -2,9 +2,12 @@
 // Flow: rewritten text -> program of one module -> explore.ts -> this.
 // Thread: main.
 
+import type { SourceMapPayload } from 'node:module'
+import { transformWithOxc } from 'vite'
 import { describe, expect, it } from 'vitest'
 import { type ExploreOptions, explore, type Model, type Scenario } from './explore.ts'
 import { makeProgram } from './program.ts'
+import { refuse } from './refuse.ts'
 import { certain, readModule, suspending } from './transform.ts'
 
 const PATH = 'test/model/planted.ts'
@@ -163,6 +166,35 @@ describe('what is rewritten', () => {
   it('what cannot be suspended says so when it is called', () => {
     const scenario = planted({ a: '[0].forEach(() => twice(0))' })
     expect(run(scenario).violation?.message).toContain('it is not in any model')
+  })
+
+  it.each([
+    ['[twice][0](0)', 'what is called has no name'],
+    ['(0, twice)(0)', 'what is called has no name'],
+    ['const box = { twice() { return twice(0) } }; box["twi" + "ce"]()', 'has no name'],
+    ['twice.call(null, 0)', 'what is called has another name'],
+    ['const later = twice; later(0)', 'gets another name'],
+    ['let later; later = twice; later(0)', 'gets another name'],
+    ['const box = { later: twice }; box.later(0)', 'gets another name'],
+    ['const all = [twice]; for (const each of all) each(0)', 'gets another name'],
+    ['const box = { twice }; box.twice(0)', "only 'twice' is known"],
+    ['const { take } = { take() { twice(0) } }; take()', "only '.take' is known"],
+    ['[0].forEach(twice)', 'is an argument'],
+    ['[0].forEach(load)', 'is an argument'],
+    ['twice`0`', 'a tag is called without brackets'],
+    ['const box = { ["take"]() { twice(0) } }', 'has a computed name'],
+    ['class Box { at = twice(0) }', 'the call is in no function'],
+  ])('what would be passed on unseen is refused: %s', (text, reason) => {
+    // The thread stands on line 13 of the module.
+    const place = `^${PATH}:13: .*${reason.replace(/[.()]/g, '\\$&')}`
+    expect(() => build(text)).toThrow(new RegExp(place))
+  })
+
+  it('places are those of the source, which may have lines that are gone', async () => {
+    const source = '// One.\ninterface Gone {\n  readonly at: number\n}\nconst f = [][0]()\n'
+    const { code, map } = await transformWithOxc(source, 'planted.ts')
+    const module = readModule('planted.ts', code, map as unknown as SourceMapPayload)
+    expect(() => refuse(module, new Set(), new Set())).toThrow('planted.ts:5: ')
   })
 
   it('what touches shared words in a way that is not known is refused', () => {

@@ -3,12 +3,13 @@
 // Thread: the test's.
 
 import { readFileSync } from 'node:fs'
-import { isBuiltin } from 'node:module'
+import { isBuiltin, type SourceMapPayload } from 'node:module'
 import { join, posix } from 'node:path'
 import { compileFunction } from 'node:vm'
 import { transformWithOxc } from 'vite'
 import { root } from '../tidy/files.ts'
 import { execution } from './execution.ts'
+import { refuse } from './refuse.ts'
 import { certain, emit, type Module, readModule, type Site, suspending } from './transform.ts'
 
 /** The door to Atomics and the waits of models: not loaded, their calls are rewritten. */
@@ -34,10 +35,8 @@ export async function readSources(entries: readonly string[]): Promise<Sources> 
   const queue = [...entries]
   for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
     if (modules.has(path) || DOORS.has(path)) continue
-    const { code } = await transformWithOxc(readFileSync(join(root, path), 'utf8'), path, {
-      sourcemap: false,
-    })
-    const module = readModule(path, code)
+    const { code, map } = await transformWithOxc(readFileSync(join(root, path), 'utf8'), path)
+    const module = readModule(path, code, map as unknown as SourceMapPayload)
     modules.set(path, module)
     for (const { from } of module.imports) {
       if (from.startsWith('.')) queue.push(posix.join(posix.dirname(path), from))
@@ -66,13 +65,9 @@ export function makeProgram(sources: Sources, changed?: Module): Program {
   for (const [path, module] of sources.modules) {
     const resolve = (from: string) =>
       from.startsWith('.') ? posix.join(posix.dirname(path), from) : from
-    const emitted = emit(
-      changed?.path === path ? changed : module,
-      sources.names,
-      sources.sure,
-      sites.length,
-      resolve,
-    )
+    const current = changed?.path === path ? changed : module
+    refuse(current, sources.names, sources.sure)
+    const emitted = emit(current, sources.names, sources.sure, sites.length, resolve)
     codes.set(path, emitted.code)
     sites.push(...emitted.sites)
   }

@@ -2,7 +2,9 @@
 // Flow: source text without types -> syntax tree -> this: functions on the way to an atomic become generators.
 // Thread: the test's.
 
+import { SourceMap, type SourceMapPayload } from 'node:module'
 import { parseSync } from 'vite'
+import { bare, calleeName, children, isFunction, keyName, type Node } from './tree.ts'
 
 /** Operations by their name in src/shared/atomics.ts, and the two waits of ops.ts. */
 export const Kind = {
@@ -37,14 +39,6 @@ export interface Swap {
   readonly text: string
 }
 
-interface Node {
-  type: string
-  start: number
-  end: number
-  // biome-ignore lint/suspicious/noExplicitAny: fields differ by type of node.
-  [field: string]: any
-}
-
 /** A function of a module. Names say who calls it: `f` for f(), `.f` for x.f(). */
 interface Unit {
   readonly node: Node
@@ -65,6 +59,8 @@ export interface Module {
   /** Local name -> operation. */
   readonly operations: ReadonlyMap<string, KindName>
   readonly imports: readonly Import[]
+  /** Where a node stands in the source: `src/shared/waker.ts:12`. */
+  placeOf(node: Node): string
 }
 
 interface Import {
@@ -72,39 +68,6 @@ interface Import {
   readonly from: string
   /** As a destructuring names them. */
   readonly names: readonly string[]
-}
-
-const isNode = (value: unknown): value is Node =>
-  typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
-
-function children(node: Node): Node[] {
-  const found: Node[] = []
-  for (const value of Object.values(node)) {
-    if (isNode(value)) found.push(value)
-    else if (Array.isArray(value)) found.push(...value.filter(isNode))
-  }
-  return found
-}
-
-const isFunction = (node: Node): boolean =>
-  node.type === 'FunctionDeclaration' ||
-  node.type === 'FunctionExpression' ||
-  node.type === 'ArrowFunctionExpression'
-
-function bare(node: Node): Node {
-  return node.type === 'ParenthesizedExpression' ? bare(node.expression) : node
-}
-
-/** How a call names what it calls; null: a computed or anonymous callee. */
-function calleeName(call: Node): string | null {
-  const callee = bare(call.callee)
-  if (callee.type === 'Identifier') return callee.name
-  if (callee.type === 'MemberExpression' && !callee.computed) return `.${keyName(callee.property)}`
-  return null
-}
-
-function keyName(key: Node): string {
-  return key.type === 'PrivateIdentifier' ? `#${key.name}` : (key.name ?? String(key.value))
 }
 
 /** The name under which a function is called, by what stands around it. */
@@ -121,7 +84,8 @@ function unitName(node: Node, parent: Node | null): { name: string | null; holde
   return { name: null, holder: null }
 }
 
-export function readModule(path: string, text: string): Module {
+/** Without a map the text is the source. */
+export function readModule(path: string, text: string, map?: SourceMapPayload): Module {
   const { program, errors } = parseSync(path.replace(/\.ts$/, '.js'), text)
   if (errors.length > 0) throw new Error(`${path}: ${errors[0].message}`)
   const units: Unit[] = []
@@ -159,7 +123,14 @@ export function readModule(path: string, text: string): Module {
     for (const child of children(node)) visit(child, node, inside, within)
   }
   visit(program as unknown as Node, null, null, '')
-  return { path, text, program: program as unknown as Node, units, operations, imports }
+  const sourceMap = map === undefined ? null : new SourceMap(map)
+  const placeOf = ({ start }: Node): string => {
+    const lines = text.slice(0, start).split('\n')
+    const entry = sourceMap?.findEntry(lines.length - 1, (lines.at(-1) as string).length)
+    const isKnown = entry !== undefined && 'originalLine' in entry
+    return `${path}:${isKnown ? entry.originalLine + 1 : lines.length}`
+  }
+  return { path, text, program: program as unknown as Node, units, operations, imports, placeOf }
 }
 
 /** Names of functions that reach an atomic operation, over all modules: a fixed point by name. */
@@ -308,7 +279,7 @@ export function emit(
     const isGetter = kind !== 'method' || (holder?.type === 'Property' && holder.kind !== 'init')
     if (isGetter || node.async || unit.name === null) {
       if (kind === 'constructor')
-        throw new Error(`${module.path}: a constructor reaches an atomic operation`)
+        throw new Error(`${module.placeOf(node)}: a constructor reaches an atomic operation`)
       // Nobody can suspend it, so no model may call it.
       const body: Node = node.body
       const thrown = `throw new Error('${unit.label} cannot be suspended: it is not in any model')`
@@ -367,7 +338,9 @@ export function emit(
 
   const wordAccess = (node: Node, parent: Node | null): void => {
     if (node.type === 'AssignmentExpression' && isWords(bare(node.left))) {
-      if (node.operator !== '=') throw new Error(`${module.path}: ${node.operator} on shared words`)
+      if (node.operator !== '=') {
+        throw new Error(`${module.placeOf(node)}: ${node.operator} on shared words`)
+      }
       const left = bare(node.left)
       edits.open(node.start, '$w(')
       edits.replace(left.object.end, left.property.start, ', ')
@@ -377,7 +350,8 @@ export function emit(
     }
     if (!isWords(node)) return
     if (parent?.type === 'AssignmentExpression' && bare(parent.left) === node) return
-    if (parent?.type === 'UpdateExpression') throw new Error(`${module.path}: ++ on shared words`)
+    if (parent?.type === 'UpdateExpression')
+      throw new Error(`${module.placeOf(node)}: ++ on shared words`)
     edits.open(node.start, '$r(')
     edits.replace(node.object.end, node.property.start, ', ')
     edits.replace(node.property.end, node.end, ')')
@@ -407,7 +381,7 @@ export function emit(
       edits.replace(node.start, node.end, `$export({ ${names.join(', ')} });`)
       return
     }
-    throw new Error(`${module.path}: ${node.type} is not known here`)
+    throw new Error(`${module.placeOf(node)}: ${node.type} is not known here`)
   }
 
   visit(module.program, null, null)
