@@ -6,10 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ConfigSources, loadConfig } from '../../src/config/load_config.ts'
-import { OverlappedError } from '../../src/errors.ts'
+import { loadConfig } from '../../src/config/load_config.ts'
 import { delimiter, lengthPrefix, raw } from '../../src/framing/framing.ts'
 import { resolveOptions } from '../../src/server/resolve_options.ts'
+import { errorOf } from '../helpers/error_of.ts'
 
 let directory: string
 beforeAll(() => {
@@ -21,16 +21,6 @@ function write(name: string, content: string | object): string {
   const file = join(directory, name)
   writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content))
   return file
-}
-
-function errorOf(sources: ConfigSources): OverlappedError {
-  try {
-    loadConfig(sources)
-  } catch (error) {
-    expect(error).toBeInstanceOf(OverlappedError)
-    return error as OverlappedError
-  }
-  throw new Error('nothing was thrown')
 }
 
 const game = { name: 'game', port: 1, framing: lengthPrefix() }
@@ -195,7 +185,7 @@ close-mode = reset
     ['large.json', ' '.repeat(1_048_577), 'is too large; it must be at most 1048576 bytes'],
   ])('%s is refused', (name, content, reason) => {
     const file = content === undefined ? join(directory, name) : write(name, content)
-    const { code, message } = errorOf({ file })
+    const { code, message } = errorOf(() => loadConfig({ file }))
     expect(code).toBe('ERR_CONFIG_FILE')
     expect(message).toContain(`the configuration file '${file}' ${reason}`)
     expect(message).not.toContain('\n')
@@ -209,7 +199,7 @@ close-mode = reset
     [{ listener: { a: { workers: 1 } } }, 'workers in [listener.a] of bad.json (1)', ''],
     [{ outbound: { a: { port: 1 } } }, 'port in [outbound.a] of bad.json (1)', ''],
   ])('%j has an unknown key', (content, start, suggestion) => {
-    const { code, message } = errorOf({ file: write('bad.json', content) })
+    const { code, message } = errorOf(() => loadConfig({ file: write('bad.json', content) }))
     expect(code).toBe('ERR_OPTION_UNKNOWN')
     expect(message).toContain(`${start} is not an option; the nearest known one is ${suggestion}`)
   })
@@ -237,7 +227,7 @@ close-mode = reset
       'in a section [listener.NAME], as there are 2 listeners',
     ],
   ])('%j has a wrong value', (content, code, start, allowed) => {
-    const error = errorOf({ file: write('bad.ini', content) })
+    const error = errorOf(() => loadConfig({ file: write('bad.ini', content) }))
     expect(error.code).toBe(code)
     expect(error.message).toContain(`${start}; it must be `)
     expect(error.message).toContain(allowed)
@@ -274,7 +264,9 @@ describe('delimiters', () => {
   it.each(['', '\\q', '\\', '\\x1', '\\xgg', 'x'.repeat(17), 'é'.repeat(9)])(
     'refuses %j',
     (text) => {
-      const { code, message } = errorOf({ argv: ['--framing=delimiter', `--delimiter=${text}`] })
+      const { code, message } = errorOf(() =>
+        loadConfig({ argv: ['--framing=delimiter', `--delimiter=${text}`] }),
+      )
       expect(code).toBe('ERR_OPTION_RANGE')
       expect(message).toContain('--delimiter is ')
       expect(message).toContain('1 to 16 bytes, with the escapes')
@@ -330,7 +322,7 @@ describe('environment', () => {
     ['OVERLAPPED_STRIP', 'no', 'ERR_OPTION_TYPE', "OVERLAPPED_STRIP is 'no'", 'true or false'],
     ['OVERLAPPED_MODE', 'send', 'ERR_OPTION_RANGE', "OVERLAPPED_MODE is 'send'", "'worker'"],
   ])('%s=%s is refused', (name, value, code, start, allowed) => {
-    const error = errorOf({ env: { [name]: value } })
+    const error = errorOf(() => loadConfig({ env: { [name]: value } }))
     expect(error.code).toBe(code)
     expect(error.message).toContain(start)
     expect(error.message).toContain(allowed)
@@ -375,7 +367,7 @@ describe('flags', () => {
     [['--delimiter=;'], 'ERR_OPTION_RANGE', "--delimiter is ';'", 'and this is length-prefix'],
     [['a.js', 'b.js'], 'ERR_OPTION_RANGE', "argument is 'b.js'", "the handler is 'a.js' already"],
   ])('%j is refused', (argv, code, start, allowed) => {
-    const error = errorOf({ argv })
+    const error = errorOf(() => loadConfig({ argv }))
     expect(error.code).toBe(code)
     expect(error.message).toContain(start)
     expect(error.message).toContain(allowed)
@@ -383,7 +375,7 @@ describe('flags', () => {
 })
 
 it('refuses listeners of the code that are no array', () => {
-  const { code, message } = errorOf({ defaults: { listeners: 5 as never } })
+  const { code, message } = errorOf(() => loadConfig({ defaults: { listeners: 5 as never } }))
   expect(code).toBe('ERR_OPTION_TYPE')
   expect(message).toContain('listeners is 5; it must be an array of listeners')
 })

@@ -3,7 +3,6 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
-import { OverlappedError } from '../../src/errors.ts'
 import {
   DELIMITER_BYTES_MAX,
   delimiter,
@@ -17,16 +16,7 @@ import {
   raw,
   trailerBytes,
 } from '../../src/framing/framing.ts'
-
-function errorOf(act: () => unknown): OverlappedError {
-  try {
-    act()
-  } catch (error) {
-    expect(error).toBeInstanceOf(OverlappedError)
-    return error as OverlappedError
-  }
-  throw new Error('nothing was thrown')
-}
+import { errorOf } from '../helpers/error_of.ts'
 
 describe('descriptors', () => {
   it('are plain data, with defaults', () => {

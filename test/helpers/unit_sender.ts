@@ -35,6 +35,7 @@ import { makeSessionId, type SessionId } from '../../src/shared/session_id.ts'
 import type { SessionTable } from '../../src/shared/session_table.ts'
 import type { Waker } from '../../src/shared/waker.ts'
 import { WorkerHeap } from '../../src/shared/worker_heap.ts'
+import { framed } from './framed.ts'
 import { type Cuts, type UnitMemory, unitMemory } from './unit_memory.ts'
 
 export const OWNER = 1
@@ -102,12 +103,7 @@ export function payloadOf(producer: number, sequence: number, length: number): U
   return payload
 }
 
-export function frameOf(payload: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(encoder.headerBytes + payload.length)
-  encoder.writeHeader(frame, 0, payload.length)
-  frame.set(payload, encoder.headerBytes)
-  return frame
-}
+export const frameOf = (payload: Uint8Array): Uint8Array => framed(encoder, payload)
 
 /** Sends and shared buffers as runtime.send and broadcast make them, on any thread but the owner's. */
 export class Producer {

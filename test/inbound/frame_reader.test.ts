@@ -17,6 +17,7 @@ import type { Core, Protocol } from '../../src/session/core.ts'
 import type { PacketCursor } from '../../src/session/packet.ts'
 import type { LiveSession } from '../../src/session/session.ts'
 import { WorkerHeap } from '../../src/shared/worker_heap.ts'
+import { framed } from '../helpers/framed.ts'
 import { Random, unitMemory } from '../helpers/unit_memory.ts'
 
 const memory = unitMemory()
@@ -145,16 +146,7 @@ class Reading {
 
 function frames(framing: Framing, payloads: readonly string[]): Buffer {
   const encoder = new Encoder(framing)
-  return Buffer.concat(
-    payloads.map((payload) => {
-      const { headerBytes, trailerBytes } = encoder
-      const frame = Buffer.alloc(headerBytes + payload.length + trailerBytes)
-      encoder.writeHeader(frame, 0, payload.length)
-      frame.write(payload, headerBytes, 'latin1')
-      encoder.writeTrailer(frame, headerBytes + payload.length)
-      return frame
-    }),
-  )
+  return Buffer.concat(payloads.map((payload) => framed(encoder, Buffer.from(payload, 'latin1'))))
 }
 
 /** Every split into two, byte by byte, and seeded random ones. */

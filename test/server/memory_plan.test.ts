@@ -3,7 +3,6 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
-import { OverlappedError } from '../../src/errors.ts'
 import {
   CACHE_LINE_WORDS,
   COMPLETION_WORDS,
@@ -23,22 +22,13 @@ import { planMemory } from '../../src/server/memory_plan.ts'
 import type { ServerOptions } from '../../src/server/options.ts'
 import { resolveOptions } from '../../src/server/resolve_options.ts'
 import { COUNTERS_STRIDE, type Plan, readPlan } from '../../src/shared/arena.ts'
+import { errorOf } from '../helpers/error_of.ts'
 import { SMALL } from '../helpers/unit_memory.ts'
 
 function plan(options: ServerOptions) {
   const { control, arena, text } = planMemory(resolveOptions(options))
   const words = new Int32Array(control)
   return { words, plan: readPlan(words), control, arena, text }
-}
-
-function errorOf(options: ServerOptions): OverlappedError {
-  try {
-    planMemory(resolveOptions(options))
-  } catch (error) {
-    expect(error).toBeInstanceOf(OverlappedError)
-    return error as OverlappedError
-  }
-  throw new Error('nothing was thrown')
 }
 
 const variants: ServerOptions[] = [
@@ -170,7 +160,7 @@ describe('an arena that is too small', () => {
     { workers: 1, arenaBytes: 4_194_304, receiveBuffers: 256, receiveBufferSize: 16_384 },
   ]
   it.each(small)('%j: the sentence names every value, and what would do', (options) => {
-    const { code, message } = errorOf(options)
+    const { code, message } = errorOf(() => plan(options))
     expect(code).toBe('ERR_MEMORY_PLAN')
     const resolved = resolveOptions(options)
     const { workers, receiveBuffers, receiveBufferSize, chunkBytes } = resolved
@@ -189,13 +179,13 @@ describe('an arena that is too small', () => {
 describe('a control memory that word indices cannot span', () => {
   it('is refused: the option, its value, and what is allowed', () => {
     const options = { workers: 60, maxSessions: 1_048_575, receiveBuffers: 16 }
-    const { code, message } = errorOf(options)
+    const { code, message } = errorOf(() => plan(options))
     expect(code).toBe('ERR_MEMORY_PLAN')
     const [, sessions] = /^maxSessions is 1048575; with 60 workers it must be at most (\d+),/.exec(
       message,
     ) as RegExpExecArray
     expect(Number(sessions)).toBeLessThan(options.maxSessions)
-    const next = errorOf({ ...options, maxSessions: Number(sessions) + 1 })
+    const next = errorOf(() => plan({ ...options, maxSessions: Number(sessions) + 1 }))
     expect(next.message).toContain(`it must be at most ${sessions},`)
     // All regions of as many as are allowed, which no test can allocate, stay within 31 bits.
     const { plan: small } = plan({ ...options, maxSessions: 10_000 })

@@ -5,11 +5,11 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { OverlappedError } from '../../src/errors.ts'
 import { delimiter, lengthPrefix, raw } from '../../src/framing/framing.ts'
 import { availableCores } from '../../src/server/cores.ts'
 import type { ServerOptions } from '../../src/server/options.ts'
 import { resolveOptions } from '../../src/server/resolve_options.ts'
+import { errorOf } from '../helpers/error_of.ts'
 
 const handler = 'file:///srv/game.js'
 const framing = lengthPrefix()
@@ -18,16 +18,6 @@ const listener = { port: 9000, framing }
 /** Options that the types do not allow, as JavaScript gives them. */
 function wrong(options: unknown): () => unknown {
   return () => resolveOptions(options as ServerOptions)
-}
-
-function errorOf(act: () => unknown): OverlappedError {
-  try {
-    act()
-  } catch (error) {
-    expect(error).toBeInstanceOf(OverlappedError)
-    return error as OverlappedError
-  }
-  throw new Error('nothing was thrown')
 }
 
 function withServer(options: object): object {

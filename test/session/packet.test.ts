@@ -3,7 +3,6 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
-import { OverlappedError } from '../../src/errors.ts'
 import { Encoder } from '../../src/framing/encode.ts'
 import { lengthPrefix } from '../../src/framing/framing.ts'
 import { NO_BLOCK, receiveBufferBlock } from '../../src/outbound/sender.ts'
@@ -11,6 +10,7 @@ import { SubmissionRing } from '../../src/outbound/submission_ring.ts'
 import { PacketCursor } from '../../src/session/packet.ts'
 import { ReceiveBuffers } from '../../src/session/receive_buffers.ts'
 import type { PreparedBuffer } from '../../src/session/send_buffer.ts'
+import { errorOf } from '../helpers/error_of.ts'
 import { unitMemory } from '../helpers/unit_memory.ts'
 
 const PAYLOAD = Buffer.from([
@@ -30,16 +30,6 @@ function setup(payload: Uint8Array = PAYLOAD) {
   Object.assign(packet, { start, end: start + payload.length })
   Object.assign(packet, { frameStart: start - 2, frameEnd: start + payload.length })
   return { arena, packet, retained, buffers }
-}
-
-function errorOf(act: () => unknown): OverlappedError {
-  try {
-    act()
-  } catch (error) {
-    expect(error).toBeInstanceOf(OverlappedError)
-    return error as OverlappedError
-  }
-  throw new Error('nothing was thrown')
 }
 
 type Reader = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'f64'

@@ -3,12 +3,13 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
-import { OverlappedError } from '../../src/errors.ts'
 import { Encoder } from '../../src/framing/encode.ts'
 import { delimiter, lengthPrefix, raw } from '../../src/framing/framing.ts'
 import type { Outbox } from '../../src/outbound/outbox.ts'
 import type { Sender } from '../../src/outbound/sender.ts'
 import { BufferMaker, type PreparedBuffer } from '../../src/session/send_buffer.ts'
+import { errorOf } from '../helpers/error_of.ts'
+import { framed } from '../helpers/framed.ts'
 import { assertPristine, type FakeSession, makeRig } from '../helpers/unit_sender.ts'
 
 const encoders = {
@@ -34,26 +35,6 @@ function setup(options: Parameters<typeof makeRig>[0] = {}) {
     return owner.sender.writer.pool.freeCount()
   }
   return { rig, owner, maker, send, free }
-}
-
-function errorOf(act: () => unknown): OverlappedError {
-  try {
-    act()
-  } catch (error) {
-    expect(error).toBeInstanceOf(OverlappedError)
-    return error as OverlappedError
-  }
-  throw new Error('nothing was thrown')
-}
-
-/** What a framing makes of a payload. */
-function framed(encoder: Encoder, payload: Uint8Array): Buffer {
-  const { headerBytes, trailerBytes } = encoder
-  const frame = Buffer.alloc(headerBytes + payload.length + trailerBytes)
-  encoder.writeHeader(frame, 0, payload.length)
-  frame.set(payload, headerBytes)
-  encoder.writeTrailer(frame, headerBytes + payload.length)
-  return frame
 }
 
 const PAYLOAD = Buffer.from('the payload of this buffer, of some length')
