@@ -151,22 +151,14 @@ export class Producer {
     return done
   }
 
-  /** One frame, written once, to many sessions; how many got it. -1: no chunk is free. */
   share(sessions: readonly FakeSession[], payload: Uint8Array): number {
-    const shared = writeShared(this.sender, this.arena, payload)
-    if (shared === null) return -1
-    let count = 0
-    for (const session of sessions) {
+    return share(this, this.thread, sessions, payload, (session, { chunk, at, frame }) => {
       const slot = this.table.pin(session.id)
-      if (slot === -1) continue
-      if (this.sender.pushSharedForeign(slot, shared.chunk, shared.at, shared.frame.length)) {
-        session.accept(this.thread, shared.frame)
-        count++
-      }
+      if (slot === -1) return false
+      const done = this.sender.pushSharedForeign(slot, chunk, at, frame.length)
       this.table.unpin(slot)
-    }
-    this.sender.dropReference(shared.chunk)
-    return count
+      return done
+    })
   }
 
   /** What main does after every call, and a worker at the end of its turn. */
@@ -181,11 +173,17 @@ export class Producer {
   }
 }
 
+interface Shared {
+  readonly chunk: number
+  readonly at: number
+  readonly frame: Uint8Array
+}
+
 function writeShared(
   sender: Sender<FakeSession>,
   arena: Arena,
   payload: Uint8Array,
-): { chunk: number; at: number; frame: Uint8Array } | null {
+): Shared | null {
   const frame = frameOf(payload)
   const { writer } = sender
   // As send buffers: what no chunk holds is not shared.
@@ -195,6 +193,26 @@ function writeShared(
   writer.position += frame.length
   sender.takeReference(writer.chunk)
   return { chunk: writer.chunk, at, frame }
+}
+
+/** One frame, written once, to many sessions; how many got it. -1: no chunk is free. */
+function share(
+  { sender, arena }: { readonly sender: Sender<FakeSession>; readonly arena: Arena },
+  thread: number,
+  sessions: readonly FakeSession[],
+  payload: Uint8Array,
+  push: (session: FakeSession, shared: Shared) => boolean,
+): number {
+  const shared = writeShared(sender, arena, payload)
+  if (shared === null) return -1
+  let count = 0
+  for (const session of sessions) {
+    if (!push(session, shared)) continue
+    session.accept(thread, shared.frame)
+    count++
+  }
+  sender.dropReference(shared.chunk)
+  return count
 }
 
 interface Completion {
@@ -276,18 +294,10 @@ export class Owner implements SenderEvents<FakeSession> {
   }
 
   share(sessions: readonly FakeSession[], payload: Uint8Array): number {
-    const shared = writeShared(this.sender, this.arena, payload)
-    if (shared === null) return -1
-    let count = 0
-    for (const session of sessions) {
-      if (session.sendDead || session.ending) continue
-      if (this.sender.pushShared(session, shared.chunk, shared.at, shared.frame.length)) {
-        session.accept(OWNER, shared.frame)
-        count++
-      }
-    }
-    this.sender.dropReference(shared.chunk)
-    return count
+    return share(this, OWNER, sessions, payload, (session, { chunk, at, frame }) => {
+      if (session.sendDead || session.ending) return false
+      return this.sender.pushShared(session, chunk, at, frame.length)
+    })
   }
 
   /** Frames that were received behind one another in one buffer go out as they came. */

@@ -9,13 +9,14 @@ import { fileURLToPath } from 'node:url'
 import { lengthPrefix, type SendBuffer, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { Abuse, endAbuseAfterEach } from '../../helpers/abuse_client.ts'
+import { startUsedServer } from '../../helpers/abuse_server.ts'
 import { drivers } from '../../helpers/drivers.ts'
 import { Client, disconnectAfterEach } from '../../helpers/e2e_client.ts'
-import { handler, startServer, stopAfterEach, type TestServer } from '../../helpers/e2e_server.ts'
+import { stopAfterEach, type TestServer } from '../../helpers/e2e_server.ts'
 import {
   chunks,
   expectNothingLost,
-  snapshot,
+  type Snapshot,
   tellAll,
   turnChunks,
 } from '../../helpers/table_snapshot.ts'
@@ -49,27 +50,17 @@ disconnectAfterEach()
 stopAfterEach()
 
 describe.each(drivers)('%s', (driver) => {
-  async function start(options: Partial<ServerOptions> = {}) {
-    const test = await startServer({
+  const start = (options: Partial<ServerOptions> = {}) =>
+    startUsedServer({
       driver,
-      workers: 2,
-      handler: handler('abuse'),
       listeners: [{ name: 'main', port: 0, framing, sendBufferBytes: SMALL_BUFFER }],
       maxSessions: SLOTS,
       chunkBytes: CHUNK_BYTES,
       ...options,
     })
-    const count = options.maxSessions ?? SLOTS
-    const peers = new Abuse('hold', test.port(), { count })
-    await test.until('every slot to be used', () => test.count('joined') === count)
-    await peers.drop()
-    await peers.end()
-    await turnChunks(test, CHUNK_BYTES)
-    return { test, before: await snapshot(test) }
-  }
 
   /** As many as there are slots are served, and then nothing is missing. */
-  async function expectRecovery(test: TestServer, before: Awaited<ReturnType<typeof snapshot>>) {
+  async function expectRecovery(test: TestServer, before: Snapshot) {
     await test.until('the abuse to be over', () => test.server.monitor.snapshot().sessions === 0)
     const heard = test.count('messagesIn')
     const [dropped, full] = [test.count('sendDropped'), test.count('sendFull')]

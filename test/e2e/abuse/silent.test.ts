@@ -5,8 +5,9 @@
 import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { Abuse, endAbuseAfterEach } from '../../helpers/abuse_client.ts'
+import { startUsedServer } from '../../helpers/abuse_server.ts'
 import { drivers } from '../../helpers/drivers.ts'
-import { handler, startServer, stopAfterEach } from '../../helpers/e2e_server.ts'
+import { stopAfterEach } from '../../helpers/e2e_server.ts'
 import {
   expectNothingLost,
   inspect,
@@ -26,23 +27,14 @@ endAbuseAfterEach()
 stopAfterEach()
 
 describe.each(drivers)('%s', (driver) => {
-  /** A server whose every slot was used once, and what there is then. */
-  async function start(maxSessions: number, options: Partial<ServerOptions> = {}) {
-    const test = await startServer({
+  const start = (maxSessions: number, options: Partial<ServerOptions> = {}) =>
+    startUsedServer({
       driver,
-      workers: 2,
-      handler: handler('abuse'),
       listeners: [{ port: 0, framing: lengthPrefix() }],
       maxSessions,
+      chunkBytes: CHUNK_BYTES,
       ...options,
     })
-    const peers = new Abuse('hold', test.port(), { count: maxSessions })
-    await test.until('every slot to be used', () => test.count('joined') === maxSessions)
-    await peers.drop()
-    await peers.end()
-    await turnChunks(test, CHUNK_BYTES)
-    return { test, before: await snapshot(test) }
-  }
 
   it(`${SILENT} silent connections hold no buffer, and others are served`, async () => {
     const { test, before } = await start(SILENT + HEALTHY)

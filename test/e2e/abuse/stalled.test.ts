@@ -5,13 +5,13 @@
 import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { Abuse, endAbuseAfterEach } from '../../helpers/abuse_client.ts'
+import { startUsedServer } from '../../helpers/abuse_server.ts'
 import { drivers } from '../../helpers/drivers.ts'
-import { handler, startServer, stopAfterEach, type TestServer } from '../../helpers/e2e_server.ts'
+import { stopAfterEach, type TestServer } from '../../helpers/e2e_server.ts'
 import {
   chunks,
   expectNothingLost,
   inspect,
-  snapshot,
   tellAll,
   turnChunks,
 } from '../../helpers/table_snapshot.ts'
@@ -33,10 +33,8 @@ stopAfterEach()
 
 describe.each(drivers)('%s', (driver) => {
   async function start(options: Partial<ServerOptions> = {}) {
-    const test = await startServer({
+    const { test, before } = await startUsedServer({
       driver,
-      workers: 2,
-      handler: handler('abuse'),
       listeners: [
         { name: 'healthy', port: 0, framing: lengthPrefix() },
         { name: 'stalled', port: 0, framing: lengthPrefix(), sendBufferBytes: SMALL_BUFFER },
@@ -46,12 +44,6 @@ describe.each(drivers)('%s', (driver) => {
       chunkBytes: CHUNK_BYTES,
       ...options,
     })
-    const peers = new Abuse('hold', test.port('healthy'), { count: STALLED + HEALTHY })
-    await test.until('every slot to be used', () => test.count('joined') === STALLED + HEALTHY)
-    await peers.drop()
-    await peers.end()
-    await turnChunks(test, CHUNK_BYTES)
-    const before = await snapshot(test)
     const healthy = new Abuse('echo', test.port('healthy'), { count: HEALTHY })
     await test.until('all to be sessions', () => {
       return test.count('joined') === STALLED + 2 * HEALTHY

@@ -14,6 +14,7 @@ import { World } from '../world.ts'
 
 const CHUNK_BYTES = 128
 const CHUNKS = 2
+const SIZES = { workers: 2, sessionsPerWorker: 4, chunkBytes: CHUNK_BYTES }
 
 /** What every chunk model has: a mailbox of chunk references, and who may write where. */
 class Chunks {
@@ -67,6 +68,16 @@ class Chunks {
     }
   }
 
+  /** A thread takes a chunk where one is free, and gives it back unused. */
+  borrow(thread: number): void {
+    const pool = new ChunkPool(this.world.arena(thread))
+    const chunk = pool.acquire()
+    if (chunk === -1) return
+    this.opened(chunk)
+    this.leave(chunk)
+    pool.retire(chunk, 0)
+  }
+
   check(): void {
     const { words } = this.world
     const { plan } = this.world.arena(0)
@@ -77,20 +88,15 @@ class Chunks {
   }
 }
 
-const INVARIANTS = ['CHUNK-1', 'CHUNK-2']
+function about(name: string, world: World) {
+  return { name, invariants: ['CHUNK-1', 'CHUNK-2'], words: world.words }
+}
 
 /** A writer gives slices of its chunks to another thread, and goes on to the next chunk. */
 function slices(name: string, isThird: boolean): Scenario {
-  const world = new World({
-    workers: 2,
-    sessionsPerWorker: 4,
-    chunkCount: isThird ? CHUNKS + 1 : CHUNKS,
-    chunkBytes: CHUNK_BYTES,
-  })
+  const world = new World({ ...SIZES, chunkCount: isThird ? CHUNKS + 1 : CHUNKS })
   return {
-    name,
-    invariants: INVARIANTS,
-    words: world.words,
+    ...about(name, world),
     build() {
       world.reset()
       const chunks = new Chunks(world)
@@ -118,19 +124,12 @@ function slices(name: string, isThird: boolean): Scenario {
       }
       if (isThird) {
         threads.third = () => {
-          const pool = new ChunkPool(world.arena(2))
-          const chunk = pool.acquire()
-          if (chunk === -1) return
-          chunks.opened(chunk)
-          chunks.leave(chunk)
-          pool.retire(chunk, 0)
+          chunks.borrow(2)
         }
       }
       return {
         threads,
-        check() {
-          chunks.check()
-        },
+        check: () => chunks.check(),
       }
     },
   }
@@ -138,11 +137,9 @@ function slices(name: string, isThird: boolean): Scenario {
 
 /** A charge that is used up while references are dropped. */
 function charge(name: string): Scenario {
-  const world = new World({ workers: 2, chunkCount: CHUNKS, chunkBytes: CHUNK_BYTES })
+  const world = new World({ ...SIZES, chunkCount: CHUNKS })
   return {
-    name,
-    invariants: INVARIANTS,
-    words: world.words,
+    ...about(name, world),
     build() {
       world.reset()
       const chunks = new Chunks(world)
@@ -174,9 +171,7 @@ function charge(name: string): Scenario {
         },
         outcome: () =>
           `${writer.chunk} ${world.words.slice(world.arena(0).plan.chunkRefsAt).join()}`,
-        check() {
-          chunks.check()
-        },
+        check: () => chunks.check(),
       }
     },
   }
@@ -184,16 +179,9 @@ function charge(name: string): Scenario {
 
 /** A reservation stays open while its thread sends from another chunk and others drop what it sent. */
 function reservation(name: string): Scenario {
-  const world = new World({
-    workers: 2,
-    sessionsPerWorker: 4,
-    chunkCount: CHUNKS + 1,
-    chunkBytes: CHUNK_BYTES,
-  })
+  const world = new World({ ...SIZES, chunkCount: CHUNKS + 1 })
   return {
-    name,
-    invariants: INVARIANTS,
-    words: world.words,
+    ...about(name, world),
     build() {
       world.reset()
       const chunks = new Chunks(world)
@@ -233,17 +221,10 @@ function reservation(name: string): Scenario {
             chunks.receive(new ChunkPool(world.arena(0)), 2)
           },
           third() {
-            const pool = new ChunkPool(world.arena(2))
-            const chunk = pool.acquire()
-            if (chunk === -1) return
-            chunks.opened(chunk)
-            chunks.leave(chunk)
-            pool.retire(chunk, 0)
+            chunks.borrow(2)
           },
         },
-        check() {
-          chunks.check()
-        },
+        check: () => chunks.check(),
       }
     },
   }
