@@ -25,6 +25,9 @@ class Neighbours {
   readonly #rounds = new Array<number>(NEIGHBOURS).fill(0)
   readonly #tasks: Promise<void>[]
   #stopped = false
+  /** They wait for it while somebody else must be alone. */
+  #gate = Promise.resolve()
+  #waiting = 0
 
   constructor(port: number) {
     this.#tasks = this.#rounds.map((_, index) => this.#run(port, index))
@@ -35,6 +38,9 @@ class Neighbours {
   async #run(port: number, index: number) {
     const client = await Client.connect(port)
     while (!this.#stopped) {
+      this.#waiting++
+      await this.#gate
+      this.#waiting--
       const message = pattern(1 + ((this.#rounds[index] * 97) % 3000), this.#rounds[index] + 1)
       client.say(message)
       if (!(await client.hear()).equals(message)) throw new Error('a neighbour got other bytes')
@@ -52,6 +58,17 @@ class Neighbours {
       return this.#rounds.every((count, index) => count >= before[index] + ROUNDS_AFTER)
     })
     await Promise.race([all, Promise.all(this.#tasks)])
+  }
+
+  /** Nothing but what `act` does reaches the server meanwhile, so that what it counts is of that. */
+  async rest(act: () => Promise<void>) {
+    let open = () => {}
+    this.#gate = new Promise((resolve) => {
+      open = resolve
+    })
+    await until('every neighbour to rest', () => this.#waiting === NEIGHBOURS)
+    await act()
+    open()
   }
 
   async stop() {
@@ -88,14 +105,14 @@ describe.each(drivers)('%s', (driver) => {
   async function expectReason(
     listener: string,
     reason: string,
-    misbehave: (client: Client, test: TestServer) => unknown,
+    misbehave: (client: Client, test: TestServer, neighbours: Neighbours) => unknown,
   ) {
     const test = await start()
     const neighbours = new Neighbours(test.port())
     const client = await Client.connect(test.port(listener))
     const { id } = await test.next('join', { listener })
     await neighbours.goOn()
-    await misbehave(client, test)
+    await misbehave(client, test, neighbours)
     const { reason: given } = await test.next('leave', { id })
     expect(given).toBe(reason)
     await client.untilClosed()
@@ -142,13 +159,15 @@ describe.each(drivers)('%s', (driver) => {
     })
 
     it('takes bad frames byte by byte', () =>
-      expectReason('main', 'frameTooLong', async (client, test) => {
-        for (const byte of announced(100_001)) {
-          const before = test.count('bytesIn')
-          client.write(Buffer.of(byte))
-          await test.until('the byte to arrive', () => test.count('bytesIn') > before)
-        }
-      }))
+      expectReason('main', 'frameTooLong', (client, test, neighbours) =>
+        neighbours.rest(async () => {
+          for (const byte of announced(100_001)) {
+            const before = test.count('bytesIn')
+            client.write(Buffer.of(byte))
+            await test.until('the byte to arrive', () => test.count('bytesIn') > before)
+          }
+        }),
+      ))
 
     it('survives random bytes from many peers', async () => {
       const test = await start()
@@ -210,12 +229,14 @@ describe.each(drivers)('%s', (driver) => {
       }))
 
     it('says that a reset within a frame is one', () =>
-      expectReason('main', 'peerReset', async (client, test) => {
-        const before = test.count('bytesIn')
-        client.write(frame('whole half').subarray(0, 8))
-        await test.until('the half to arrive', () => test.count('bytesIn') >= before + 8)
-        client.reset()
-      }))
+      expectReason('main', 'peerReset', (client, test, neighbours) =>
+        neighbours.rest(async () => {
+          const before = test.count('bytesIn')
+          client.write(frame('whole half').subarray(0, 8))
+          await test.until('the half to arrive', () => test.count('bytesIn') === before + 8)
+          client.reset()
+        }),
+      ))
 
     it('is not disturbed by connections that are reset at once', async () => {
       const test = await start()

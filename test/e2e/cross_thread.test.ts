@@ -65,7 +65,12 @@ describe.each(drivers)('%s', (driver) => {
     await test.until('no session to be left', () => test.server.monitor.snapshot().sessions === 0)
     expect(test.count('left')).toBe(test.count('joined'))
     expect(test.count('accepted')).toBe(test.count('joined'))
-    expect(test.seen('leave').length).toBe(test.seen('join').length)
+    // Reports come later than counts.
+    const joined = test.count('joined')
+    for (const type of ['join', 'leave']) {
+      await test.until(`every ${type}`, () => test.seen(type).length >= joined)
+      expect(test.seen(type)).toHaveLength(joined)
+    }
     expect(test.seen('error')).toEqual([])
     await test.stop()
   }

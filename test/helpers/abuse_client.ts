@@ -54,7 +54,7 @@ export class Abuse {
   readonly #ended: Promise<void>
   #isEnded = false
 
-  /** Options of the C program: count, at_once, size, reads, burst, rcvbuf, partial, limit_pid, spare, seed. */
+  /** Options of the C program: count, at_once, waits, size, reads, burst, rcvbuf, partial, limit_pid, spare, seed. */
   constructor(mode: AbuseMode, port: number, options: Readonly<Record<string, number>>) {
     const flags = Object.entries(options).map(([name, value]) => `${name}=${value}`)
     this.#child = spawn(built(), [mode, String(port), ...flags], {
@@ -98,9 +98,14 @@ export class Abuse {
     }
   }
 
-  /** Every peer is connected; storm: the first wave was answered whole. */
+  /** Every peer is connected, if not yet a session; storm: every peer of the first wave was answered. */
   async ready(): Promise<void> {
     await this.#line('ready')
+  }
+
+  /** Lets a storm begin that waits for it when it is ready. */
+  go(): void {
+    this.#child.stdin?.write('go\n')
   }
 
   /** Lifts the limit that limit_pid lowered. */

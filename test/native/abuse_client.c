@@ -38,6 +38,7 @@ static struct {
   uint16_t port;
   int count;      // storm, hit: connections in all; else: peers
   int at_once;    // storm: connections at a time
+  int waits;      // storm: 1 keeps the first wave until the command `go`
   int size;       // blast, echo: payload bytes
   int reads;      // blast: 1 reads what comes back
   int burst;      // blast: bytes in one send
@@ -232,10 +233,8 @@ static void storm_goes_on(struct peer *peer) {
   }
 }
 
-/** Everybody has been answered: that many sessions exist at once. Now the resets begin. */
 static void release_wave(void) {
   released = true;
-  printf("ready\n");
   for (int i = 0; i < peer_count; i++) {
     if (peers[i].fd < 0) continue;
     plan(&peers[i]);
@@ -266,8 +265,12 @@ static void on_storm(struct peer *peer, uint32_t events) {
   if (!released && peer->received == peer->whole && !peer->said_hello) {
     peer->said_hello = true;
     if (++hellos == peer_count) {
-      release_wave();
-      return;
+      // Everybody has been answered: that many sessions exist at once.
+      printf("ready\n");
+      if (!options.waits) {
+        release_wave();
+        return;
+      }
     }
   }
   storm_goes_on(peer);
@@ -399,11 +402,12 @@ static void restore_limit(void) {
   options.limit_pid = 0;
 }
 
-/** `restore` lifts the lowered limit, `drop` resets every peer, the end of stdin ends this process. */
+/** `go` lets a storm begin, `restore` lifts the lowered limit, `drop` resets every peer, the end of stdin ends this process. */
 static bool take_command(void) {
   char command[64];
   ssize_t length = read(STDIN_FILENO, command, sizeof command);
   if (length <= 0) return false;
+  if (command[0] == 'g') release_wave();
   if (command[0] == 'r') restore_limit();
   if (command[0] == 'd') {
     for (int i = 0; i < peer_count; i++) {
@@ -429,10 +433,10 @@ static void parse(int argc, char **argv) {
     const char *name;
     int *value;
   } integers[] = {
-      {"count", &options.count},         {"at_once", &options.at_once}, {"size", &options.size},
-      {"reads", &options.reads},         {"burst", &options.burst},     {"heavy", &options.heavy},
-      {"rcvbuf", &options.rcvbuf},       {"partial", &options.partial}, {"limit_pid", &options.limit_pid},
-      {"spare", &options.spare},         {"seed", (int *)&options.seed},
+      {"count", &options.count},         {"at_once", &options.at_once}, {"waits", &options.waits},
+      {"size", &options.size},           {"reads", &options.reads},     {"burst", &options.burst},
+      {"heavy", &options.heavy},         {"rcvbuf", &options.rcvbuf},   {"partial", &options.partial},
+      {"limit_pid", &options.limit_pid}, {"spare", &options.spare},     {"seed", (int *)&options.seed},
   };
   bool known = false;
   for (int i = 0; argc > 2 && i < 5; i++) {

@@ -165,16 +165,17 @@ describe.each(drivers)('%s', (driver) => {
 
   it.each(['close', 'terminate'])('peers that blast can be ended by %s', async (how) => {
     const { test, before, healthy } = await start({ closeTimeout: 300, arenaBytes: 256 * MIB })
-    const peers = new Abuse('blast', test.port('stalled'), { count: 40, size: 500, reads: 1 })
-    await peers.ready()
+    const count = 40
+    const [joined, left] = [test.count('joined') + count, test.count('left') + count]
+    const peers = new Abuse('blast', test.port('stalled'), { count, size: 500, reads: 1 })
+    await test.until('all to be sessions', () => test.count('joined') === joined)
     await test.until('a lot to be received', () => test.count('bytesIn') > 16 * MIB)
-    const left = test.count('left')
     await tellAll(test, { do: how, listener: 'stalled' })
-    await test.until('all to end', () => test.count('left') === left + 40)
+    await test.until('all to end', () => test.count('left') === left)
     expect(test.count('sendDropped')).toBe(0)
     await expectHealthy(test, healthy)
     const { resets, fins } = await peers.end()
-    expect(resets + fins).toBe(40)
+    expect(resets + fins).toBe(count)
     await turnChunks(test, CHUNK_BYTES)
     await expectNothingLost(test, before)
   })
