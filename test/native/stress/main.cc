@@ -2,8 +2,11 @@
 // Flow: scripts/sanitizers.mjs -> this -> exit code and one line of counts.
 // Thread: main starts all, ends them in order, and checks that every count is back at its start.
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -79,23 +82,77 @@ size_t open_descriptors() {
 }
 
 constexpr int kPokes = 2000;
+constexpr int kKnocks = 500;
+// What a thread counts before it wakes a worker again: at some of them the worker is about to sleep.
+constexpr uint32_t kSpinsMax = 4000;
 
-/** Pushes to a worker that has nothing else to do, each time when it has just taken what came before. */
+/** Pushes to a worker that has nothing else to do; returns when it has just taken that, and is on its way back to sleep. */
 void poke(Thread& thread, int32_t worker, Random& random) {
-  for (int i = 0; i < kPokes; i++) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
+  auto slot = static_cast<int32_t>(random.below(kSessionsPerWorker)) + (worker - 1) * kSessionsPerWorker;
+  thread.send_foreign(slot, random, false);
+  thread.wake_marked();
+  while (shared::atomic(thread.block(worker).flush_head).load() != 0) {
+    if (std::chrono::steady_clock::now() > until) fail("a wake-up was lost: a worker sleeps with a slot on its flush stack");
+    std::this_thread::yield();
+  }
+  std::atomic<uint32_t> spins{random.below(kSpinsMax)};
+  while (spins-- > 0) continue;
+}
+
+/** Connections for a worker's inbox, as the acceptor puts them there. */
+class Knocker {
+ public:
+  Knocker(Shared& shared, int32_t worker) : shared_(shared), worker_(worker) {
+    driver::parse_address("127.0.0.1", 0, &address_, &length_);
+    expect(driver::open_listener(address_, driver::SocketOptions(), 1, &listener_) == 0, "there is no listener");
+    getsockname(listener_.get(), &address_.any, &length_);
+  }
+
+  /** Hands one over while the worker is on its way to sleep, and ends it. */
+  void knock(Thread& thread, Random& random) {
+    base::Fd peer;
+    shared::TransitSocket socket;
+    open(&peer, &socket);
+    poke(thread, worker_, random);
+    hand_over(std::move(socket));
+    shutdown(peer.get(), SHUT_WR);
+    char bytes[512];
+    ssize_t received;
+    while ((received = read(peer.get(), bytes, sizeof bytes)) > 0) continue;
+    expect(received == 0 || errno != EAGAIN, "a session whose peer has left did not end");
+  }
+
+ private:
+  void open(base::Fd* peer, shared::TransitSocket* socket) {
+    *peer = base::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    timeval patience{options.patience_ms / 1000, options.patience_ms % 1000 * 1000};
+    setsockopt(peer->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    expect(connect(peer->get(), &address_.any, length_) == 0, "a connection was refused");
+    pollfd arrived{listener_.get(), POLLIN, 0};
+    expect(poll(&arrived, 1, options.patience_ms) == 1, "a connection did not arrive");
+    socket->fd = base::Fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    driver::peer_of(socket->fd.get(), &socket->peer);
+  }
+
+  void hand_over(shared::TransitSocket socket) {
+    shared::Inbox& inbox = shared_.runtime->inbox(worker_);
     auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
-    auto slot = static_cast<int32_t>(random.below(kSessionsPerWorker)) + (worker - 1) * kSessionsPerWorker;
-    thread.send_foreign(slot, random, false);
-    thread.wake_marked();
-    while (shared::atomic(thread.block(worker).flush_head).load() != 0) {
-      if (std::chrono::steady_clock::now() > until) fail("a wake-up was lost: a worker sleeps with a slot on its flush stack");
+    shared::atomic(shared_.runtime->memory().thread(worker_).assigned_sessions).fetch_add(1);
+    inbox.push(std::move(socket));
+    if (shared_.runtime->wake(worker_)) shared_.totals.wakes++;
+    while (inbox.waiting()) {
+      if (std::chrono::steady_clock::now() > until) fail("a wake-up was lost: a worker sleeps with a socket in its inbox");
       std::this_thread::yield();
     }
-    // Somewhere on the worker's way back to sleep.
-    std::atomic<uint32_t> spins{random.below(4000)};
-    while (spins-- > 0) continue;
   }
-}
+
+  Shared& shared_;
+  int32_t worker_;
+  shared::SocketAddress address_;
+  socklen_t length_ = 0;
+  base::Fd listener_;
+};
 
 /** A thread that has no sessions of its own, as main has none. */
 void send(Shared& shared, Thread& thread, uint32_t seed) {
@@ -110,7 +167,11 @@ void send(Shared& shared, Thread& thread, uint32_t seed) {
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(600)));
   }
   int32_t worker = thread.id() - kAcceptor;
-  if (worker <= options.workers) poke(thread, worker, random);
+  if (worker <= options.workers) {
+    for (int i = 0; i < kPokes; i++) poke(thread, worker, random);
+    Knocker knocker(shared, worker);
+    for (int i = 0; i < kKnocks; i++) knocker.knock(thread, random);
+  }
   thread.retire();
 }
 
@@ -260,6 +321,7 @@ int main(int count, char** arguments) {
                       : value == "freed-chunk"    ? Plant::kFreedChunk
                       : value == "overflow"       ? Plant::kOverflow
                       : value == "out-of-bounds"  ? Plant::kOutOfBounds
+                      : value == "unseen-inbox"   ? Plant::kUnseenInbox
                                                   : Plant::kNone;
       if (options.plant == Plant::kNone) stress::fail("there is no plant " + value);
     } else {

@@ -73,9 +73,20 @@ void Worker::run() {
 
 void Worker::sleep_or_look() {
   int64_t limit_ms = round_.park(round_.look(shared_.workers_stop ? kEndingMs : kNoLimit));
+  if (options.plant == Plant::kUnseenInbox && limit_ms == 0 && !has_work_without_inbox()) {
+    atomic(mine_.parked).store(1);
+    limit_ms = kNoLimit;
+  }
   if (limit_ms > 0) shared_.totals.sleeps++;
   if (limit_ms > driver::kAcceptRetryMs) limit_ms = kNoLimit;
   round_.wait(limit_ms);
+}
+
+/** The list before a sleep, as it must not be. */
+bool Worker::has_work_without_inbox() {
+  return mine_.submission_used != 0 || mine_.local_pending != 0 || atomic(mine_.completion_tail).load() != head_ ||
+         atomic(mine_.flush_head).load() != 0 || atomic(mine_.release_head).load() != 0 ||
+         atomic(mine_.request_head).load() != 0;
 }
 
 void Worker::turn() {

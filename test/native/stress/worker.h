@@ -54,6 +54,7 @@ class Worker : public Thread {
 
   // --- between turns (native/loop/loop.cc, without libuv) ---
   void sleep_or_look();
+  bool has_work_without_inbox();
   void turn();
 
   // --- submissions (submission_ring.ts) ---
