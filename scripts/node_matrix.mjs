@@ -67,6 +67,8 @@ export const wholeFiles = [
 /** Test files of which a part runs, by name: the rest repeats it with other numbers, or tests no native code. */
 export const sampledFiles = [
   'test/e2e/session_life.test.ts',
+  'test/e2e/flow_control.test.ts',
+  'test/e2e/messages.test.ts',
   'test/e2e/cross_thread.test.ts',
   'test/e2e/framing.test.ts',
   'test/e2e/stop.test.ts',

@@ -238,7 +238,7 @@ function plantInAddon() {
 
 /** Tests whose native part differs most: features, ends of sessions, of threads, of processes; both drivers. */
 const ASAN_FILES = ['send_path', 'driver']
-const ASAN_SAMPLE = ['session_life', 'stop', 'termination', 'cross_thread']
+const ASAN_SAMPLE = ['session_life', 'flow_control', 'stop', 'termination', 'cross_thread']
 const ASAN_NAMES = [
   ...['closing resets', 'pause ', 'backpressure ', 'never repeat an id', 'connect'],
   'stop flushes what was sent',

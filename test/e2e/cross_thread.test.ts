@@ -5,18 +5,19 @@
 import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { drivers } from '../helpers/drivers.ts'
-import { Client, disconnectAfterEach, pattern, unframe } from '../helpers/e2e_client.ts'
+import {
+  Client,
+  disconnectAfterEach,
+  join,
+  type Peer,
+  pattern,
+  unframe,
+} from '../helpers/e2e_client.ts'
 import { handler, startServer, stopAfterEach, type TestServer } from '../helpers/e2e_server.ts'
 
 const MIB = 2 ** 20
 const lp4 = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
 const WORKERS = ['worker1', 'worker2'] as const
-
-interface Peer {
-  readonly client: Client
-  readonly id: number
-  readonly worker: string
-}
 
 disconnectAfterEach()
 stopAfterEach()
@@ -35,23 +36,10 @@ describe.each(drivers)('%s', (driver) => {
     })
   }
 
-  async function join(test: TestServer, listener = 'main'): Promise<Peer> {
-    const before = test.seen('join').length
-    const client = await Client.connect(test.port(listener))
-    const { id, from } = await test.next('join', {}, before)
-    return { client, id: id as number, worker: from }
-  }
-
   async function joinMany(test: TestServer, count: number): Promise<Peer[]> {
     const peers: Peer[] = []
     for (let at = 0; at < count; at++) peers.push(await join(test))
     return peers
-  }
-
-  async function order(test: TestServer, thread: string, action: string, fields: object = {}) {
-    const before = test.seen(action, { thread }).length
-    test.tell({ do: action, ...fields }, thread)
-    return (await test.next(action, { thread }, before)).result
   }
 
   const on = (peers: readonly Peer[], worker: string) =>
@@ -97,9 +85,9 @@ describe.each(drivers)('%s', (driver) => {
     const test = await start()
     const peers = await joinMany(test, 4)
     for (const { client, id, worker } of peers) {
-      expect(await order(test, other(worker), 'send', { id, data: 'foreign' })).toBe('queued')
+      expect(await test.order('send', { id, data: 'foreign' }, other(worker))).toBe('queued')
       expect((await client.hear()).toString()).toBe('foreign')
-      expect(await order(test, worker, 'send', { id, data: 'own' })).toBe('queued')
+      expect(await test.order('send', { id, data: 'own' }, worker)).toBe('queued')
       expect((await client.hear()).toString()).toBe('own')
       expect(test.server.send(id, 'main')).toBe('queued')
       expect((await client.hear()).toString()).toBe('main')
@@ -109,8 +97,8 @@ describe.each(drivers)('%s', (driver) => {
     }
     const [first, second, third, fourth] = peers
     expect(test.server.close(first.id)).toBe(true)
-    expect(await order(test, other(second.worker), 'close', { id: second.id })).toBe(true)
-    expect(await order(test, third.worker, 'close', { id: third.id })).toBe(true)
+    expect(await test.order('close', { id: second.id }, other(second.worker))).toBe(true)
+    expect(await test.order('close', { id: third.id }, third.worker)).toBe(true)
     for (const { id, client } of [first, second, third]) {
       await client.untilClosed()
       expect(client.error).toBe('')
@@ -118,8 +106,8 @@ describe.each(drivers)('%s', (driver) => {
       expect(test.server.send(id, 'late')).toBe('closed')
       expect(test.server.close(id)).toBe(false)
       for (const worker of WORKERS) {
-        expect(await order(test, worker, 'send', { id, data: 'late' })).toBe('closed')
-        expect(await order(test, worker, 'close', { id })).toBe(false)
+        expect(await test.order('send', { id, data: 'late' }, worker)).toBe('closed')
+        expect(await test.order('close', { id }, worker)).toBe(false)
       }
     }
     expect(await fourth.client.ask('still here')).toBe('still here')
@@ -136,7 +124,7 @@ describe.each(drivers)('%s', (driver) => {
         expect(test.server.close(id)).toBe(true)
       } else {
         const thread = who === 'own' ? worker : other(worker)
-        expect(await order(test, thread, 'sendAndClose', { id, data, times: 10 })).toBe(true)
+        expect(await test.order('sendAndClose', { id, data, times: 10 }, thread)).toBe(true)
       }
       const payloads = unframe(await client.rest())
       expect(payloads.map((payload) => payload.equals(data))).toEqual(new Array(10).fill(true))
@@ -170,7 +158,7 @@ describe.each(drivers)('%s', (driver) => {
     const ids = peers.map(({ id }) => id)
     const filler = 'abcdefghij'.repeat(load.filler / 10)
     const streams = WORKERS.map((worker) => {
-      return order(test, worker, 'stream', { ids, count, burst: 20, filler, broadcasts })
+      return test.order('stream', { ids, count, burst: 20, filler, broadcasts }, worker)
     })
     const fromMain = (async () => {
       for (let number = 0; number < count; number++) {
@@ -217,7 +205,7 @@ describe.each(drivers)('%s', (driver) => {
     const filler = 'abcdefghij'.repeat(40_000)
     const streams = WORKERS.map((worker) => {
       const fields = { ids: [peer.id], count, burst: 1, filler, broadcasts: false, whole: true }
-      return order(test, worker, 'stream', fields)
+      return test.order('stream', fields, worker)
     })
     for (let number = 0; number < count; number++) {
       expect(test.server.send(peer.id, `main ${number} ${filler}`)).toBe('queued')
@@ -241,7 +229,7 @@ describe.each(drivers)('%s', (driver) => {
     type Give = (test: TestServer, data: string, options?: object) => Promise<unknown>
     const givers: [string, Give][] = [
       ['main', async (test, data, options) => test.server.broadcast(data, options)],
-      ['worker1', (test, data, options) => order(test, 'worker1', 'broadcast', { data, options })],
+      ['worker1', (test, data, options) => test.order('broadcast', { data, options }, 'worker1')],
     ]
 
     /** Exactly these hear it; the others answer before it could come. */
@@ -323,14 +311,14 @@ describe.each(drivers)('%s', (driver) => {
     it('with a predicate reaches sessions of this thread only', async () => {
       const test = await start()
       const peers = await joinMany(test, 6)
-      for (const { id, worker } of peers) await order(test, worker, 'tag', { id, value: 1 })
+      for (const { id, worker } of peers) await test.order('tag', { id, value: 1 }, worker)
       const [chosen] = on(peers, 'worker1')
-      await order(test, 'worker1', 'tag', { id: chosen.id, value: 2 })
-      const counts = await order(test, 'worker1', 'broadcast', { data: 'two', where: 2 })
+      await test.order('tag', { id: chosen.id, value: 2 }, 'worker1')
+      const counts = await test.order('broadcast', { data: 'two', where: 2 }, 'worker1')
       expect(counts).toMatchObject({ queued: 1 })
       await expectHeard(peers, [chosen], 'two')
       const own = on(peers, 'worker2')
-      expect(await order(test, 'worker2', 'broadcast', { data: 'one', where: 1 })).toMatchObject({
+      expect(await test.order('broadcast', { data: 'one', where: 1 }, 'worker2')).toMatchObject({
         queued: own.length,
       })
       await expectHeard(peers, own, 'one')
@@ -374,7 +362,7 @@ describe.each(drivers)('%s', (driver) => {
     const test = await start()
     const value = { text: 'ä', bytes: [1, 2, 3], deep: { list: [null, true] } }
     for (const worker of WORKERS) {
-      await order(test, worker, 'echo', { from: other(worker), value })
+      await test.order('echo', { from: other(worker), value }, worker)
       const answer = await test.next('answer', { thread: other(worker) })
       expect(answer.result).toEqual({ value, via: worker })
       expect(answer.sender).toBe(worker)
@@ -393,13 +381,17 @@ describe.each(drivers)('%s', (driver) => {
       const peers = await joinMany(test, 6)
       const ids = peers.map(({ id }) => id)
       const streams = WORKERS.map((worker) => {
-        return order(test, worker, 'stream', {
-          ids,
-          count: 200,
-          burst: 10,
-          filler,
-          broadcasts: false,
-        })
+        return test.order(
+          'stream',
+          {
+            ids,
+            count: 200,
+            burst: 10,
+            filler,
+            broadcasts: false,
+          },
+          worker,
+        )
       })
       for (let at = 0; at < 60; at++) {
         test.server.broadcast(filler)

@@ -4,7 +4,7 @@
 
 import { connect, type Socket } from 'node:net'
 import { afterEach } from 'vitest'
-import { until } from './e2e_server.ts'
+import { type TestServer, until } from './e2e_server.ts'
 
 export interface ClientOptions {
   /** Does not answer the server's FIN by itself. */
@@ -129,6 +129,25 @@ export class Client {
     this.say(message)
     return (await this.hear()).toString()
   }
+}
+
+export interface Peer {
+  readonly client: Client
+  /** Its session, and the worker that has it. */
+  readonly id: number
+  readonly worker: string
+}
+
+/** A client, where its session is the next one whose handler reports that it has joined. */
+export async function join(
+  test: TestServer,
+  listener?: string,
+  options: ClientOptions = {},
+): Promise<Peer> {
+  const before = test.seen('join').length
+  const client = await Client.connect(test.port(listener), options)
+  const { id, from } = await test.next('join', {}, before)
+  return { client, id: id as number, worker: from }
 }
 
 /** A message with its 4-byte big-endian length. */

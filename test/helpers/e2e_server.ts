@@ -87,6 +87,13 @@ export class TestServer {
     this.server.post(worker, message)
   }
 
+  /** Has a handler that reports what became of it do something; resolves with that. */
+  async order(action: string, fields: object = {}, worker = 'worker1'): Promise<unknown> {
+    const before = this.seen(action, { from: worker }).length
+    this.tell({ do: action, ...fields }, worker)
+    return (await this.next(action, { from: worker }, before)).result
+  }
+
   stop(drainTimeout = 10_000): Promise<void> {
     return this.server.stop({ drainTimeout })
   }

@@ -1,5 +1,5 @@
 // What: tells main of every event and does to its sessions what main says: { do, id, ... }.
-// Flow: session_life.test.ts, stop.test.ts -> this -> the tests.
+// Flow: session_life, flow_control, messages and stop.test.ts -> this -> the tests.
 // Thread: a worker.
 
 import { defineHandler } from 'overlapped'
