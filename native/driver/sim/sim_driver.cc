@@ -16,13 +16,10 @@ using layout::SubmissionOp;
 
 namespace {
 
-// Receives of one session before the others get theirs.
-constexpr int kReadsPerRound = 4;
 // How far a completion may overtake others.
 constexpr int kOvertakesMax = 4;
 // A returned buffer holds these until bytes come: whoever still reads it finds them.
 constexpr uint8_t kPoison = 0xdb;
-constexpr int kFirstPort = 1024;
 
 }  // namespace
 
@@ -56,11 +53,9 @@ shared::TransitSocket SimDriver::transit_socket(int32_t connection, int32_t list
   return socket;
 }
 
-namespace {
-
-int32_t connection_of(const shared::TransitSocket& socket) { return ntohs(socket.peer.v4.sin_port) - kFirstPort; }
-
-}  // namespace
+int32_t SimDriver::connection_of(const shared::TransitSocket& socket) {
+  return ntohs(socket.peer.v4.sin_port) - kFirstPort;
+}
 
 const shared::SocketAddress* SimDriver::peer(int32_t slot, uint32_t generation) const {
   int32_t index = slot - config_.first_slot;
@@ -298,160 +293,6 @@ bool SimDriver::has_operation(int32_t slot, const Endpoint& endpoint) const {
   return endpoint.recv != Recv::kIdle || endpoint.send.active || endpoint.connect_due_ns >= 0 ||
          std::any_of(held_.begin(), held_.end(), [slot](const HeldSend& held) { return held.slot == slot; }) ||
          std::any_of(queue_.begin(), queue_.end(), [slot](const Queued& each) { return each.stream >> 1 == slot; });
-}
-
-// --- what the kernel does ----------------------------------------------------------------------
-
-bool SimDriver::peer_left(const Endpoint& endpoint) const {
-  if (endpoint.connection < 0) return false;
-  const Connection& connection = world_.at(endpoint.connection);
-  return connection.server_reset || connection.to_server.end_arrived();
-}
-
-/** The socket takes what it has room for; seeded, less. */
-void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
-  Send& send = endpoint.send;
-  Connection& connection = world_.at(endpoint.connection);
-  if (connection.server_reset) {
-    connection.server_error = false;
-    send.active = false;
-    return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kReset);
-  }
-  int32_t most = send.total;
-  // One that waits for room takes at least a byte when there is some.
-  if (world_.strikes(Fault::kShortSend)) {
-    most = static_cast<int32_t>(world_.random().below(send.total));
-    if (!send.now) most = std::max(most, 1);
-  }
-  int32_t taken = 0;
-  for (const Slice& slice : send.slices) {
-    auto count = static_cast<size_t>(std::min(slice.length, most - taken));
-    if (count == 0) break;
-    size_t part = world_.server_send(connection, config_.memory.arena + slice.offset, count);
-    taken += static_cast<int32_t>(part);
-    if (part < count) break;
-  }
-  // Without SEND_FLAG_NOW it waits for room.
-  if (taken == 0 && !send.now) return;
-  if (taken == 0) world_.count(Fault::kSocketFull);
-  send.active = false;
-  if (send.now && send.lazy && taken == send.total) {
-    held_.push_back({slot, endpoint.generation, taken, false});
-    return;
-  }
-  if (world_.bug(Bug::kShortSendWhole)) taken = send.total;
-  complete(CompletionKind::kSend, slot, endpoint, IoStatus::kOk, taken);
-}
-
-void SimDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
-  if (endpoint.pause_due_ns >= 0 || (endpoint.cancel_due_ns >= 0 && status != IoStatus::kCancelled)) {
-    // It lost against the stream's end, which is reported instead.
-    world_.count(Fault::kLostRace);
-  }
-  endpoint.recv = Recv::kIdle;
-  endpoint.pause_due_ns = -1;
-  if (status == IoStatus::kCancelled && world_.bug(Bug::kCancelUnanswered)) return;
-  complete(CompletionKind::kRecv, slot, endpoint, status, 0, layout::kCompletionFlagTerminal);
-}
-
-void SimDriver::paused(int32_t slot, Endpoint& endpoint) {
-  endpoint.recv = Recv::kPaused;
-  endpoint.pause_due_ns = -1;
-  endpoint.watched = true;
-  if (!world_.bug(Bug::kPauseUnanswered)) complete(CompletionKind::kPaused, slot, endpoint, IoStatus::kOk);
-}
-
-void SimDriver::receive(int32_t slot, Endpoint& endpoint) {
-  const layout::Control& control = config_.memory.control();
-  Connection& connection = world_.at(endpoint.connection);
-  for (int reads = 0; reads < kReadsPerRound; reads++) {
-    if (connection.to_server.visible() == 0) {
-      if (connection.server_error) {
-        connection.server_error = false;
-        end_recv(slot, endpoint, IoStatus::kReset);
-      } else if (connection.server_reset || connection.to_server.ended()) {
-        end_recv(slot, endpoint, IoStatus::kEndOfStream);
-      }
-      return;
-    }
-    if (free_buffers_.empty()) {
-      shared::count(config_.counters, layout::Counter::kBuffersStarved);
-      world_.count(Fault::kStarved);
-      if (endpoint.recv == Recv::kPausing) return paused(slot, endpoint);
-      if (endpoint.recv == Recv::kCancelling) return end_recv(slot, endpoint, IoStatus::kCancelled);
-      endpoint.recv = Recv::kStarved;
-      starved_.push_back({slot, endpoint.generation});
-      return;
-    }
-    int32_t buffer = free_buffers_.back();
-    free_buffers_.pop_back();
-    buffer_is_free_[static_cast<size_t>(buffer - config_.first_buffer)] = false;
-    auto most = std::min<int64_t>(static_cast<int64_t>(connection.to_server.visible()), control.recv_buffer_bytes);
-    if (world_.strikes(Fault::kShortRead)) most = 1 + world_.random().below(most);
-    uint8_t* memory = config_.memory.arena + control.recv_byte_at +
-                      static_cast<int64_t>(buffer) * control.recv_buffer_stride;
-    auto received = static_cast<int32_t>(connection.to_server.read(memory, static_cast<size_t>(most)));
-    complete(CompletionKind::kRecv, slot, endpoint, IoStatus::kOk, received, 0, buffer);
-    endpoint.recv_due_ns = world_.operation_due();
-    if (endpoint.recv_due_ns > world_.now_ns()) return;
-  }
-}
-
-/** The cancel arrives: what has not finished by now is answered. */
-void SimDriver::cancel(int32_t slot, Endpoint& endpoint) {
-  if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
-  if (endpoint.send.active && !endpoint.send.now) {
-    endpoint.send.active = false;
-    complete(CompletionKind::kSend, slot, endpoint, IoStatus::kCancelled);
-  }
-  if (endpoint.connect_due_ns >= 0) {
-    endpoint.connect_due_ns = -1;
-    complete(CompletionKind::kConnect, slot, endpoint, IoStatus::kCancelled);
-  }
-  endpoint.cancel_due_ns = -1;
-}
-
-void SimDriver::progress(int32_t slot, Endpoint& endpoint) {
-  int64_t now = world_.now_ns();
-  if (endpoint.connect_due_ns >= 0 && endpoint.connect_due_ns <= now) {
-    endpoint.connect_due_ns = -1;
-    if (endpoint.connect_status == IoStatus::kOk) {
-      endpoint.connection = world_.add(-1);
-      endpoint.address.v4.sin_port = htons(static_cast<uint16_t>(kFirstPort + endpoint.connection));
-    }
-    complete(CompletionKind::kConnect, slot, endpoint, endpoint.connect_status);
-  }
-  if (endpoint.send.active && endpoint.send.issued && endpoint.send.due_ns <= now) execute_send(slot, endpoint);
-  bool receives = endpoint.recv == Recv::kArmed || endpoint.recv == Recv::kPausing || endpoint.recv == Recv::kCancelling;
-  if (receives && endpoint.recv_due_ns <= now) receive(slot, endpoint);
-  if (endpoint.pause_due_ns >= 0 && endpoint.pause_due_ns <= now && endpoint.recv == Recv::kPausing) {
-    paused(slot, endpoint);
-  }
-  if (endpoint.watched && peer_left(endpoint)) {
-    endpoint.watched = false;
-    complete(CompletionKind::kPeerGone, slot, endpoint, IoStatus::kOk);
-  }
-  if (endpoint.cancel_due_ns >= 0 && endpoint.cancel_due_ns <= now) cancel(slot, endpoint);
-}
-
-void SimDriver::progress() {
-  for (int32_t i = 0; i < config_.slot_count; i++) {
-    Endpoint& endpoint = endpoints_[static_cast<size_t>(i)];
-    if (endpoint.used) progress(config_.first_slot + i, endpoint);
-  }
-}
-
-/** Buffers came back: first come first served, at most as many as there are buffers. */
-void SimDriver::serve_starved() {
-  if (world_.bug(Bug::kStarvedForgotten)) return;
-  for (size_t budget = free_buffers_.size(); budget > 0 && !starved_.empty(); budget--) {
-    Starved next = starved_.front();
-    starved_.pop_front();
-    Endpoint& endpoint = endpoints_[static_cast<size_t>(next.slot - config_.first_slot)];
-    if (!endpoint.used || endpoint.generation != next.generation || endpoint.recv != Recv::kStarved) continue;
-    endpoint.recv = Recv::kArmed;
-    endpoint.recv_due_ns = world_.operation_due();
-  }
 }
 
 // --- completions -------------------------------------------------------------------------------

@@ -85,25 +85,32 @@ class SimDriver final : public Driver {
     uint32_t generation;
   };
 
+  /** A connection is known by its peer's port: this one and those that follow. */
+  static constexpr int kFirstPort = 1024;
+  static int32_t connection_of(const shared::TransitSocket& socket);
+
+  // --- operations are begun, what they report is handed over (sim_driver.cc) ---
   Endpoint* find(int32_t slot, uint32_t generation, const char* what);
   void complete(layout::CompletionKind kind, int32_t slot, const Endpoint& endpoint, layout::IoStatus status,
                 int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
-  void progress();
-  void progress(int32_t slot, Endpoint& endpoint);
   void stage_send(const int32_t* words, size_t slices);
   void issue();
+  void connect(Endpoint& endpoint);
+  void return_buffer(int32_t buffer);
+  void report_held();
+  void reap();
+  void accept();
+  bool has_operation(int32_t slot, const Endpoint& endpoint) const;
+
+  // --- operations go on as time does (sim_kernel.cc) ---
+  void progress();
+  void progress(int32_t slot, Endpoint& endpoint);
   void execute_send(int32_t slot, Endpoint& endpoint);
   void receive(int32_t slot, Endpoint& endpoint);
   void end_recv(int32_t slot, Endpoint& endpoint, layout::IoStatus status);
   void paused(int32_t slot, Endpoint& endpoint);
   void cancel(int32_t slot, Endpoint& endpoint);
-  void connect(Endpoint& endpoint);
-  void return_buffer(int32_t buffer);
   void serve_starved();
-  void report_held();
-  void reap();
-  void accept();
-  bool has_operation(int32_t slot, const Endpoint& endpoint) const;
   bool peer_left(const Endpoint& endpoint) const;
 
   World& world_;
