@@ -6,7 +6,7 @@ import { lookup } from 'node:dns/promises'
 import { OverlappedError } from '../errors.ts'
 import type { Server } from '../index.ts'
 import { Histogram } from './histogram.ts'
-import type { LoadData, Order, Reply, WorkerResult } from './load_handler.ts'
+import type { LoadData, Order, Reply, WorkerResult } from './load_orders.ts'
 import { type LoadPlan, loadUsage, readLoadPlan } from './load_plan.ts'
 import {
   earliest,

@@ -9,58 +9,17 @@ import {
   type Runtime,
   type Session,
 } from '../index.ts'
-import { Histogram, type HistogramData, latencyUnits } from './histogram.ts'
+import { BroadcastProgress } from './broadcast_progress.ts'
+import { Histogram, latencyUnits } from './histogram.ts'
+import type { Completed, LoadData, Order, Reply } from './load_orders.ts'
 import { avoidedByte, type LoadPlan } from './load_plan.ts'
 import {
   ArrivalCheck,
   type Fault,
-  type FaultCounts,
   MessageContent,
   powerOfTwoFrom,
   START_CLIENT,
 } from './message.ts'
-
-/** What load_cli gives the workers as runtime.data. */
-export interface LoadData {
-  readonly plan: LoadPlan
-  /** The IP address of plan.host. */
-  readonly address: string
-  /** Send times of broadcast messages, a ring of at least `depth` doubles. */
-  readonly times: SharedArrayBuffer
-}
-
-/**
- * What load_cli tells the workers, in this order. `handshake` is of broadcast: start messages until
- * every client has one. `drain`: no client sends any more; `sent` is by client 0.
- */
-export type Order =
-  | { readonly type: 'connect' | 'handshake' | 'go' | 'end' }
-  | { readonly type: 'drain'; readonly sent: number }
-
-/** What workers tell load_cli: what they have done of an order. */
-export type Reply =
-  | { readonly type: 'connected' | 'ready' | 'idle' }
-  | { readonly type: 'failed'; readonly fault: Fault }
-  | { readonly type: 'error'; readonly message: string }
-  /** `sent` is by client 0, if it is here. */
-  | { readonly type: 'ended'; readonly sent: number; readonly received: number }
-  | ({ readonly type: 'drained' } & WorkerResult)
-
-export interface WorkerResult {
-  readonly sent: number
-  readonly received: number
-  readonly verified: number
-  readonly latencies: HistogramData
-  readonly fault: Fault | undefined
-  readonly faults: FaultCounts
-}
-
-/** Tells worker1 how many broadcast messages all clients of another worker have got. */
-interface Completed {
-  readonly type: 'completed'
-  readonly worker: number
-  readonly completed: number
-}
 
 /** Connects under way in one worker: less than the usual listen backlog of 128. */
 const CONNECTS_AT_ONCE = 100
@@ -116,11 +75,7 @@ class LoadWorker {
   /** Rate: the client of this worker whose message is due next, and its number. */
   #paceIndex = 0
   #paceRound = 0
-  /** Broadcast: how many live clients have got each message from #completed on; a ring. */
-  readonly #gotCounts: Uint32Array
-  /** Broadcast: messages that all clients of this worker have got; of each worker, in worker1. */
-  #completed = 0
-  readonly #completedOf: number[]
+  readonly #progress: BroadcastProgress
   #isPostDue = false
 
   constructor(runtime: Runtime) {
@@ -146,8 +101,7 @@ class LoadWorker {
     this.#times = this.#isBroadcast
       ? new Float64Array(times)
       : new Float64Array(count * this.#depthSlots)
-    this.#gotCounts = new Uint32Array(this.#isBroadcast ? this.#depthSlots : 0)
-    this.#completedOf = new Array(workers).fill(0)
+    this.#progress = new BroadcastProgress(this.#depthSlots, workers)
   }
 
   #readClock(): void {
@@ -188,7 +142,7 @@ class LoadWorker {
         this.#drain(message.sent)
         break
       case 'completed':
-        this.#completedOf[message.worker] = message.completed
+        this.#progress.hear(message.worker, message.completed)
         this.#fillSender()
         break
     }
@@ -315,11 +269,7 @@ class LoadWorker {
 
   #answered(client: Client): number {
     if (!this.#isBroadcast) return this.#check.nextOf(client.index)
-    let least = this.#completed
-    for (let worker = 1; worker < this.#completedOf.length; worker++) {
-      least = Math.min(least, this.#completedOf[worker])
-    }
-    return least
+    return this.#progress.completedByAll
   }
 
   #timeSlot(client: Client, sequence: number): number {
@@ -401,8 +351,14 @@ class LoadWorker {
       }
       this.#check.take(client.index, sequence)
     }
-    if (this.#isBroadcast) this.#got(before, this.#check.nextOf(client.index))
-    else this.#fill(client)
+    if (!this.#isBroadcast) {
+      this.#fill(client)
+      return
+    }
+    const after = this.#check.nextOf(client.index)
+    if (after === before) return
+    this.#progress.add(before, after)
+    this.#advance()
   }
 
   #receiveStart(client: Client, sequence: number): void {
@@ -440,23 +396,9 @@ class LoadWorker {
     else this.#check.takeCorrupted(index, sequence, got)
   }
 
-  /** Broadcast: one more client has got the messages from `before` to `after`. */
-  #got(before: number, after: number): void {
-    for (let sequence = before; sequence < after; sequence++) {
-      this.#gotCounts[sequence % this.#depthSlots]++
-    }
-    if (after > before) this.#complete()
-  }
-
-  #complete(): void {
-    const before = this.#completed
-    while (this.#live > 0) {
-      const slot = this.#completed % this.#depthSlots
-      if (this.#gotCounts[slot] < this.#live) break
-      this.#gotCounts[slot] = 0
-      this.#completed++
-    }
-    if (this.#completed === before) return
+  /** Broadcast: when all have got more messages, the sender may go on. */
+  #advance(): void {
+    if (!this.#progress.advance(this.#live)) return
     if (this.#worker === 0) this.#fillSender()
     else if (!this.#isPostDue) {
       this.#isPostDue = true
@@ -469,7 +411,7 @@ class LoadWorker {
     const message: Completed = {
       type: 'completed',
       worker: this.#worker,
-      completed: this.#completed,
+      completed: this.#progress.completed,
     }
     this.#runtime.post('worker1', message)
   }
@@ -482,10 +424,8 @@ class LoadWorker {
     this.#check.fault('connection lost', index, `the end of the connection (${reason})`)
     this.#check.finish(index, this.#check.nextOf(index))
     if (this.#isBroadcast) {
-      for (let sequence = this.#completed; sequence < this.#check.nextOf(index); sequence++) {
-        this.#gotCounts[sequence % this.#depthSlots]--
-      }
-      this.#complete()
+      this.#progress.remove(this.#check.nextOf(index))
+      this.#advance()
       if (client.startNext !== -1) this.#started--
       this.#readyWhenStarted()
     }
