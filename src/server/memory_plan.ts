@@ -6,35 +6,11 @@ import { OverlappedError } from '../errors.ts'
 import {
   CACHE_LINE_WORDS,
   COMPLETION_WORDS,
-  CONTROL_ARENA_BYTES,
-  CONTROL_CHUNK_BITMAP_AT,
-  CONTROL_CHUNK_BYTE_AT,
-  CONTROL_CHUNK_BYTES,
-  CONTROL_CHUNK_COUNT,
-  CONTROL_CHUNK_REFS_AT,
-  CONTROL_COMPLETION_CAPACITY,
-  CONTROL_COMPLETIONS_AT,
   CONTROL_CONTROL_WORDS,
-  CONTROL_COUNTERS_AT,
-  CONTROL_HEAP_BYTE_AT,
-  CONTROL_HEAP_BYTES_PER_WORKER,
   CONTROL_LAYOUT_HASH,
   CONTROL_MAGIC,
-  CONTROL_NODES_AT,
-  CONTROL_NODES_PER_THREAD,
   CONTROL_RECV_BUFFER_BYTES,
-  CONTROL_RECV_BUFFER_STRIDE,
-  CONTROL_RECV_BUFFERS_PER_WORKER,
-  CONTROL_RECV_BYTE_AT,
-  CONTROL_SESSION_CAPACITY,
-  CONTROL_SESSIONS_AT,
-  CONTROL_SESSIONS_PER_WORKER,
-  CONTROL_SUBMISSION_WORDS,
-  CONTROL_SUBMISSIONS_AT,
-  CONTROL_THREAD_COUNT,
-  CONTROL_THREADS_AT,
   CONTROL_WORDS,
-  CONTROL_WORKER_COUNT,
   LAYOUT_HASH,
   MAGIC,
   NODE_WORDS,
@@ -42,7 +18,7 @@ import {
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../layout/layout.ts'
-import { COUNTERS_STRIDE } from '../shared/arena.ts'
+import { COUNTERS_STRIDE, type Plan, writePlan } from '../shared/arena.ts'
 import type { ResolvedOptions } from './options.ts'
 
 /** Words of a submission area: 5,461 sends of one slice; what does not fit goes in the next round of a turn. */
@@ -160,34 +136,37 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     )
   }
   const words = new Int32Array(control)
+  const plan: Plan = {
+    threadCount: threads,
+    workerCount: workers,
+    sessionCapacity: maxSessions,
+    sessionsPerWorker,
+    nodesPerThread,
+    chunkCount,
+    chunkBytes,
+    recvBuffersPerWorker: receiveBuffers,
+    recvBufferStride: stride,
+    heapBytesPerWorker: heapBytes,
+    completionCapacity,
+    submissionWords: SUBMISSION_WORDS,
+    threadsAt,
+    sessionsAt,
+    nodesAt,
+    chunkBitmapAt,
+    chunkRefsAt,
+    completionsAt,
+    submissionsAt,
+    countersAt,
+    recvByteAt: 0,
+    heapByteAt,
+    chunkByteAt,
+    arenaBytes,
+  }
+  writePlan(words, plan)
   words[CONTROL_MAGIC] = MAGIC
   words[CONTROL_LAYOUT_HASH] = LAYOUT_HASH
-  words[CONTROL_THREAD_COUNT] = threads
-  words[CONTROL_WORKER_COUNT] = workers
-  words[CONTROL_SESSION_CAPACITY] = maxSessions
-  words[CONTROL_SESSIONS_PER_WORKER] = sessionsPerWorker
-  words[CONTROL_NODES_PER_THREAD] = nodesPerThread
-  words[CONTROL_CHUNK_COUNT] = chunkCount
-  words[CONTROL_CHUNK_BYTES] = chunkBytes
-  words[CONTROL_RECV_BUFFERS_PER_WORKER] = receiveBuffers
   words[CONTROL_RECV_BUFFER_BYTES] = receiveBufferSize
-  words[CONTROL_RECV_BUFFER_STRIDE] = stride
-  words[CONTROL_HEAP_BYTES_PER_WORKER] = heapBytes
-  words[CONTROL_COMPLETION_CAPACITY] = completionCapacity
-  words[CONTROL_SUBMISSION_WORDS] = SUBMISSION_WORDS
-  words[CONTROL_THREADS_AT] = threadsAt
-  words[CONTROL_SESSIONS_AT] = sessionsAt
-  words[CONTROL_NODES_AT] = nodesAt
-  words[CONTROL_CHUNK_BITMAP_AT] = chunkBitmapAt
-  words[CONTROL_CHUNK_REFS_AT] = chunkRefsAt
-  words[CONTROL_COMPLETIONS_AT] = completionsAt
-  words[CONTROL_SUBMISSIONS_AT] = submissionsAt
-  words[CONTROL_COUNTERS_AT] = countersAt
   words[CONTROL_CONTROL_WORDS] = controlWords
-  words[CONTROL_RECV_BYTE_AT] = 0
-  words[CONTROL_HEAP_BYTE_AT] = heapByteAt
-  words[CONTROL_CHUNK_BYTE_AT] = chunkByteAt
-  words[CONTROL_ARENA_BYTES] = arenaBytes
   for (let chunk = 0; chunk < chunkCount; chunk++)
     words[chunkBitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
   for (let slot = 0; slot < maxSessions; slot++) {

@@ -100,6 +100,34 @@ export function readPlan(words: Int32Array): Plan {
   }
 }
 
+/** Into the head of a control memory. */
+export function writePlan(words: Int32Array, plan: Plan): void {
+  words[CONTROL_THREAD_COUNT] = plan.threadCount
+  words[CONTROL_WORKER_COUNT] = plan.workerCount
+  words[CONTROL_SESSION_CAPACITY] = plan.sessionCapacity
+  words[CONTROL_SESSIONS_PER_WORKER] = plan.sessionsPerWorker
+  words[CONTROL_NODES_PER_THREAD] = plan.nodesPerThread
+  words[CONTROL_CHUNK_COUNT] = plan.chunkCount
+  words[CONTROL_CHUNK_BYTES] = plan.chunkBytes
+  words[CONTROL_RECV_BUFFERS_PER_WORKER] = plan.recvBuffersPerWorker
+  words[CONTROL_RECV_BUFFER_STRIDE] = plan.recvBufferStride
+  words[CONTROL_HEAP_BYTES_PER_WORKER] = plan.heapBytesPerWorker
+  words[CONTROL_COMPLETION_CAPACITY] = plan.completionCapacity
+  words[CONTROL_SUBMISSION_WORDS] = plan.submissionWords
+  words[CONTROL_THREADS_AT] = plan.threadsAt
+  words[CONTROL_SESSIONS_AT] = plan.sessionsAt
+  words[CONTROL_NODES_AT] = plan.nodesAt
+  words[CONTROL_CHUNK_BITMAP_AT] = plan.chunkBitmapAt
+  words[CONTROL_CHUNK_REFS_AT] = plan.chunkRefsAt
+  words[CONTROL_COMPLETIONS_AT] = plan.completionsAt
+  words[CONTROL_SUBMISSIONS_AT] = plan.submissionsAt
+  words[CONTROL_COUNTERS_AT] = plan.countersAt
+  words[CONTROL_RECV_BYTE_AT] = plan.recvByteAt
+  words[CONTROL_HEAP_BYTE_AT] = plan.heapByteAt
+  words[CONTROL_CHUNK_BYTE_AT] = plan.chunkByteAt
+  words[CONTROL_ARENA_BYTES] = plan.arenaBytes
+}
+
 /** A view for users over a part of the arena; plain memory as far as V8 knows. */
 export type AliasRange = (offset: number, length: number) => Uint8Array
 

@@ -5,37 +5,19 @@
 import type { Binding } from '../../src/binding.ts'
 import {
   COMPLETION_WORDS,
-  CONTROL_ARENA_BYTES,
-  CONTROL_CHUNK_BITMAP_AT,
-  CONTROL_CHUNK_BYTE_AT,
-  CONTROL_CHUNK_BYTES,
-  CONTROL_CHUNK_COUNT,
-  CONTROL_CHUNK_REFS_AT,
-  CONTROL_COMPLETION_CAPACITY,
-  CONTROL_COMPLETIONS_AT,
-  CONTROL_COUNTERS_AT,
-  CONTROL_HEAP_BYTE_AT,
-  CONTROL_HEAP_BYTES_PER_WORKER,
-  CONTROL_NODES_AT,
-  CONTROL_NODES_PER_THREAD,
-  CONTROL_RECV_BUFFER_STRIDE,
-  CONTROL_RECV_BUFFERS_PER_WORKER,
-  CONTROL_RECV_BYTE_AT,
-  CONTROL_SESSION_CAPACITY,
-  CONTROL_SESSIONS_AT,
-  CONTROL_SESSIONS_PER_WORKER,
-  CONTROL_SUBMISSION_WORDS,
-  CONTROL_SUBMISSIONS_AT,
-  CONTROL_THREAD_COUNT,
-  CONTROL_THREADS_AT,
   CONTROL_WORDS,
-  CONTROL_WORKER_COUNT,
   NODE_WORDS,
   SESSION_OWNER,
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../../src/layout/layout.ts'
-import { Arena, COUNTERS_STRIDE, type SharedMemories } from '../../src/shared/arena.ts'
+import {
+  Arena,
+  COUNTERS_STRIDE,
+  type Plan,
+  type SharedMemories,
+  writePlan,
+} from '../../src/shared/arena.ts'
 import { store } from '../../src/shared/atomics.ts'
 import { SessionTable } from '../../src/shared/session_table.ts'
 import { Waker } from '../../src/shared/waker.ts'
@@ -86,40 +68,40 @@ export class World {
       at += words + (words & 1)
       return from
     }
-    const head: [index: number, value: number][] = [
-      [CONTROL_THREAD_COUNT, threads],
-      [CONTROL_WORKER_COUNT, workers],
-      [CONTROL_SESSION_CAPACITY, workers * sessionsPerWorker],
-      [CONTROL_SESSIONS_PER_WORKER, sessionsPerWorker],
-      [CONTROL_NODES_PER_THREAD, nodesPerThread],
-      [CONTROL_CHUNK_COUNT, chunkCount],
-      [CONTROL_CHUNK_BYTES, chunkBytes],
-      [CONTROL_RECV_BUFFERS_PER_WORKER, RECV_BUFFERS],
-      [CONTROL_RECV_BUFFER_STRIDE, RECV_BUFFER_BYTES],
-      [CONTROL_HEAP_BYTES_PER_WORKER, HEAP_BYTES],
-      [CONTROL_COMPLETION_CAPACITY, completionCapacity],
-      [CONTROL_SUBMISSION_WORDS, SUBMISSION_WORDS],
-      [CONTROL_THREADS_AT, region(threads * THREAD_WORDS)],
-      [CONTROL_SESSIONS_AT, region(workers * sessionsPerWorker * SESSION_WORDS)],
-      [CONTROL_NODES_AT, region(threads * nodesPerThread * NODE_WORDS)],
-      [CONTROL_CHUNK_BITMAP_AT, region(Math.ceil(chunkCount / 32))],
-      [CONTROL_CHUNK_REFS_AT, region(chunkCount)],
-      [CONTROL_COMPLETIONS_AT, region(workers * completionCapacity * COMPLETION_WORDS)],
-      [CONTROL_SUBMISSIONS_AT, region(workers * SUBMISSION_WORDS)],
-      [CONTROL_COUNTERS_AT, region(threads * COUNTERS_STRIDE * 2)],
-      [CONTROL_RECV_BYTE_AT, 0],
-      [CONTROL_HEAP_BYTE_AT, workers * RECV_BUFFERS * RECV_BUFFER_BYTES],
-    ]
     const chunkByteAt = workers * (RECV_BUFFERS * RECV_BUFFER_BYTES + HEAP_BYTES)
-    const arenaBytes = chunkByteAt + chunkCount * chunkBytes
-    head.push([CONTROL_CHUNK_BYTE_AT, chunkByteAt], [CONTROL_ARENA_BYTES, arenaBytes])
+    const plan: Plan = {
+      threadCount: threads,
+      workerCount: workers,
+      sessionCapacity: workers * sessionsPerWorker,
+      sessionsPerWorker,
+      nodesPerThread,
+      chunkCount,
+      chunkBytes,
+      recvBuffersPerWorker: RECV_BUFFERS,
+      recvBufferStride: RECV_BUFFER_BYTES,
+      heapBytesPerWorker: HEAP_BYTES,
+      completionCapacity,
+      submissionWords: SUBMISSION_WORDS,
+      threadsAt: region(threads * THREAD_WORDS),
+      sessionsAt: region(workers * sessionsPerWorker * SESSION_WORDS),
+      nodesAt: region(threads * nodesPerThread * NODE_WORDS),
+      chunkBitmapAt: region(Math.ceil(chunkCount / 32)),
+      chunkRefsAt: region(chunkCount),
+      completionsAt: region(workers * completionCapacity * COMPLETION_WORDS),
+      submissionsAt: region(workers * SUBMISSION_WORDS),
+      countersAt: region(threads * COUNTERS_STRIDE * 2),
+      recvByteAt: 0,
+      heapByteAt: workers * RECV_BUFFERS * RECV_BUFFER_BYTES,
+      chunkByteAt,
+      arenaBytes: chunkByteAt + chunkCount * chunkBytes,
+    }
     this.#outside = region(OUTSIDE_WORDS)
     const control = new SharedArrayBuffer(4 * at)
-    const arena = new SharedArrayBuffer(arenaBytes)
+    const arena = new SharedArrayBuffer(plan.arenaBytes)
     this.memories = { runtime: 0, control, arena }
     this.words = new Int32Array(control)
     this.bytes = new Uint8Array(arena)
-    for (const [index, value] of head) this.words[index] = value
+    writePlan(this.words, plan)
     this.binding = {
       aliasArena: () => null,
       signal: (_, thread) => this.signal(thread),
@@ -127,7 +109,7 @@ export class World {
     for (let thread = 0; thread < threads; thread++) {
       this.#arenas.push(new Arena(this.binding, this.memories, thread))
     }
-    const { sessionCapacity, chunkBitmapAt } = this.#arenas[0].plan
+    const { sessionCapacity, chunkBitmapAt } = plan
     for (let slot = 0; slot < sessionCapacity; slot++) {
       const owner = 1 + Math.floor(slot / sessionsPerWorker)
       this.words[this.#arenas[0].sessionAt(slot) + SESSION_OWNER] = owner

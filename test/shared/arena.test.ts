@@ -13,7 +13,7 @@ import {
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../../src/layout/layout.ts'
-import { Arena, COUNTERS_STRIDE, readPlan } from '../../src/shared/arena.ts'
+import { Arena, COUNTERS_STRIDE, type Plan, readPlan, writePlan } from '../../src/shared/arena.ts'
 import { RUNTIME, SMALL, unitMemory } from '../helpers/unit_memory.ts'
 
 describe('Arena', () => {
@@ -29,6 +29,14 @@ describe('Arena', () => {
     expect(plan.arenaBytes).toBe(words[CONTROL_ARENA_BYTES])
     for (const [name, value] of Object.entries(plan))
       expect(Number.isInteger(value) && value >= 0, name).toBe(true)
+  })
+
+  it('reads what was written, every word of it', () => {
+    const { words, arena } = unitMemory()
+    const names = Object.keys(arena(1).plan)
+    const plan = Object.fromEntries(names.map((name, at) => [name, 100 + at])) as unknown as Plan
+    writePlan(words, plan)
+    expect(readPlan(words)).toEqual(plan)
   })
 
   it('finds thread blocks and session slots', () => {
