@@ -20,6 +20,8 @@ const DRIVERS = ['epoll', 'io_uring']
 /** Seconds of traffic of each run; what is checked afterwards does not depend on it. */
 const STRESS_SECONDS = 2
 const PLANT_SECONDS = 1
+/** Schedules in which a planted bug is looked for: in few of them clients see what it does before a sanitizer does. */
+const PLANT_TRIES = 3
 /** Connections come through the accept thread, or a single worker accepts by itself. */
 const WORKERS = [2, 1]
 /** Other schedules in every run of a day; a run that fails prints its seed. */
@@ -32,7 +34,8 @@ const MAGIC = 0x4f564c50
 /** Each planted bug: the build that finds it, and what its report says; `args` of the stress program. */
 export const PLANTS = {
   'use-after-free': { build: 'asan', report: /AddressSanitizer: heap-use-after-free/ },
-  'freed-chunk': { build: 'asan', report: /AddressSanitizer: use-after-poison/ },
+  // Whoever takes the chunk may have made it usable again by the time of the report: then its kind is not known.
+  'freed-chunk': { build: 'asan', report: /AddressSanitizer: (?:use-after-poison|unknown-crash)/ },
   'out-of-bounds': { build: 'asan', report: /AddressSanitizer: heap-buffer-overflow/ },
   overflow: { build: 'asan', report: /runtime error: signed integer overflow/ },
   race: { build: 'tsan', report: /ThreadSanitizer: data race/ },
@@ -105,10 +108,14 @@ function stressAll(isCi) {
 function plantAll() {
   const total = { passed: 0, failed: 0 }
   for (const [plant, { build, report, args = [] }] of Object.entries(PLANTS)) {
-    const plantArgs = ['--plant', plant, ...args]
-    const { status, output } = stress(build, 'epoll', 2, PLANT_SECONDS, plantArgs)
-    const isFound = status !== 0 && report.test(output)
-    console.log(`${plant}: ${isFound ? 'found' : `not found: ${output.slice(0, 2000)}`}`)
+    let isFound = false
+    for (let i = 0; i < PLANT_TRIES && !isFound; i += 1) {
+      const seed = `${Number(SEED) + i}`
+      const plantArgs = ['--plant', plant, '--seed', seed, ...args]
+      const { status, output } = stress(build, 'epoll', 2, PLANT_SECONDS, plantArgs)
+      isFound = status !== 0 && report.test(output)
+      console.log(`${plant}: ${isFound ? 'found' : `not found: ${output.slice(0, 2000)}`}`)
+    }
     total[isFound ? 'passed' : 'failed'] += 1
   }
   return total
