@@ -50,6 +50,12 @@ void Loop::run() {
   if (ended_) return;
   // Idle off, so that the timeout below is libuv's own.
   uv_idle_stop(idle_);
+  // One for all turns of this visit: it is allocated, and a turn leaves but a few handles.
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) {
+    ended_ = true;
+    return;
+  }
   for (int turns = 0; !ended_ && turns < kTurnsPerVisit; turns++) {
     uv_update_time(uv_);
     int timeout_ms = uv_backend_timeout(uv_);
@@ -61,6 +67,7 @@ void Loop::run() {
     if (visit) break;
     // A timer that became due while the thread slept makes the next timeout 0.
   }
+  napi_close_handle_scope(env_, scope);
   round_.publish_cpu_time();
   // libuv's own poll must not block, it is deaf to the driver.
   if (!ended_) uv_idle_start(idle_, on_idle);
@@ -68,11 +75,6 @@ void Loop::run() {
 
 bool Loop::call_turn() {
   shared::count(round_.counters(), layout::Counter::kTurns);
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env_, &scope) != napi_ok) {
-    ended_ = true;
-    return false;
-  }
   napi_value turn;
   napi_value result;
   napi_get_reference_value(env_, turn_, &turn);
@@ -89,7 +91,6 @@ bool Loop::call_turn() {
       if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
     }
   }
-  napi_close_handle_scope(env_, scope);
   return good && !ended_;
 }
 
