@@ -107,16 +107,15 @@ const prepare = new Function(
 )
 const optimize = new Function('hot', '%OptimizeFunctionOnNextCall(hot)')
 
-/** Rounds after which the hot function has seen what it is called with, and is compiled at its next call. */
-const OPTIMIZE_AT = 64
-/** Rounds between two looks at how it is compiled: it may be given up and compiled again. */
-const LOOK_EVERY = 1024
+/** Rounds between two looks at how it is compiled: what was compiled may be given up, and is compiled again. */
+const LOOK_EVERY = 256
 let rounded = 0
 let wasOptimized = false
 
 function lookAtCode() {
-  if (++rounded === OPTIMIZE_AT) optimize(hot)
-  if (rounded % LOOK_EVERY === 0) wasOptimized ||= (statusOf(hot) & OPTIMIZED) !== 0
+  if (++rounded % LOOK_EVERY !== 0) return
+  if ((statusOf(hot) & OPTIMIZED) !== 0) wasOptimized = true
+  else optimize(hot)
 }
 
 const napWord = new Int32Array(new SharedArrayBuffer(4))
