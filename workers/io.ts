@@ -15,14 +15,19 @@ import { assembleWorker, type Clock } from './assemble.ts'
 
 const NS_PER_MS = 1_000_000n
 
-/** The monotonic clock that native code stamps turns with. */
+/**
+ * The monotonic clock that native code stamps turns with, from 0 on: a deadline is a small integer, which V8 keeps in
+ * the session itself.
+ */
 function realClock(arena: Arena): Clock {
   const { words } = arena
   const turnAt = arena.threadAt(arena.thread) + THREAD_TURN_AT_MS
+  const monotonicMs = () => Number(process.hrtime.bigint() / NS_PER_MS)
+  const startMs = monotonicMs()
   return {
-    now: () => Number(process.hrtime.bigint() / NS_PER_MS),
+    now: () => monotonicMs() - startMs,
     // Modulo 2^32, as the word is: `before` is at most 24 days earlier, because a sleep is shorter.
-    turn: (before) => before + ((words[turnAt] - (before | 0)) | 0),
+    turn: (before) => before + ((words[turnAt] - ((before + startMs) | 0)) | 0),
     every(ms, run) {
       const timer = setInterval(run, ms)
       return () => clearInterval(timer)

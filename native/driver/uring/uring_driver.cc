@@ -67,6 +67,7 @@ std::string UringDriver::open(const Config& config) {
                 ring_.register_file_table(static_cast<uint32_t>(config_.slot_count)) == 0;
   endpoints_.resize(static_cast<size_t>(config_.slot_count));
   peers_.resize(static_cast<size_t>(config_.slot_count));
+  to_look_at_.reserve(static_cast<size_t>(config_.slot_count));
   iovecs_.resize(kIovecs);
   headers_.resize(kSqEntries * sizeof(msghdr));
 

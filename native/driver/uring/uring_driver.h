@@ -99,6 +99,7 @@ class UringDriver final : public Driver {
   void look_later(int32_t slot, Endpoint& endpoint);
   void arm_look();
   void look();
+  void restart_ended(const int32_t* slots, size_t count);
   void on_accept(int32_t listener, const uring::Cqe& cqe);
 
   uring::Ring ring_;

@@ -4,8 +4,10 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <utility>
 
 #include "driver/linux_status.h"
 #include "driver/uring/uring_driver.h"
@@ -28,7 +30,7 @@ constexpr uint32_t kWatchEvents = POLLRDHUP | POLLHUP | POLLERR;
 // and net.c; a program in C with no other part loses 81 of 3,000 resets on Linux 6.18). A FIN is safe, it
 // counts as a queued byte (tcp_inq_hint). So whoever sent bytes and then nothing for this long is looked at.
 constexpr Timespec kLookAfter{0, 250'000'000};
-constexpr size_t kLookBatch = 1024;
+constexpr size_t kLookBatch = 256;
 
 }  // namespace
 
@@ -263,13 +265,16 @@ void UringDriver::arm_look() {
   look_armed_ = true;
 }
 
-/** Restarts the receives whose sockets have ended unheard, of those that have been quiet since the last look. */
+/** Goes through the list: who received since the last look stays on it, all others are looked at and leave it. */
 void UringDriver::look() {
   look_armed_ = false;
-  std::vector<int32_t> quiet;
-  std::vector<pollfd> sockets;
+  std::array<int32_t, kLookBatch> quiet;
+  size_t count = 0;
   size_t kept = 0;
-  for (int32_t slot : to_look_at_) {
+  // A full submission queue is emptied meanwhile, which reads completions, which may append.
+  size_t listed = to_look_at_.size();
+  for (size_t i = 0; i < listed; i++) {
+    int32_t slot = to_look_at_[i];
     Endpoint& endpoint = at(slot);
     if (endpoint.fd >= 0 && static_cast<int32_t>(endpoint.turn - look_turn_) > 0) {
       to_look_at_[kept++] = slot;
@@ -277,20 +282,26 @@ void UringDriver::look() {
     }
     endpoint.to_look_at = false;
     if (endpoint.fd < 0 || endpoint.recv != Recv::kArmed || !endpoint.in_kernel) continue;
-    quiet.push_back(slot);
-    sockets.push_back({endpoint.fd, 0, 0});
+    quiet[count++] = slot;
+    if (count == kLookBatch) restart_ended(quiet.data(), std::exchange(count, 0));
   }
-  to_look_at_.resize(kept);
+  restart_ended(quiet.data(), count);
+  to_look_at_.erase(to_look_at_.begin() + static_cast<ptrdiff_t>(kept),
+                    to_look_at_.begin() + static_cast<ptrdiff_t>(listed));
   look_turn_ = turn_;
-  for (size_t first = 0; first < sockets.size(); first += kLookBatch) {
-    size_t count = std::min(kLookBatch, sockets.size() - first);
-    // Where it is denied, every receive is restarted: that costs, and misses nothing.
-    bool denied = ::poll(&sockets[first], count, 0) < 0;
-    for (size_t i = first; i < first + count; i++) {
-      if (denied || sockets[i].revents != 0) restart_recv(quiet[i], at(quiet[i]));
-    }
+  if (!to_look_at_.empty() && !look_armed_) arm_look();
+}
+
+/** Restarts those receives whose sockets have ended unheard; at most kLookBatch slots. */
+void UringDriver::restart_ended(const int32_t* slots, size_t count) {
+  if (count == 0) return;
+  std::array<pollfd, kLookBatch> sockets;
+  for (size_t i = 0; i < count; i++) sockets[i] = {at(slots[i]).fd, 0, 0};
+  // Where it is denied, every receive is restarted: that costs, and misses nothing.
+  bool denied = ::poll(sockets.data(), count, 0) < 0;
+  for (size_t i = 0; i < count; i++) {
+    if (denied || sockets[i].revents != 0) restart_recv(slots[i], at(slots[i]));
   }
-  if (!to_look_at_.empty()) arm_look();
 }
 
 }  // namespace driver
