@@ -32,9 +32,8 @@ export interface Protocol {
   readonly receiveBufferBytes: number
 }
 
-/** Options that sessions read, in milliseconds and bytes; 0 is off. */
+/** Options that sessions read, in milliseconds; 0 is off. */
 export interface SessionLimits {
-  readonly maxBackpressure: number
   readonly idleTimeout: number
   readonly firstMessageTimeout: number
   readonly closeTimeout: number

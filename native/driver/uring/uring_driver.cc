@@ -172,7 +172,7 @@ void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
   // A pending watch holds the socket open: it goes first, and its completion finds nobody.
   if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
   // So does the file table, until the entry is taken out.
-  if (endpoint.fixed) update_file(slot, endpoint.generation, &kNoFile);
+  if (endpoint.file != File::kNone) update_file(slot, endpoint.generation, &kNoFile);
   Sqe* sqe = claim();
   sqe->opcode = kOpClose;
   sqe->fd = endpoint.fd;
@@ -211,9 +211,19 @@ void UringDriver::accept_again() {
   }
 }
 
-void UringDriver::fix_file(int32_t slot, Endpoint& endpoint) {
+/** Whether this send may name its socket by the file table; asks for that where there have been many. */
+bool UringDriver::uses_file_table(int32_t slot, Endpoint& endpoint) {
+  if (endpoint.file == File::kInTable) return true;
+  if (!file_table_) return false;
+  if (endpoint.file == File::kAsked) {
+    // A session has one send at a time, so what the kernel had to say about the table has been read.
+    endpoint.file = File::kInTable;
+    return true;
+  }
+  if (++endpoint.sends != kSendsBeforeFixed) return false;
   update_file(slot, endpoint.generation, &endpoint.fd);
-  endpoint.fixed = true;
+  endpoint.file = File::kAsked;
+  return false;
 }
 
 /** Stores a descriptor in the session's entry of the file table; `fd` is read when the submission is taken. */
@@ -245,10 +255,10 @@ size_t UringDriver::submit_send(const int32_t* words) {
   if (slices > 1 && (iovecs_used_ + slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
     enter(false, 0);
   }
-  if (file_table_ && !endpoint->fixed && ++endpoint->sends == kSendsBeforeFixed) fix_file(slot, *endpoint);
+  bool by_table = uses_file_table(slot, *endpoint);
   Sqe* sqe = claim();
-  sqe->fd = endpoint->fixed ? slot - config_.first_slot : endpoint->fd;
-  if (endpoint->fixed) sqe->flags = kSqeFixedFile;
+  sqe->fd = by_table ? slot - config_.first_slot : endpoint->fd;
+  if (by_table) sqe->flags = kSqeFixedFile;
   sqe->op_flags = MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0);
   sqe->user_data = user_data(now ? kSendNow : kSendWait, slot, generation);
   if (slices == 1) {
@@ -502,6 +512,11 @@ void UringDriver::reap(uint32_t most) {
         break;
       case kLook:
         look();
+        break;
+      case kFile:
+        if (skip_success_) in_flight_++;  // it has an entry after all
+        // No memory for the table: it goes on by its descriptor.
+        if (Endpoint* endpoint = cqe.res < 0 ? find(slot, generation) : nullptr) endpoint->file = File::kNone;
         break;
       case kCancelRecv:
         on_cancel_recv(slot, generation, cqe.res);

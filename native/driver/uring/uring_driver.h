@@ -36,6 +36,12 @@ class UringDriver final : public Driver {
     kPaused,      // nothing in the kernel but perhaps a watch
     kCancelling,  // cancel on its way, a terminal completion follows
   };
+  /** Its socket in the ring's file table. */
+  enum class File : uint8_t {
+    kNone,
+    kAsked,  // a refusal would come before the completion of the send that asked
+    kInTable,
+  };
   enum class Watch : uint8_t { kNone, kArmed, kCancelling, kCancellingThenArm };
 
   /** What each completion touches: one cache line. */
@@ -54,8 +60,8 @@ class UringDriver final : public Driver {
     int32_t deferred = 0;    // its completions in deferred_
     bool to_look_at = false;  // in to_look_at_; outlives the session, as the entry does
     uint32_t held = 0;  // number of its last lazy send, see held_first_
-    bool fixed = false;  // its socket is in the ring's file table
-    uint8_t sends = 0;   // until then
+    File file = File::kNone;
+    uint8_t sends = 0;  // while its socket is not in the file table
   };
   struct Listener {
     int fd = -1;
@@ -90,7 +96,7 @@ class UringDriver final : public Driver {
   void reap(uint32_t most);
   void report_held();
   void settle_held(int32_t slot, uint32_t generation);
-  void fix_file(int32_t slot, Endpoint& endpoint);
+  bool uses_file_table(int32_t slot, Endpoint& endpoint);
   void update_file(int32_t slot, uint32_t generation, const int* fd);
   bool has_share(const Endpoint& endpoint) const;
   void receive(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
