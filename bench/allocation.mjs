@@ -2,21 +2,14 @@
 // Flow: server with a tiny young generation -> warm-up -> 10 million echoes -> its collections, counted.
 // Thread: one process that starts the others and otherwise sleeps.
 
-import { mkdirSync } from 'node:fs'
-import path from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildPrograms } from './lib/build.mjs'
 import { collectionsAfter } from './lib/collections.mjs'
 import { contestants, isBuilt } from './lib/contestants.mjs'
 import { numberIn } from './lib/options.mjs'
-import { killStartedProcesses, runClient, withServer } from './lib/processes.mjs'
-
-const benchFolder = path.dirname(fileURLToPath(import.meta.url))
-const rootFolder = path.dirname(benchFolder)
-const rawFolder = path.join(benchFolder, 'results', 'raw')
-const logFile = path.join(rawFolder, 'servers.log')
+import { runClient, withServer } from './lib/processes.mjs'
+import { benchFolder, endStartedOnSignal, logFile, rootFolder } from './lib/script.mjs'
 
 const CASE = {
   threads: 1,
@@ -45,12 +38,7 @@ const usage = `usage: node bench/allocation.mjs [options]
   --messages N  10000000 echoes of each run, at least`
 
 const options = readOptions()
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.on(signal, () => {
-    killStartedProcesses()
-    process.exit(1)
-  })
-}
+endStartedOnSignal()
 if (options.help) console.log(usage)
 else process.exitCode = await measureAll()
 
@@ -73,7 +61,6 @@ function readOptions() {
 
 /** Returns the exit code: 1 when a server leaves too much, the control too little, or a run failed. */
 async function measureAll() {
-  mkdirSync(rawFolder, { recursive: true })
   buildPrograms(benchFolder)
   const faults = []
   const ours = contestants.filter(({ name, role }) => role === 'ours' && options.only.test(name))

@@ -2,23 +2,25 @@
 // Flow: build -> for each case and round, each contestant once -> tables on stdout, in results/.
 // Thread: one process that starts servers and load clients and otherwise sleeps.
 
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { buildPrograms } from './lib/build.mjs'
 import { cases } from './lib/cases.mjs'
 import { contestants, isBuilt } from './lib/contestants.mjs'
 import { parseOptions, usage } from './lib/options.mjs'
-import { killStartedProcesses, runOnce } from './lib/processes.mjs'
+import { runOnce } from './lib/processes.mjs'
 import { markdownReport, summarizeCases } from './lib/report.mjs'
+import {
+  benchFolder,
+  endStartedOnSignal,
+  logFile,
+  rawFolder,
+  resultsFolder,
+  rootFolder,
+} from './lib/script.mjs'
 
-const benchFolder = path.dirname(fileURLToPath(import.meta.url))
-const rootFolder = path.dirname(benchFolder)
-const resultsFolder = path.join(benchFolder, 'results')
-const rawFolder = path.join(resultsFolder, 'raw')
-const logFile = path.join(rawFolder, 'servers.log')
 const runsFile = path.join(rawFolder, 'runs.jsonl')
 
 const otherScripts = `other scripts (--help):
@@ -31,12 +33,7 @@ if (options.help) {
 } else if (options.list) {
   console.log(`cases:\n${indented(cases)}\ncontestants:\n${indented(contestants)}\n${otherScripts}`)
 } else {
-  for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.on(signal, () => {
-      killStartedProcesses()
-      process.exit(1)
-    })
-  }
+  endStartedOnSignal()
   process.exitCode = await runBenchmark()
 }
 
@@ -55,7 +52,6 @@ function indented(named) {
 
 /** Returns the exit code: 1 when any run failed. */
 async function runBenchmark() {
-  mkdirSync(rawFolder, { recursive: true })
   writeFileSync(logFile, '')
   writeFileSync(runsFile, '')
   buildPrograms(benchFolder)

@@ -2,21 +2,14 @@
 // Flow: server -> warm-up load -> counter attached -> load -> counter stopped -> one line per server.
 // Thread: one process that starts the others and otherwise sleeps.
 
-import { mkdirSync } from 'node:fs'
-import path from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildPrograms } from './lib/build.mjs'
 import { contestants, isBuilt } from './lib/contestants.mjs'
 import { numberIn } from './lib/options.mjs'
-import { killStartedProcesses, runClient, withServer } from './lib/processes.mjs'
+import { runClient, withServer } from './lib/processes.mjs'
+import { benchFolder, endStartedOnSignal, logFile, rootFolder } from './lib/script.mjs'
 import { findTool, startCounter, toolNames } from './lib/syscall_counter.mjs'
-
-const benchFolder = path.dirname(fileURLToPath(import.meta.url))
-const rootFolder = path.dirname(benchFolder)
-const rawFolder = path.join(benchFolder, 'results', 'raw')
-const logFile = path.join(rawFolder, 'servers.log')
 
 /** Of the server's CPU time: the ends of the window are not taken at one instant. */
 const COUNTED_SHARE_MIN = 0.98
@@ -29,12 +22,7 @@ const usage = `usage: node bench/syscalls.mjs [options]
   --tool NAME                  perf or strace; otherwise the first that works`
 
 const options = readOptions()
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.on(signal, () => {
-    killStartedProcesses()
-    process.exit(1)
-  })
-}
+endStartedOnSignal()
 if (options.help) console.log(usage)
 else process.exitCode = await countAll()
 
@@ -68,7 +56,6 @@ function readOptions() {
 
 /** Returns the exit code: 1 when a server could not be counted, or none took part. */
 async function countAll() {
-  mkdirSync(rawFolder, { recursive: true })
   buildPrograms(benchFolder)
   let counted = 0
   let failed = 0
