@@ -8,10 +8,10 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -1579235014;
+inline constexpr int32_t kLayoutHash = -114221629;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
-inline constexpr int32_t kThreadsMax = 64;  // Threads of one runtime: main, workers, and later update, send and job threads.
+inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
 inline constexpr int32_t kSlotBits = 20;  // Bits of a session id (and of user_data) that name the slot.
 inline constexpr int32_t kSessionsMax = 1048575;  // Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.
 inline constexpr int32_t kListenersMax = 256;  // Listeners and outbound protocols of one runtime.
@@ -22,6 +22,17 @@ inline constexpr int32_t kSendHeaderWords = 4;  // Words of a SEND submission be
 inline constexpr int32_t kSendFlagNow = 1;  // SEND completes at once with what the socket took (MSG_DONTWAIT).
 inline constexpr int32_t kSendFlagLazy = 2;  // The completion of a SEND that was taken whole may be reported when the next wait ends.
 inline constexpr int32_t kCloseFlagReset = 1;  // CLOSE sends RST (SO_LINGER with time 0) instead of FIN.
+inline constexpr int32_t kSessionRequestClose = 1;  // Close the session.
+inline constexpr int32_t kSessionRequestTerminate = 2;  // Reset the session.
+inline constexpr int32_t kSessionRequestEnd = 4;  // Its content has handled everything up to END: go on closing.
+inline constexpr int32_t kSessionRequestFlow = 8;  // The word `paused` has changed.
+inline constexpr int32_t kSessionRequestMove = 16;  // Its content moves to another update thread.
+inline constexpr int32_t kSessionRequestMoved = 32;  // The update thread that it moved to has it.
+inline constexpr int32_t kSessionRequestDrain = 64;  // Somebody waits for onDrain: look at completions soon.
+inline constexpr int32_t kSessionRequestFlushed = 128;  // Its send thread has sent everything and ended the stream.
+inline constexpr int32_t kSessionRequestSendReset = 256;  // Its send thread found that the peer has reset the connection.
+inline constexpr int32_t kSessionRequestSendFailed = 512;  // A send of its send thread failed otherwise.
+inline constexpr int32_t kSessionRequestOverflow = 1024;  // The heap of its send thread is full, and this session has most of it.
 inline constexpr int32_t kCompletionFlagTerminal = 1;  // No further completion follows for this receive operation.
 
 // Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena.
@@ -30,6 +41,12 @@ struct Control {
   int32_t layout_hash;
   int32_t thread_count;
   int32_t worker_count;
+  int32_t driver_count;
+  int32_t acceptor_thread;
+  int32_t update_first;
+  int32_t update_count;
+  int32_t job_first;
+  int32_t job_count;
   int32_t session_capacity;
   int32_t sessions_per_worker;
   int32_t nodes_per_thread;
@@ -48,13 +65,17 @@ struct Control {
   int32_t chunk_refs_at;
   int32_t completions_at;
   int32_t submissions_at;
+  int32_t job_rings_at;
+  int32_t job_ring_capacity;
   int32_t counters_at;
   int32_t control_words;
   int32_t recv_byte_at;
   int32_t heap_byte_at;
   int32_t chunk_byte_at;
+  int32_t job_byte_at;
+  int32_t job_bytes_per_ring;
   int32_t arena_bytes;
-  int32_t pad_0[20];
+  int32_t pad_0[10];
 };
 static_assert(sizeof(Control) == 192);
 static_assert(alignof(Control) == 4);
@@ -62,30 +83,40 @@ static_assert(offsetof(Control, magic) == 0);
 static_assert(offsetof(Control, layout_hash) == 4);
 static_assert(offsetof(Control, thread_count) == 8);
 static_assert(offsetof(Control, worker_count) == 12);
-static_assert(offsetof(Control, session_capacity) == 16);
-static_assert(offsetof(Control, sessions_per_worker) == 20);
-static_assert(offsetof(Control, nodes_per_thread) == 24);
-static_assert(offsetof(Control, chunk_count) == 28);
-static_assert(offsetof(Control, chunk_bytes) == 32);
-static_assert(offsetof(Control, recv_buffers_per_worker) == 36);
-static_assert(offsetof(Control, recv_buffer_bytes) == 40);
-static_assert(offsetof(Control, recv_buffer_stride) == 44);
-static_assert(offsetof(Control, heap_bytes_per_worker) == 48);
-static_assert(offsetof(Control, completion_capacity) == 52);
-static_assert(offsetof(Control, submission_words) == 56);
-static_assert(offsetof(Control, threads_at) == 60);
-static_assert(offsetof(Control, sessions_at) == 64);
-static_assert(offsetof(Control, nodes_at) == 68);
-static_assert(offsetof(Control, chunk_bitmap_at) == 72);
-static_assert(offsetof(Control, chunk_refs_at) == 76);
-static_assert(offsetof(Control, completions_at) == 80);
-static_assert(offsetof(Control, submissions_at) == 84);
-static_assert(offsetof(Control, counters_at) == 88);
-static_assert(offsetof(Control, control_words) == 92);
-static_assert(offsetof(Control, recv_byte_at) == 96);
-static_assert(offsetof(Control, heap_byte_at) == 100);
-static_assert(offsetof(Control, chunk_byte_at) == 104);
-static_assert(offsetof(Control, arena_bytes) == 108);
+static_assert(offsetof(Control, driver_count) == 16);
+static_assert(offsetof(Control, acceptor_thread) == 20);
+static_assert(offsetof(Control, update_first) == 24);
+static_assert(offsetof(Control, update_count) == 28);
+static_assert(offsetof(Control, job_first) == 32);
+static_assert(offsetof(Control, job_count) == 36);
+static_assert(offsetof(Control, session_capacity) == 40);
+static_assert(offsetof(Control, sessions_per_worker) == 44);
+static_assert(offsetof(Control, nodes_per_thread) == 48);
+static_assert(offsetof(Control, chunk_count) == 52);
+static_assert(offsetof(Control, chunk_bytes) == 56);
+static_assert(offsetof(Control, recv_buffers_per_worker) == 60);
+static_assert(offsetof(Control, recv_buffer_bytes) == 64);
+static_assert(offsetof(Control, recv_buffer_stride) == 68);
+static_assert(offsetof(Control, heap_bytes_per_worker) == 72);
+static_assert(offsetof(Control, completion_capacity) == 76);
+static_assert(offsetof(Control, submission_words) == 80);
+static_assert(offsetof(Control, threads_at) == 84);
+static_assert(offsetof(Control, sessions_at) == 88);
+static_assert(offsetof(Control, nodes_at) == 92);
+static_assert(offsetof(Control, chunk_bitmap_at) == 96);
+static_assert(offsetof(Control, chunk_refs_at) == 100);
+static_assert(offsetof(Control, completions_at) == 104);
+static_assert(offsetof(Control, submissions_at) == 108);
+static_assert(offsetof(Control, job_rings_at) == 112);
+static_assert(offsetof(Control, job_ring_capacity) == 116);
+static_assert(offsetof(Control, counters_at) == 120);
+static_assert(offsetof(Control, control_words) == 124);
+static_assert(offsetof(Control, recv_byte_at) == 128);
+static_assert(offsetof(Control, heap_byte_at) == 132);
+static_assert(offsetof(Control, chunk_byte_at) == 136);
+static_assert(offsetof(Control, job_byte_at) == 140);
+static_assert(offsetof(Control, job_bytes_per_ring) == 144);
+static_assert(offsetof(Control, arena_bytes) == 148);
 
 // One block per thread: the words by which other threads reach it.
 struct Thread {
@@ -97,34 +128,37 @@ struct Thread {
   int32_t pad_2[15];
   int32_t request_head;
   int32_t pad_3[15];
-  int32_t node_return_head;
+  int32_t doorbell;
   int32_t pad_4[15];
+  int32_t node_return_head;
+  int32_t pad_5[15];
   int32_t assigned_sessions;
   int32_t thread_state;
-  int32_t pad_5[14];
+  int32_t pad_6[14];
   int32_t completion_head;
-  int32_t pad_6[15];
-  int32_t completion_tail;
   int32_t pad_7[15];
+  int32_t completion_tail;
+  int32_t pad_8[15];
   int32_t local_pending;
   int32_t submission_used;
   int32_t turn_at_ms;
-  int32_t pad_8[13];
+  int32_t pad_9[13];
 };
-static_assert(sizeof(Thread) == 576);
+static_assert(sizeof(Thread) == 640);
 static_assert(alignof(Thread) == 4);
 static_assert(offsetof(Thread, parked) == 0);
 static_assert(offsetof(Thread, flush_head) == 64);
 static_assert(offsetof(Thread, release_head) == 128);
 static_assert(offsetof(Thread, request_head) == 192);
-static_assert(offsetof(Thread, node_return_head) == 256);
-static_assert(offsetof(Thread, assigned_sessions) == 320);
-static_assert(offsetof(Thread, thread_state) == 324);
-static_assert(offsetof(Thread, completion_head) == 384);
-static_assert(offsetof(Thread, completion_tail) == 448);
-static_assert(offsetof(Thread, local_pending) == 512);
-static_assert(offsetof(Thread, submission_used) == 516);
-static_assert(offsetof(Thread, turn_at_ms) == 520);
+static_assert(offsetof(Thread, doorbell) == 256);
+static_assert(offsetof(Thread, node_return_head) == 320);
+static_assert(offsetof(Thread, assigned_sessions) == 384);
+static_assert(offsetof(Thread, thread_state) == 388);
+static_assert(offsetof(Thread, completion_head) == 448);
+static_assert(offsetof(Thread, completion_tail) == 512);
+static_assert(offsetof(Thread, local_pending) == 576);
+static_assert(offsetof(Thread, submission_used) == 580);
+static_assert(offsetof(Thread, turn_at_ms) == 584);
 
 // One slot of the session table: three cache lines, by who writes them.
 struct Session {
@@ -133,17 +167,25 @@ struct Session {
   int32_t listener;
   int32_t owner;
   int32_t tag;
-  int32_t pad_0[11];
+  int32_t sender;
+  int32_t content;
+  int32_t handle;
+  int32_t pad_0[8];
   int32_t io_count;
   int32_t release_link;
   int32_t request;
   int32_t request_link;
-  int32_t pad_1[12];
+  int32_t paused;
+  int32_t move_to;
+  int32_t pad_1[10];
   int32_t send_head;
   int32_t send_flag;
   int32_t flush_link;
   int32_t queued_bytes;
-  int32_t pad_2[12];
+  int32_t drain_wanted;
+  int32_t lane_wanted;
+  int32_t handed_node;
+  int32_t pad_2[9];
 };
 static_assert(sizeof(Session) == 192);
 static_assert(alignof(Session) == 4);
@@ -152,14 +194,49 @@ static_assert(offsetof(Session, state) == 4);
 static_assert(offsetof(Session, listener) == 8);
 static_assert(offsetof(Session, owner) == 12);
 static_assert(offsetof(Session, tag) == 16);
+static_assert(offsetof(Session, sender) == 20);
+static_assert(offsetof(Session, content) == 24);
+static_assert(offsetof(Session, handle) == 28);
 static_assert(offsetof(Session, io_count) == 64);
 static_assert(offsetof(Session, release_link) == 68);
 static_assert(offsetof(Session, request) == 72);
 static_assert(offsetof(Session, request_link) == 76);
+static_assert(offsetof(Session, paused) == 80);
+static_assert(offsetof(Session, move_to) == 84);
 static_assert(offsetof(Session, send_head) == 128);
 static_assert(offsetof(Session, send_flag) == 132);
 static_assert(offsetof(Session, flush_link) == 136);
 static_assert(offsetof(Session, queued_bytes) == 140);
+static_assert(offsetof(Session, drain_wanted) == 144);
+static_assert(offsetof(Session, lane_wanted) == 148);
+static_assert(offsetof(Session, handed_node) == 152);
+
+// Head and tail of a job ring, from a thread with a driver to an update thread.
+struct JobRing {
+  int32_t tail;
+  int32_t pad_0[15];
+  int32_t head;
+  int32_t space_wanted;
+  int32_t pad_1[14];
+};
+static_assert(sizeof(JobRing) == 128);
+static_assert(alignof(JobRing) == 4);
+static_assert(offsetof(JobRing, tail) == 0);
+static_assert(offsetof(JobRing, head) == 64);
+static_assert(offsetof(JobRing, space_wanted) == 68);
+
+// A record of a job ring; JobKind says what the words are.
+struct Job {
+  int32_t kind_slot;
+  int32_t first;
+  int32_t second;
+  int32_t pad_0[1];
+};
+static_assert(sizeof(Job) == 16);
+static_assert(alignof(Job) == 4);
+static_assert(offsetof(Job, kind_slot) == 0);
+static_assert(offsetof(Job, first) == 4);
+static_assert(offsetof(Job, second) == 8);
 
 // A slice of memory waiting to be sent to one session.
 struct Node {
@@ -220,8 +297,10 @@ enum class SubmissionOp : int32_t {
   kClose = 8,  // slot, generation: close the handle. Nothing may be pending but a peer watch.
   kConnect = 9,  // slot, generation, token: connect the prepared socket.
   kBufferReturn = 10,  // count receive buffer indices.
+  kBorrow = 11,  // slot, generation: this thread sends on the socket that the owner's driver has attached (word `handle`).
+  kGiveBack = 12,  // slot, generation: it does not any more. No send of it may be pending.
 };
-inline constexpr int32_t kSubmissionOpCount = 11;
+inline constexpr int32_t kSubmissionOpCount = 13;
 
 // Outcome of an operation, the same on every driver; native errors are mapped once, in the driver.
 enum class IoStatus : int32_t {
@@ -251,12 +330,18 @@ enum class SessionState : int32_t {
 };
 inline constexpr int32_t kSessionStateCount = 6;
 
-// What a thread asks of the owner of a session.
-enum class SessionRequest : int32_t {
-  kNone = 0,  // Nothing.
-  kClose = 1,  // Close the session.
+// What a record of a job ring says; the first word of a record is kind | slot << 8.
+enum class JobKind : int32_t {
+  kJoin = 1,  // generation, protocol: a session that this thread runs the content of.
+  kConnected = 2,  // generation, number of the connect() that made it: before its JOIN.
+  kRecv = 3,  // offset, length of a payload in the arena: a message.
+  kEnd = 4,  // CloseReason: nothing more is received; asks to be closed when all before it is handled.
+  kDrain = 5,  // generation: half of maxBackpressure is free again.
+  kSent = 6,  // generation, bytes: a gather was taken by the socket.
+  kMove = 7,  // the session goes to the update thread that it asked for.
+  kLeave = 8,  // CloseReason: the I/O count fell to 0; asks for the slot back when onLeave has returned.
 };
-inline constexpr int32_t kSessionRequestCount = 2;
+inline constexpr int32_t kJobKindCount = 9;
 
 // What a thread is doing.
 enum class ThreadState : int32_t {

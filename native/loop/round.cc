@@ -73,6 +73,7 @@ bool Round::has_work() const {
          shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
          shared::atomic(block_->release_head).load(std::memory_order_seq_cst) != 0 ||
          shared::atomic(block_->request_head).load(std::memory_order_seq_cst) != 0 ||
+         shared::atomic(block_->doorbell).load(std::memory_order_seq_cst) != 0 ||
          runtime_->inbox(thread_).waiting();
 }
 

@@ -3,14 +3,14 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1579235014
+export const LAYOUT_HASH = -114221629
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
 /** 64-byte cache lines, in 32-bit words. */
 export const CACHE_LINE_WORDS = 16
-/** Threads of one runtime: main, workers, and later update, send and job threads. */
-export const THREADS_MAX = 64
+/** Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads. */
+export const THREADS_MAX = 256
 /** Bits of a session id (and of user_data) that name the slot. */
 export const SLOT_BITS = 20
 /** Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say. */
@@ -31,6 +31,28 @@ export const SEND_FLAG_NOW = 1
 export const SEND_FLAG_LAZY = 2
 /** CLOSE sends RST (SO_LINGER with time 0) instead of FIN. */
 export const CLOSE_FLAG_RESET = 1
+/** Close the session. */
+export const SESSION_REQUEST_CLOSE = 1
+/** Reset the session. */
+export const SESSION_REQUEST_TERMINATE = 2
+/** Its content has handled everything up to END: go on closing. */
+export const SESSION_REQUEST_END = 4
+/** The word `paused` has changed. */
+export const SESSION_REQUEST_FLOW = 8
+/** Its content moves to another update thread. */
+export const SESSION_REQUEST_MOVE = 16
+/** The update thread that it moved to has it. */
+export const SESSION_REQUEST_MOVED = 32
+/** Somebody waits for onDrain: look at completions soon. */
+export const SESSION_REQUEST_DRAIN = 64
+/** Its send thread has sent everything and ended the stream. */
+export const SESSION_REQUEST_FLUSHED = 128
+/** Its send thread found that the peer has reset the connection. */
+export const SESSION_REQUEST_SEND_RESET = 256
+/** A send of its send thread failed otherwise. */
+export const SESSION_REQUEST_SEND_FAILED = 512
+/** The heap of its send thread is full, and this session has most of it. */
+export const SESSION_REQUEST_OVERFLOW = 1024
 /** No further completion follows for this receive operation. */
 export const COMPLETION_FLAG_TERMINAL = 1
 
@@ -40,45 +62,56 @@ export const CONTROL_MAGIC = 0
 export const CONTROL_LAYOUT_HASH = 1
 export const CONTROL_THREAD_COUNT = 2
 export const CONTROL_WORKER_COUNT = 3
-export const CONTROL_SESSION_CAPACITY = 4
-export const CONTROL_SESSIONS_PER_WORKER = 5
-export const CONTROL_NODES_PER_THREAD = 6
-export const CONTROL_CHUNK_COUNT = 7
-export const CONTROL_CHUNK_BYTES = 8
-export const CONTROL_RECV_BUFFERS_PER_WORKER = 9
-export const CONTROL_RECV_BUFFER_BYTES = 10
-export const CONTROL_RECV_BUFFER_STRIDE = 11
-export const CONTROL_HEAP_BYTES_PER_WORKER = 12
-export const CONTROL_COMPLETION_CAPACITY = 13
-export const CONTROL_SUBMISSION_WORDS = 14
-export const CONTROL_THREADS_AT = 15
-export const CONTROL_SESSIONS_AT = 16
-export const CONTROL_NODES_AT = 17
-export const CONTROL_CHUNK_BITMAP_AT = 18
-export const CONTROL_CHUNK_REFS_AT = 19
-export const CONTROL_COMPLETIONS_AT = 20
-export const CONTROL_SUBMISSIONS_AT = 21
-export const CONTROL_COUNTERS_AT = 22
-export const CONTROL_CONTROL_WORDS = 23
-export const CONTROL_RECV_BYTE_AT = 24
-export const CONTROL_HEAP_BYTE_AT = 25
-export const CONTROL_CHUNK_BYTE_AT = 26
-export const CONTROL_ARENA_BYTES = 27
+export const CONTROL_DRIVER_COUNT = 4
+export const CONTROL_ACCEPTOR_THREAD = 5
+export const CONTROL_UPDATE_FIRST = 6
+export const CONTROL_UPDATE_COUNT = 7
+export const CONTROL_JOB_FIRST = 8
+export const CONTROL_JOB_COUNT = 9
+export const CONTROL_SESSION_CAPACITY = 10
+export const CONTROL_SESSIONS_PER_WORKER = 11
+export const CONTROL_NODES_PER_THREAD = 12
+export const CONTROL_CHUNK_COUNT = 13
+export const CONTROL_CHUNK_BYTES = 14
+export const CONTROL_RECV_BUFFERS_PER_WORKER = 15
+export const CONTROL_RECV_BUFFER_BYTES = 16
+export const CONTROL_RECV_BUFFER_STRIDE = 17
+export const CONTROL_HEAP_BYTES_PER_WORKER = 18
+export const CONTROL_COMPLETION_CAPACITY = 19
+export const CONTROL_SUBMISSION_WORDS = 20
+export const CONTROL_THREADS_AT = 21
+export const CONTROL_SESSIONS_AT = 22
+export const CONTROL_NODES_AT = 23
+export const CONTROL_CHUNK_BITMAP_AT = 24
+export const CONTROL_CHUNK_REFS_AT = 25
+export const CONTROL_COMPLETIONS_AT = 26
+export const CONTROL_SUBMISSIONS_AT = 27
+export const CONTROL_JOB_RINGS_AT = 28
+export const CONTROL_JOB_RING_CAPACITY = 29
+export const CONTROL_COUNTERS_AT = 30
+export const CONTROL_CONTROL_WORDS = 31
+export const CONTROL_RECV_BYTE_AT = 32
+export const CONTROL_HEAP_BYTE_AT = 33
+export const CONTROL_CHUNK_BYTE_AT = 34
+export const CONTROL_JOB_BYTE_AT = 35
+export const CONTROL_JOB_BYTES_PER_RING = 36
+export const CONTROL_ARENA_BYTES = 37
 
 /** One block per thread: the words by which other threads reach it. Size in words. */
-export const THREAD_WORDS = 144
+export const THREAD_WORDS = 160
 export const THREAD_PARKED = 0
 export const THREAD_FLUSH_HEAD = 16
 export const THREAD_RELEASE_HEAD = 32
 export const THREAD_REQUEST_HEAD = 48
-export const THREAD_NODE_RETURN_HEAD = 64
-export const THREAD_ASSIGNED_SESSIONS = 80
-export const THREAD_THREAD_STATE = 81
-export const THREAD_COMPLETION_HEAD = 96
-export const THREAD_COMPLETION_TAIL = 112
-export const THREAD_LOCAL_PENDING = 128
-export const THREAD_SUBMISSION_USED = 129
-export const THREAD_TURN_AT_MS = 130
+export const THREAD_DOORBELL = 64
+export const THREAD_NODE_RETURN_HEAD = 80
+export const THREAD_ASSIGNED_SESSIONS = 96
+export const THREAD_THREAD_STATE = 97
+export const THREAD_COMPLETION_HEAD = 112
+export const THREAD_COMPLETION_TAIL = 128
+export const THREAD_LOCAL_PENDING = 144
+export const THREAD_SUBMISSION_USED = 145
+export const THREAD_TURN_AT_MS = 146
 
 /** One slot of the session table: three cache lines, by who writes them. Size in words. */
 export const SESSION_WORDS = 48
@@ -87,14 +120,34 @@ export const SESSION_STATE = 1
 export const SESSION_LISTENER = 2
 export const SESSION_OWNER = 3
 export const SESSION_TAG = 4
+export const SESSION_SENDER = 5
+export const SESSION_CONTENT = 6
+export const SESSION_HANDLE = 7
 export const SESSION_IO_COUNT = 16
 export const SESSION_RELEASE_LINK = 17
 export const SESSION_REQUEST = 18
 export const SESSION_REQUEST_LINK = 19
+export const SESSION_PAUSED = 20
+export const SESSION_MOVE_TO = 21
 export const SESSION_SEND_HEAD = 32
 export const SESSION_SEND_FLAG = 33
 export const SESSION_FLUSH_LINK = 34
 export const SESSION_QUEUED_BYTES = 35
+export const SESSION_DRAIN_WANTED = 36
+export const SESSION_LANE_WANTED = 37
+export const SESSION_HANDED_NODE = 38
+
+/** Head and tail of a job ring, from a thread with a driver to an update thread. Size in words. */
+export const JOB_RING_WORDS = 32
+export const JOB_RING_TAIL = 0
+export const JOB_RING_HEAD = 16
+export const JOB_RING_SPACE_WANTED = 17
+
+/** A record of a job ring; JobKind says what the words are. Size in words. */
+export const JOB_WORDS = 4
+export const JOB_KIND_SLOT = 0
+export const JOB_FIRST = 1
+export const JOB_SECOND = 2
 
 /** A slice of memory waiting to be sent to one session. Size in words. */
 export const NODE_WORDS = 4
@@ -164,9 +217,13 @@ export const SubmissionOp = {
   CONNECT: 9,
   /** count receive buffer indices. */
   BUFFER_RETURN: 10,
+  /** slot, generation: this thread sends on the socket that the owner's driver has attached (word `handle`). */
+  BORROW: 11,
+  /** slot, generation: it does not any more. No send of it may be pending. */
+  GIVE_BACK: 12,
 } as const
 export type SubmissionOp = (typeof SubmissionOp)[keyof typeof SubmissionOp]
-export const SUBMISSION_OP_COUNT = 11
+export const SUBMISSION_OP_COUNT = 13
 /** Names of SubmissionOp, by value. */
 export const SUBMISSION_OP_NAMES: readonly string[] = [
   '',
@@ -180,6 +237,8 @@ export const SUBMISSION_OP_NAMES: readonly string[] = [
   'close',
   'connect',
   'bufferReturn',
+  'borrow',
+  'giveBack',
 ]
 
 /** Outcome of an operation, the same on every driver; native errors are mapped once, in the driver. */
@@ -254,19 +313,38 @@ export const SESSION_STATE_NAMES: readonly string[] = [
   'retired',
 ]
 
-/** What a thread asks of the owner of a session. */
-export const SessionRequest = {
-  /** Nothing. */
-  NONE: 0,
-  /** Close the session. */
-  CLOSE: 1,
+/** What a record of a job ring says; the first word of a record is kind | slot << 8. */
+export const JobKind = {
+  /** generation, protocol: a session that this thread runs the content of. */
+  JOIN: 1,
+  /** generation, number of the connect() that made it: before its JOIN. */
+  CONNECTED: 2,
+  /** offset, length of a payload in the arena: a message. */
+  RECV: 3,
+  /** CloseReason: nothing more is received; asks to be closed when all before it is handled. */
+  END: 4,
+  /** generation: half of maxBackpressure is free again. */
+  DRAIN: 5,
+  /** generation, bytes: a gather was taken by the socket. */
+  SENT: 6,
+  /** the session goes to the update thread that it asked for. */
+  MOVE: 7,
+  /** CloseReason: the I/O count fell to 0; asks for the slot back when onLeave has returned. */
+  LEAVE: 8,
 } as const
-export type SessionRequest = (typeof SessionRequest)[keyof typeof SessionRequest]
-export const SESSION_REQUEST_COUNT = 2
-/** Names of SessionRequest, by value. */
-export const SESSION_REQUEST_NAMES: readonly string[] = [
-  'none',
-  'close',
+export type JobKind = (typeof JobKind)[keyof typeof JobKind]
+export const JOB_KIND_COUNT = 9
+/** Names of JobKind, by value. */
+export const JOB_KIND_NAMES: readonly string[] = [
+  '',
+  'join',
+  'connected',
+  'recv',
+  'end',
+  'drain',
+  'sent',
+  'move',
+  'leave',
 ]
 
 /** What a thread is doing. */

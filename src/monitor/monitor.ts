@@ -5,9 +5,10 @@
 import { COUNTER_COUNT, COUNTER_NAMES, THREAD_ASSIGNED_SESSIONS } from '../layout/layout.ts'
 import { type Arena, COUNTERS_STRIDE } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
+import { threadName } from '../shared/thread_ids.ts'
 
 export interface ThreadSnapshot {
-  /** `main`, `worker1`, …, `acceptor`. */
+  /** `main`, `worker1`, `send1`, `acceptor`, `update1`, `job1`, … */
   readonly name: string
   /** Sessions assigned to this worker; 0 for other threads. */
   readonly sessions: number
@@ -54,13 +55,8 @@ export class Monitor {
         ? load(words, this.#arena.threadAt(thread) + THREAD_ASSIGNED_SESSIONS)
         : 0
       sessions += assigned
-      threads.push({ name: threadName(thread, plan.workerCount), sessions: assigned, counters })
+      threads.push({ name: threadName(plan, thread), sessions: assigned, counters })
     }
     return { threads, totals, sessions }
   }
-}
-
-export function threadName(thread: number, workerCount: number): string {
-  if (thread === 0) return 'main'
-  return thread <= workerCount ? `worker${thread}` : 'acceptor'
 }

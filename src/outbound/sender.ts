@@ -20,13 +20,12 @@ import {
   SESSION_REQUEST_LINK,
   SESSION_SEND_FLAG,
   SESSION_SEND_HEAD,
-  SessionRequest,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, compareExchange, load, sub } from '../shared/atomics.ts'
+import { add, load, or, sub } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
 import { push, takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
@@ -419,22 +418,16 @@ export class Sender<T extends Outbox> {
     this.#waker.mark(owner)
   }
 
-  /** Asks the owner of a pinned session to close it; what this thread has queued goes first. */
-  requestClose(slot: number): void {
+  /** Asks the owner of a pinned session for something (SESSION_REQUEST_*); what this thread has queued goes first. */
+  request(slot: number, bits: number): void {
     this.commit()
     const words = this.#words
     const at = this.#arena.sessionAt(slot)
-    const before = compareExchange(
-      words,
-      at + SESSION_REQUEST,
-      SessionRequest.NONE,
-      SessionRequest.CLOSE,
-    )
-    if (before !== SessionRequest.NONE) return
+    if (or(words, at + SESSION_REQUEST, bits) !== 0) return
     // It goes to the owner with the slot: the slot is not used again while it is on the stack [REQUEST-2].
     retain(words, at + SESSION_IO_COUNT)
     const owner = words[at + SESSION_OWNER]
-    // order: after request was won, which makes membership single [REQUEST-1]
+    // order: after the first bit was set, which makes membership single [REQUEST-1]
     push(
       words,
       this.#arena.threadAt(owner) + THREAD_REQUEST_HEAD,

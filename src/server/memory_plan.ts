@@ -11,14 +11,18 @@ import {
   CONTROL_MAGIC,
   CONTROL_RECV_BUFFER_BYTES,
   CONTROL_WORDS,
+  JOB_RING_WORDS,
+  JOB_WORDS,
   LAYOUT_HASH,
   MAGIC,
   NODE_WORDS,
   SESSION_OWNER,
+  SESSION_SENDER,
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../layout/layout.ts'
 import { COUNTERS_STRIDE, type Plan, writePlan } from '../shared/arena.ts'
+import { type ThreadCounts, type ThreadIds, threadIds } from '../shared/thread_ids.ts'
 import type { ResolvedOptions } from './options.ts'
 
 /** Words of a submission area: 5,461 sends of one slice; what does not fit goes in the next round of a turn. */
@@ -33,8 +37,15 @@ const STAGGER_BYTES = 64
 /** Of what receive buffers leave, chunks get this part, worker heaps the rest. */
 const CHUNK_PART = 1 / 2
 const HEAP_UNIT = 65_536
+/** Records of a job ring: one tick of 65,536 messages at most. */
+const JOB_RING_CAPACITY = 65_536
+/** Bytes for payloads of one worker to one update thread: 64 for each record, where the arena allows it. */
+const JOB_BYTES_MAX = 4_194_304
+const JOB_BYTES_MIN = 65_536
+/** Of what receive buffers leave, payloads on their way to update threads get at most this part. */
+const JOB_PART = 1 / 8
 /** Parts of the control memory behind its head. */
-const REGIONS = 8
+const REGIONS = 9
 /** Places in the control memory are signed 32-bit word indices, and it has fewer words than they can say. */
 const CONTROL_WORDS_MAX = 2 ** 31 - 1
 
@@ -53,29 +64,55 @@ function powerOfTwo(least: number): number {
 
 /** Sessions that the control memory has room for: everything else, and one line of padding for each region, is taken off. */
 function mostSessions(
-  { workers }: ResolvedOptions,
+  { threadCount: threads, driverCount, updateCount }: ThreadIds,
   completionCapacity: number,
   chunkCount: number,
 ): number {
-  const threads = workers + 2
   const others =
     CONTROL_WORDS +
     threads * (THREAD_WORDS + COUNTERS_STRIDE * 2) +
-    workers * (completionCapacity * COMPLETION_WORDS + SUBMISSION_WORDS) +
+    driverCount * (completionCapacity * COMPLETION_WORDS + SUBMISSION_WORDS) +
+    driverCount * updateCount * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS) +
     chunkCount * 2 +
     REGIONS * CACHE_LINE_WORDS
   const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS
   return Math.floor((CONTROL_WORDS_MAX - others) / perSession)
 }
 
+/** Bytes for the payloads of one ring; 0 where there is none. */
+function jobBytes(rest: number, rings: number): number {
+  if (rings === 0) return 0
+  const share = Math.floor((rest * JOB_PART) / rings / HEAP_UNIT) * HEAP_UNIT
+  return Math.max(JOB_BYTES_MIN, Math.min(JOB_BYTES_MAX, share))
+}
+
+/** An arena of this size has two chunks and more for each thread, and a unit of heap. */
+function leastArena(
+  recvBytes: number,
+  threads: number,
+  drivers: number,
+  rings: number,
+  chunkBytes: number,
+): number {
+  const behind = 4 * (threads + 1) * chunkBytes + 2 * drivers * HEAP_UNIT
+  const share = Math.ceil(behind / (1 - JOB_PART))
+  return recvBytes + (rings === 0 ? behind : Math.max(behind + rings * JOB_BYTES_MIN, share))
+}
+
+/** Threads of a runtime with these options. */
+export function countThreads({ workers }: ResolvedOptions): ThreadCounts {
+  return { workers, senders: 0, updates: 0, jobs: 0 }
+}
+
 /**
- * Allocates and plans the memory of a runtime: threads are main, the workers, the acceptor.
+ * Allocates and plans the memory of a runtime.
  * @throws {OverlappedError} ERR_MEMORY_PLAN
  */
 export function planMemory(options: ResolvedOptions): MemoryPlan {
   const { workers, maxSessions, chunkBytes, receiveBuffers, receiveBufferSize, arenaBytes } =
     options
-  const threads = workers + 2
+  const ids = threadIds(countThreads(options))
+  const { threadCount: threads, driverCount: drivers, updateCount: updates } = ids
   const sessionsPerWorker = Math.ceil(maxSessions / workers)
   const nodesPerThread = Math.max(NODES_MIN, NODES_PER_SESSION * maxSessions)
   const completionCapacity = powerOfTwo(
@@ -84,20 +121,23 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
 
   const stride = receiveBufferSize + STAGGER_BYTES
   const recvBytes = workers * receiveBuffers * stride
-  const rest = arenaBytes - recvBytes
+  const jobBytesPerRing = jobBytes(arenaBytes - recvBytes, workers * updates)
+  const jobByteAt = recvBytes
+  const beforeChunks = jobByteAt + workers * updates * jobBytesPerRing
+  const rest = arenaBytes - beforeChunks
   const chunkCount = Math.floor((rest * CHUNK_PART) / chunkBytes)
-  const chunkByteAt = Math.ceil(recvBytes / chunkBytes) * chunkBytes
+  const chunkByteAt = Math.ceil(beforeChunks / chunkBytes) * chunkBytes
   const heapByteAt = chunkByteAt + chunkCount * chunkBytes
-  const heapBytes = Math.floor((arenaBytes - heapByteAt) / workers / HEAP_UNIT) * HEAP_UNIT
+  const heapBytes = Math.floor((arenaBytes - heapByteAt) / drivers / HEAP_UNIT) * HEAP_UNIT
   if (chunkCount < 2 * threads || heapBytes < HEAP_UNIT) {
     throw new OverlappedError(
       'ERR_MEMORY_PLAN',
       `arenaBytes is ${arenaBytes}; ${workers} workers with ${receiveBuffers} receive buffers of ${receiveBufferSize} bytes ` +
-        `and chunks of ${chunkBytes} bytes need at least ${recvBytes + 4 * (threads + 1) * chunkBytes + 2 * workers * HEAP_UNIT}`,
+        `and chunks of ${chunkBytes} bytes need at least ${leastArena(recvBytes, threads, drivers, workers * updates, chunkBytes)}`,
     )
   }
 
-  const sessionsFit = mostSessions(options, completionCapacity, chunkCount)
+  const sessionsFit = mostSessions(ids, completionCapacity, chunkCount)
   if (maxSessions > sessionsFit) {
     throw new OverlappedError(
       'ERR_MEMORY_PLAN',
@@ -118,8 +158,9 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   const nodesAt = region(threads * nodesPerThread * NODE_WORDS)
   const chunkBitmapAt = region(Math.ceil(chunkCount / 32))
   const chunkRefsAt = region(chunkCount)
-  const completionsAt = region(workers * completionCapacity * COMPLETION_WORDS)
-  const submissionsAt = region(workers * SUBMISSION_WORDS)
+  const completionsAt = region(drivers * completionCapacity * COMPLETION_WORDS)
+  const submissionsAt = region(drivers * SUBMISSION_WORDS)
+  const jobRingsAt = region(drivers * updates * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS))
   const countersAt = region(threads * COUNTERS_STRIDE * 2)
   const controlWords = region(0)
 
@@ -137,8 +178,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   }
   const words = new Int32Array(control)
   const plan: Plan = {
-    threadCount: threads,
-    workerCount: workers,
+    ...ids,
     sessionCapacity: maxSessions,
     sessionsPerWorker,
     nodesPerThread,
@@ -156,10 +196,14 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     chunkRefsAt,
     completionsAt,
     submissionsAt,
+    jobRingsAt,
+    jobRingCapacity: JOB_RING_CAPACITY,
     countersAt,
     recvByteAt: 0,
     heapByteAt,
     chunkByteAt,
+    jobByteAt,
+    jobBytesPerRing,
     arenaBytes,
   }
   writePlan(words, plan)
@@ -170,11 +214,13 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   for (let chunk = 0; chunk < chunkCount; chunk++)
     words[chunkBitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
   for (let slot = 0; slot < maxSessions; slot++) {
-    words[sessionsAt + slot * SESSION_WORDS + SESSION_OWNER] =
-      1 + Math.floor(slot / sessionsPerWorker)
+    const owner = 1 + Math.floor(slot / sessionsPerWorker)
+    words[sessionsAt + slot * SESSION_WORDS + SESSION_OWNER] = owner
+    words[sessionsAt + slot * SESSION_WORDS + SESSION_SENDER] = owner
   }
   const text =
     `${maxSessions} sessions, control ${mib(4 * controlWords)}, arena ${mib(arenaBytes)} = ` +
-    `receive ${mib(recvBytes)} + chunks ${mib(chunkCount * chunkBytes)} + overflow ${mib(workers * heapBytes)}`
+    `receive ${mib(recvBytes)} + ${updates > 0 ? `jobs ${mib(beforeChunks - jobByteAt)} + ` : ''}` +
+    `chunks ${mib(chunkCount * chunkBytes)} + overflow ${mib(drivers * heapBytes)}`
   return { control, arena, text }
 }

@@ -41,6 +41,7 @@ import { ThreadRuntime } from '../session/runtime.ts'
 import { Arena } from '../shared/arena.ts'
 import { load, store } from '../shared/atomics.ts'
 import { SessionTable } from '../shared/session_table.ts'
+import { threadByName, threadNames } from '../shared/thread_ids.ts'
 import { Waker } from '../shared/waker.ts'
 import { planMemory } from './memory_plan.ts'
 import type {
@@ -197,7 +198,7 @@ export class Server
     const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected')
     if (failed !== undefined) throw failed.reason
     if (options.listeners.length > 0)
-      binding.startAccepting(runtimeId, options.workers + 1, kind, featuresForbidden)
+      binding.startAccepting(runtimeId, arena.plan.acceptorThread, kind, featuresForbidden)
   }
 
   #makeRuntime(arena: Arena, binding: Binding): ThreadRuntime {
@@ -225,11 +226,12 @@ export class Server
       this.emit('message', message, from)
       return
     }
-    const thread = Number(/^worker([1-9]\d*)$/.exec(to)?.[1] ?? 0)
-    if (thread < 1 || thread > this.#options.workers) {
+    const { plan } = this.#get('post()').arena
+    const thread = threadByName(plan, to)
+    if (thread === -1) {
       const error = new OverlappedError(
         'ERR_ARGUMENT',
-        `post() to '${to}'; there are 'main' and 'worker1' to 'worker${this.#options.workers}'`,
+        `post() to '${to}'; there are ${threadNames(plan)}`,
       )
       if (from === 'main') throw error
       console.error(`overlapped: ${from}: ${error.message}`)

@@ -15,17 +15,17 @@ import {
   SESSION_QUEUED_BYTES,
   SESSION_RELEASE_LINK,
   SESSION_REQUEST,
+  SESSION_REQUEST_CLOSE,
   SESSION_REQUEST_LINK,
   SESSION_STATE,
   SESSION_TAG,
-  SessionRequest,
   SessionState,
   THREAD_ASSIGNED_SESSIONS,
   THREAD_RELEASE_HEAD,
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
-import { add, store, sub } from '../shared/atomics.ts'
+import { add, exchange, store, sub } from '../shared/atomics.ts'
 import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
@@ -453,8 +453,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       const session = this.outboxOf(entry - 1)
       entry = words[session.at + SESSION_REQUEST_LINK]
       // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
-      store(words, session.at + SESSION_REQUEST, SessionRequest.NONE)
-      this.close(session, CloseReason.LOCAL_CLOSE)
+      const bits = exchange(words, session.at + SESSION_REQUEST, 0)
+      if ((bits & SESSION_REQUEST_CLOSE) !== 0) this.close(session, CloseReason.LOCAL_CLOSE)
       // The count that came with the request [REQUEST-2].
       if (release(words, session.at + SESSION_IO_COUNT)) this.#release(session)
     }

@@ -9,6 +9,7 @@ import {
   SESSION_GENERATION,
   SESSION_LISTENER,
   SESSION_QUEUED_BYTES,
+  SESSION_REQUEST_CLOSE,
   SESSION_STATE,
   SessionState,
 } from '../layout/layout.ts'
@@ -118,7 +119,7 @@ export class ThreadRuntime implements Runtime {
       return false
     }
     const open = load(arena.words, arena.sessionAt(slot) + SESSION_STATE) === SessionState.OPEN
-    if (open) sender.requestClose(slot)
+    if (open) sender.request(slot, SESSION_REQUEST_CLOSE)
     table.unpin(slot)
     this.#afterwards()
     return open

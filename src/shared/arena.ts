@@ -4,6 +4,7 @@
 
 import type { Binding } from '../binding.ts'
 import {
+  CONTROL_ACCEPTOR_THREAD,
   CONTROL_ARENA_BYTES,
   CONTROL_CHUNK_BITMAP_AT,
   CONTROL_CHUNK_BYTE_AT,
@@ -13,8 +14,15 @@ import {
   CONTROL_COMPLETION_CAPACITY,
   CONTROL_COMPLETIONS_AT,
   CONTROL_COUNTERS_AT,
+  CONTROL_DRIVER_COUNT,
   CONTROL_HEAP_BYTE_AT,
   CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_JOB_BYTE_AT,
+  CONTROL_JOB_BYTES_PER_RING,
+  CONTROL_JOB_COUNT,
+  CONTROL_JOB_FIRST,
+  CONTROL_JOB_RING_CAPACITY,
+  CONTROL_JOB_RINGS_AT,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
   CONTROL_RECV_BUFFER_STRIDE,
@@ -27,6 +35,8 @@ import {
   CONTROL_SUBMISSIONS_AT,
   CONTROL_THREAD_COUNT,
   CONTROL_THREADS_AT,
+  CONTROL_UPDATE_COUNT,
+  CONTROL_UPDATE_FIRST,
   CONTROL_WORKER_COUNT,
   COUNTER_COUNT,
   SESSION_WORDS,
@@ -47,6 +57,12 @@ export interface SharedMemories {
 export interface Plan {
   readonly threadCount: number
   readonly workerCount: number
+  readonly driverCount: number
+  readonly acceptorThread: number
+  readonly updateFirst: number
+  readonly updateCount: number
+  readonly jobFirst: number
+  readonly jobCount: number
   readonly sessionCapacity: number
   readonly sessionsPerWorker: number
   readonly nodesPerThread: number
@@ -64,10 +80,14 @@ export interface Plan {
   readonly chunkRefsAt: number
   readonly completionsAt: number
   readonly submissionsAt: number
+  readonly jobRingsAt: number
+  readonly jobRingCapacity: number
   readonly countersAt: number
   readonly recvByteAt: number
   readonly heapByteAt: number
   readonly chunkByteAt: number
+  readonly jobByteAt: number
+  readonly jobBytesPerRing: number
   readonly arenaBytes: number
 }
 
@@ -75,6 +95,12 @@ export function readPlan(words: Int32Array): Plan {
   return {
     threadCount: words[CONTROL_THREAD_COUNT],
     workerCount: words[CONTROL_WORKER_COUNT],
+    driverCount: words[CONTROL_DRIVER_COUNT],
+    acceptorThread: words[CONTROL_ACCEPTOR_THREAD],
+    updateFirst: words[CONTROL_UPDATE_FIRST],
+    updateCount: words[CONTROL_UPDATE_COUNT],
+    jobFirst: words[CONTROL_JOB_FIRST],
+    jobCount: words[CONTROL_JOB_COUNT],
     sessionCapacity: words[CONTROL_SESSION_CAPACITY],
     sessionsPerWorker: words[CONTROL_SESSIONS_PER_WORKER],
     nodesPerThread: words[CONTROL_NODES_PER_THREAD],
@@ -92,10 +118,14 @@ export function readPlan(words: Int32Array): Plan {
     chunkRefsAt: words[CONTROL_CHUNK_REFS_AT],
     completionsAt: words[CONTROL_COMPLETIONS_AT],
     submissionsAt: words[CONTROL_SUBMISSIONS_AT],
+    jobRingsAt: words[CONTROL_JOB_RINGS_AT],
+    jobRingCapacity: words[CONTROL_JOB_RING_CAPACITY],
     countersAt: words[CONTROL_COUNTERS_AT],
     recvByteAt: words[CONTROL_RECV_BYTE_AT],
     heapByteAt: words[CONTROL_HEAP_BYTE_AT],
     chunkByteAt: words[CONTROL_CHUNK_BYTE_AT],
+    jobByteAt: words[CONTROL_JOB_BYTE_AT],
+    jobBytesPerRing: words[CONTROL_JOB_BYTES_PER_RING],
     arenaBytes: words[CONTROL_ARENA_BYTES],
   }
 }
@@ -104,6 +134,12 @@ export function readPlan(words: Int32Array): Plan {
 export function writePlan(words: Int32Array, plan: Plan): void {
   words[CONTROL_THREAD_COUNT] = plan.threadCount
   words[CONTROL_WORKER_COUNT] = plan.workerCount
+  words[CONTROL_DRIVER_COUNT] = plan.driverCount
+  words[CONTROL_ACCEPTOR_THREAD] = plan.acceptorThread
+  words[CONTROL_UPDATE_FIRST] = plan.updateFirst
+  words[CONTROL_UPDATE_COUNT] = plan.updateCount
+  words[CONTROL_JOB_FIRST] = plan.jobFirst
+  words[CONTROL_JOB_COUNT] = plan.jobCount
   words[CONTROL_SESSION_CAPACITY] = plan.sessionCapacity
   words[CONTROL_SESSIONS_PER_WORKER] = plan.sessionsPerWorker
   words[CONTROL_NODES_PER_THREAD] = plan.nodesPerThread
@@ -121,10 +157,14 @@ export function writePlan(words: Int32Array, plan: Plan): void {
   words[CONTROL_CHUNK_REFS_AT] = plan.chunkRefsAt
   words[CONTROL_COMPLETIONS_AT] = plan.completionsAt
   words[CONTROL_SUBMISSIONS_AT] = plan.submissionsAt
+  words[CONTROL_JOB_RINGS_AT] = plan.jobRingsAt
+  words[CONTROL_JOB_RING_CAPACITY] = plan.jobRingCapacity
   words[CONTROL_COUNTERS_AT] = plan.countersAt
   words[CONTROL_RECV_BYTE_AT] = plan.recvByteAt
   words[CONTROL_HEAP_BYTE_AT] = plan.heapByteAt
   words[CONTROL_CHUNK_BYTE_AT] = plan.chunkByteAt
+  words[CONTROL_JOB_BYTE_AT] = plan.jobByteAt
+  words[CONTROL_JOB_BYTES_PER_RING] = plan.jobBytesPerRing
   words[CONTROL_ARENA_BYTES] = plan.arenaBytes
 }
 

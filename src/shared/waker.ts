@@ -3,9 +3,9 @@
 // Thread: one instance per thread.
 
 import type { Binding } from '../binding.ts'
-import { Counter, THREAD_PARKED } from '../layout/layout.ts'
+import { Counter, THREAD_DOORBELL, THREAD_PARKED } from '../layout/layout.ts'
 import type { Arena } from './arena.ts'
-import { exchange } from './atomics.ts'
+import { exchange, load, store } from './atomics.ts'
 
 export class Waker {
   readonly #arena: Arena
@@ -24,6 +24,22 @@ export class Waker {
     if (this.#marked[thread] !== 0) return
     this.#marked[thread] = 1
     this.#queue.push(thread)
+  }
+
+  /** Says that something was published for a thread where only its JavaScript looks, and marks it [BELL-1]. */
+  ringBell(thread: number): void {
+    // order: after the publish; pairs with answerBell()
+    store(this.#arena.words, this.#arena.threadAt(thread) + THREAD_DOORBELL, 1)
+    this.mark(thread)
+  }
+
+  /** Whether somebody rang; this thread must look at its rings and reply stacks after it [BELL-1]. */
+  answerBell(): boolean {
+    const bell = this.#arena.threadAt(this.#arena.thread) + THREAD_DOORBELL
+    if (load(this.#arena.words, bell) === 0) return false
+    // order: before the looks; what is published after them rings again
+    store(this.#arena.words, bell, 0)
+    return true
   }
 
   /** Wakes every marked thread that is parked. */

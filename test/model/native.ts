@@ -22,6 +22,7 @@ import {
   THREAD_ASSIGNED_SESSIONS,
   THREAD_COMPLETION_HEAD,
   THREAD_COMPLETION_TAIL,
+  THREAD_DOORBELL,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
   THREAD_PARKED,
@@ -371,7 +372,8 @@ export class NativeLoop {
       // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
       load(words, block + THREAD_FLUSH_HEAD) !== 0 ||
       load(words, block + THREAD_RELEASE_HEAD) !== 0 ||
-      load(words, block + THREAD_REQUEST_HEAD) !== 0
+      load(words, block + THREAD_REQUEST_HEAD) !== 0 ||
+      load(words, block + THREAD_DOORBELL) !== 0
     )
   }
 

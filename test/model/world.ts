@@ -8,6 +8,7 @@ import {
   CONTROL_WORDS,
   NODE_WORDS,
   SESSION_OWNER,
+  SESSION_SENDER,
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../../src/layout/layout.ts'
@@ -20,6 +21,7 @@ import {
 } from '../../src/shared/arena.ts'
 import { store } from '../../src/shared/atomics.ts'
 import { SessionTable } from '../../src/shared/session_table.ts'
+import { threadIds } from '../../src/shared/thread_ids.ts'
 import { Waker } from '../../src/shared/waker.ts'
 import { awaitEdge } from './ops.ts'
 
@@ -70,8 +72,8 @@ export class World {
     }
     const chunkByteAt = workers * (RECV_BUFFERS * RECV_BUFFER_BYTES + HEAP_BYTES)
     const plan: Plan = {
+      ...threadIds({ workers, senders: 0, updates: 0, jobs: 0 }),
       threadCount: threads,
-      workerCount: workers,
       sessionCapacity: workers * sessionsPerWorker,
       sessionsPerWorker,
       nodesPerThread,
@@ -89,10 +91,14 @@ export class World {
       chunkRefsAt: region(chunkCount),
       completionsAt: region(workers * completionCapacity * COMPLETION_WORDS),
       submissionsAt: region(workers * SUBMISSION_WORDS),
+      jobRingsAt: 0,
+      jobRingCapacity: 0,
       countersAt: region(threads * COUNTERS_STRIDE * 2),
       recvByteAt: 0,
       heapByteAt: workers * RECV_BUFFERS * RECV_BUFFER_BYTES,
       chunkByteAt,
+      jobByteAt: 0,
+      jobBytesPerRing: 0,
       arenaBytes: chunkByteAt + chunkCount * chunkBytes,
     }
     this.#outside = region(OUTSIDE_WORDS)
@@ -113,6 +119,7 @@ export class World {
     for (let slot = 0; slot < sessionCapacity; slot++) {
       const owner = 1 + Math.floor(slot / sessionsPerWorker)
       this.words[this.#arenas[0].sessionAt(slot) + SESSION_OWNER] = owner
+      this.words[this.#arenas[0].sessionAt(slot) + SESSION_SENDER] = owner
     }
     for (let chunk = 0; chunk < chunkCount; chunk++)
       this.words[chunkBitmapAt + (chunk >>> 5)] =

@@ -9,7 +9,7 @@ import {
   Counter,
   THREAD_ASSIGNED_SESSIONS,
 } from '../../src/layout/layout.ts'
-import { Monitor, threadName } from '../../src/monitor/monitor.ts'
+import { Monitor } from '../../src/monitor/monitor.ts'
 import { unitMemory } from '../helpers/unit_memory.ts'
 
 describe('Monitor', () => {
@@ -67,16 +67,5 @@ describe('Monitor', () => {
     counters[Counter.TURNS] = 5
     expect(before.totals.turns).toBe(0)
     expect(monitor.snapshot().totals.turns).toBe(5)
-  })
-})
-
-describe('threadName', () => {
-  it.each([
-    [0, 'main'],
-    [1, 'worker1'],
-    [3, 'worker3'],
-    [4, 'acceptor'],
-  ])('%i of 3 workers is %s', (thread, name) => {
-    expect(threadName(thread, 3)).toBe(name)
   })
 })

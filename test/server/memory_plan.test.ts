@@ -44,7 +44,7 @@ const variants: ServerOptions[] = [
 type Region = readonly [name: string, start: number, end: number]
 
 function controlRegions(p: Plan): Region[] {
-  const { threadCount, workerCount } = p
+  const { threadCount, driverCount } = p
   const region = (name: string, at: number, size: number): Region => [name, at, at + size]
   return [
     region('control', 0, CONTROL_WORDS),
@@ -53,15 +53,15 @@ function controlRegions(p: Plan): Region[] {
     region('nodes', p.nodesAt, threadCount * p.nodesPerThread * NODE_WORDS),
     region('chunk bitmap', p.chunkBitmapAt, Math.ceil(p.chunkCount / 32)),
     region('chunk references', p.chunkRefsAt, p.chunkCount),
-    region('completions', p.completionsAt, workerCount * p.completionCapacity * COMPLETION_WORDS),
-    region('submissions', p.submissionsAt, workerCount * p.submissionWords),
+    region('completions', p.completionsAt, driverCount * p.completionCapacity * COMPLETION_WORDS),
+    region('submissions', p.submissionsAt, driverCount * p.submissionWords),
     region('counters', p.countersAt, threadCount * COUNTERS_STRIDE * 2),
   ]
 }
 
 function arenaRegions(p: Plan): Region[] {
   const recv = p.workerCount * p.recvBuffersPerWorker * p.recvBufferStride
-  const heap = p.workerCount * p.heapBytesPerWorker
+  const heap = p.driverCount * p.heapBytesPerWorker
   return [
     ['receive', p.recvByteAt, p.recvByteAt + recv],
     ['chunks', p.chunkByteAt, p.chunkByteAt + p.chunkCount * p.chunkBytes],

@@ -3,7 +3,7 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
-import { Counter, THREAD_PARKED } from '../../src/layout/layout.ts'
+import { Counter, THREAD_DOORBELL, THREAD_PARKED } from '../../src/layout/layout.ts'
 import { Waker } from '../../src/shared/waker.ts'
 import { unitMemory } from '../helpers/unit_memory.ts'
 
@@ -15,7 +15,8 @@ function setup() {
     arena.words[arena.threadAt(thread) + THREAD_PARKED] = 1
   }
   const parked = (thread: number) => arena.words[arena.threadAt(thread) + THREAD_PARKED]
-  return { arena, waker, park, parked, signals: memory.signals }
+  const answering = new Waker(memory.arena(1), memory.binding)
+  return { arena, waker, park, parked, answering, signals: memory.signals }
 }
 
 describe('Waker', () => {
@@ -72,5 +73,20 @@ describe('Waker', () => {
     }
     waker.flush()
     expect(signals.toSorted()).toEqual([0, 1, 2])
+  })
+
+  it('rings a doorbell, which is answered once for all that rang before [BELL-1]', () => {
+    const { arena, waker, park, signals, answering } = setup()
+    expect(answering.answerBell()).toBe(false)
+    park(1)
+    waker.ringBell(1)
+    waker.ringBell(1)
+    expect(arena.words[arena.threadAt(1) + THREAD_DOORBELL]).toBe(1)
+    waker.flush()
+    expect(signals).toEqual([1])
+    expect(answering.answerBell()).toBe(true)
+    expect(answering.answerBell()).toBe(false)
+    waker.ringBell(1)
+    expect(answering.answerBell()).toBe(true)
   })
 })

@@ -20,6 +20,7 @@ import {
   CONTROL_THREADS_AT,
   SESSION_GENERATION,
   SESSION_OWNER,
+  SESSION_SENDER,
   SESSION_WORDS,
 } from '../../src/layout/layout.ts'
 import { planMemory } from '../../src/server/memory_plan.ts'
@@ -100,6 +101,7 @@ export class SimMemory {
     for (let slot = 0; slot < capacity; slot++) {
       const at = words[CONTROL_SESSIONS_AT] + slot * SESSION_WORDS
       words[at + SESSION_OWNER] = 1 + Math.floor(slot / sizes.sessionsPerWorker)
+      words[at + SESSION_SENDER] = words[at + SESSION_OWNER]
       if (sizes.generationsLeft > 0) words[at + SESSION_GENERATION] = -sizes.generationsLeft
     }
   }

@@ -148,8 +148,8 @@ export const plantedBugs = {
   requestNotCleared: {
     what: 'a request is never cleared',
     file: 'src/session/lifecycle.js',
-    find: 'store(words, session.at + SESSION_REQUEST, SessionRequest.NONE);',
-    replace: '',
+    find: 'const bits = exchange(words, session.at + SESSION_REQUEST, 0);',
+    replace: 'const bits = words[session.at + SESSION_REQUEST];',
   },
   generationNotRaised: {
     what: 'the next session of a slot has the same id',

@@ -2,6 +2,7 @@
 // Flow: worker.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
+import { SESSION_REQUEST_CLOSE } from '../../../src/layout/layout.ts'
 import type { Handler } from '../../../src/session/handler.ts'
 import type { LiveSession } from '../../../src/session/session.ts'
 import { store } from '../../../src/shared/atomics.ts'
@@ -239,7 +240,7 @@ function late(name: string, end: 'close' | 'terminate', acts: readonly ('send' |
         threads: {
           main() {
             for (const act of acts) {
-              if (act === 'close') sender.requestClose(slot)
+              if (act === 'close') sender.request(slot, SESSION_REQUEST_CLOSE)
               else sender.writeForeign(slot, encoder, ledger.payload(0), 0, 3)
             }
             table.unpin(slot)
@@ -296,7 +297,7 @@ function beside(name: string, invariants: readonly string[], act: 'send' | 'clos
       const produce = (producer: number) => {
         const { sender } = producers[producer]
         if (act === 'close') {
-          sender.requestClose(session.slot)
+          sender.request(session.slot, SESSION_REQUEST_CLOSE)
         } else {
           const payload = next(2 * producer)
           const { length } = payload

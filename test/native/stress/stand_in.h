@@ -168,9 +168,7 @@ class Thread {
   /** Under a pin. */
   void request_close(int32_t slot) {
     layout::Session& session = this->session(slot);
-    auto before = static_cast<int32_t>(layout::SessionRequest::kNone);
-    constexpr auto kClose = static_cast<int32_t>(layout::SessionRequest::kClose);
-    if (!atomic(session.request).compare_exchange_strong(before, kClose)) return;
+    if (atomic(session.request).fetch_or(layout::kSessionRequestClose) != 0) return;
     push(block(session.owner).request_head, session.request_link, slot + 1);
     mark(session.owner);
   }

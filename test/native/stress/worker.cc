@@ -320,7 +320,7 @@ void Worker::take_foreign() {
     layout::Session& words = this->session(entry - 1);
     Session* session = at(entry);
     entry = words.request_link;
-    atomic(words.request).store(static_cast<int32_t>(layout::SessionRequest::kNone));
+    atomic(words.request).exchange(0);
     if (session != nullptr) close(*session);
   }
 }
