@@ -8,13 +8,14 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -114221629;
+inline constexpr int32_t kLayoutHash = -824168371;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
 inline constexpr int32_t kSlotBits = 20;  // Bits of a session id (and of user_data) that name the slot.
 inline constexpr int32_t kSessionsMax = 1048575;  // Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.
 inline constexpr int32_t kListenersMax = 256;  // Listeners and outbound protocols of one runtime.
+inline constexpr int32_t kGroupsMax = 65535;  // Most groups alive at once: the directory is looked through by whoever makes one.
 inline constexpr int32_t kGatherMax = 1024;  // Most slices in one gathered send: UIO_MAXIOV, uio(7).
 inline constexpr int32_t kIoReleased = 1073741824;  // Bit of the I/O count: the session is released, no pin succeeds any more.
 inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a slot; after it the slot is retired.

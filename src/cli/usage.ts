@@ -7,6 +7,7 @@ import { flatKeys } from '../config/load_config.ts'
 import {
   allowedOf,
   framingOptions,
+  leaves,
   type OptionSpec,
   serverOptions,
 } from '../config/option_schema.ts'
@@ -48,8 +49,9 @@ function flagLines(spec: OptionSpec): string[] {
 }
 
 function startUsage(): string {
+  const ofServer = leaves(serverOptions)
   const ofListener = (spec: OptionSpec) =>
-    !serverOptions.includes(spec) && !framingOptions.includes(spec)
+    !ofServer.includes(spec) && !framingOptions.includes(spec)
   return [
     'Usage: overlapped start [HANDLER] [flags]',
     '',
@@ -69,7 +71,7 @@ function startUsage(): string {
     ...flatKeys.filter((spec) => framingOptions.includes(spec)).flatMap(flagLines),
     '',
     'Server:',
-    ...flatKeys.filter((spec) => serverOptions.includes(spec)).flatMap(flagLines),
+    ...flatKeys.filter((spec) => ofServer.includes(spec)).flatMap(flagLines),
     '',
   ].join('\n')
 }

@@ -43,6 +43,7 @@ function typeFits(spec: OptionSpec, value: unknown): boolean {
     case 'list':
       return Array.isArray(value)
     case 'framing':
+    case 'nested':
       return typeof value === 'object' && value !== null && !Array.isArray(value)
     case 'any':
       return true

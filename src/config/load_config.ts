@@ -19,7 +19,9 @@ import {
   allowedOf,
   ENV_PREFIX,
   type FramingKey,
+  fileKeyOf,
   framingOptions,
+  leaves,
   listenerOptions,
   type OptionSpec,
   outboundOptions,
@@ -62,19 +64,23 @@ interface Given {
   readonly value: unknown
 }
 
-const reachable = (specs: readonly OptionSpec[]) => specs.filter((spec) => spec.flag !== '')
+const reachable = (specs: readonly OptionSpec[]) => specs.filter((spec) => fileKeyOf(spec) !== '')
 const framingKeys = new Set<OptionSpec>(framingOptions)
 
 /** Keys of a section `[listener.NAME]`. */
 const listenerKeys = [...reachable(listenerOptions), ...framingOptions]
 /** Keys of a section `[outbound.NAME]`. */
 const outboundKeys = [...reachable(outboundOptions), ...framingOptions]
-/** Keys of the server. */
-const serverKeys = reachable(serverOptions)
-/** Every option that a flag, a variable or a key outside sections can say. */
+/** Options of the server, those in nested objects too. */
+const serverKeys = reachable(leaves(serverOptions))
+/** Every option that a flag or a variable can say. */
 export const flatKeys: readonly OptionSpec[] = [...serverKeys, ...listenerKeys].filter(
-  ({ env }) => env !== '',
+  ({ flag }) => flag !== '',
 )
+/** Keys of a file outside sections. */
+const outsideKeys = flatKeys.filter(({ parent }) => parent === undefined)
+/** Options of the server that have a section of their own. */
+const nestedKeys = serverOptions.filter(({ options }) => options !== undefined)
 
 const ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, '0': 0, '\\': 92 }
 
@@ -141,11 +147,23 @@ function changeProtocol(draft: Draft<ListenerOptions>, given: readonly Given[]):
   if (framing.length > 0) draft.framing = changeFraming(draft.framing, framing)
 }
 
-/** Puts values that name no section into the server and its only listener. */
+/** Puts a value into the options of the server, or into a nested object of them, which is copied. */
+function changeServer(server: Record<string, unknown>, { spec, value }: Given): void {
+  const { key, parent } = spec
+  if (parent === undefined) {
+    server[key] = value
+    return
+  }
+  const nested = server[parent] ?? {}
+  // What is no object stays as it is, for createServer to refuse.
+  if (isSection(nested)) server[parent] = { ...nested, [key]: value }
+}
+
+/** Puts values that name no section of a protocol into the server and its only listener. */
 function changeFlat(state: State, given: readonly Given[]): void {
   const ofListener: Given[] = []
   for (const each of given) {
-    if (serverKeys.includes(each.spec)) state.server[each.spec.key] = each.value
+    if (serverKeys.includes(each.spec)) changeServer(state.server, each)
     else ofListener.push(each)
   }
   if (ofListener.length === 0) return
@@ -208,10 +226,10 @@ function giveAll(
   sections: readonly string[],
 ): Given[] {
   return Object.entries(section).map(([key, value]) => {
-    const spec = keys.find(({ flag }) => flag === key)
+    const spec = keys.find((each) => fileKeyOf(each) === key)
     const label = `${key} in ${place}`
     if (spec !== undefined) return give(spec, label, unquote(value))
-    const known = [...keys.map(({ flag }) => flag), ...sections]
+    const known = [...keys.map(fileKeyOf), ...sections]
     throw unknownName('an option', label, ` (${show(value)})`, nearest(key, known))
   })
 }
@@ -249,7 +267,22 @@ function applyFile(state: State, file: string): void {
   const { listener, outbound, ...flat } = parseConfig(file)
   if (listener !== undefined) changeSections(file, 'listener', listener, state.listeners)
   if (outbound !== undefined) changeSections(file, 'outbound', outbound, state.outbound)
-  changeFlat(state, giveAll(flat, flatKeys, basename(file), ['listener', 'outbound']))
+  const place = basename(file)
+  for (const spec of nestedKeys) {
+    const fileKey = fileKeyOf(spec)
+    const { [fileKey]: section } = flat
+    delete flat[fileKey]
+    if (section === undefined) continue
+    if (!isSection(section)) {
+      throw fileError(file, `has ${fileKey} = ${show(section)}; it must be a section [${fileKey}]`)
+    }
+    changeFlat(
+      state,
+      giveAll(section, reachable(spec.options ?? []), `[${fileKey}] of ${place}`, []),
+    )
+  }
+  const sections = ['listener', 'outbound', ...nestedKeys.map(fileKeyOf)]
+  changeFlat(state, giveAll(flat, outsideKeys, place, sections))
 }
 
 function applyEnv(state: State, env: NonNullable<ConfigSources['env']>): void {

@@ -8,8 +8,9 @@ import {
   OFFSET_MAX,
   PAYLOAD_LENGTH_LIMIT,
 } from '../framing/framing.ts'
-import { GATHER_MAX, LISTENERS_MAX, SESSIONS_MAX } from '../layout/layout.ts'
+import { GATHER_MAX, GROUPS_MAX, LISTENERS_MAX, SESSIONS_MAX } from '../layout/layout.ts'
 import type {
+  GroupOptions,
   ListenerOptions,
   OutboundOptions,
   ProtocolOptions,
@@ -25,7 +26,7 @@ type ValueSpec =
       readonly powerOfTwo?: true
       /** The word 'auto' is allowed too. */
       readonly auto?: true
-      readonly unit?: 'bytes' | 'milliseconds'
+      readonly unit?: 'bytes' | 'milliseconds' | 'members'
       /** Why the limits are what they are. */
       readonly reason: string
     }
@@ -37,6 +38,8 @@ type ValueSpec =
       readonly allowed: string
       readonly reason: string
     }
+  /** An object with options of its own: a section of a file, and flags that begin with its name. */
+  | { readonly type: 'nested'; readonly entries: Readonly<Record<string, Entry>> }
   /** A JavaScript value; resolve_options knows what to do with it. */
   | {
       readonly type: 'module' | 'framing' | 'list' | 'any'
@@ -65,10 +68,14 @@ type Entry = ValueSpec & Described
 export type OptionSpec = Entry & {
   /** As in the options object. */
   readonly key: string
-  /** Key in a file, and flag without its dashes: `max-sessions`. Empty if code only. */
+  /** Flag without its dashes: `max-sessions`, `groups-max`. Empty if code or section only, or nested. */
   readonly flag: string
-  /** `OVERLAPPED_MAX_SESSIONS`. Empty if code or section only; then there is no flag either. */
+  /** `OVERLAPPED_MAX_SESSIONS`. Empty where there is no flag. */
   readonly env: string
+  /** Of an option in a nested object: the key of that object. */
+  readonly parent?: string
+  /** Of a nested object: its options. */
+  readonly options?: readonly OptionSpec[]
 }
 
 /** Start of every environment name. */
@@ -82,6 +89,26 @@ const TIMEOUT_MAX = 2 ** 31 - 1
 const SOCKET_BUFFER_MAX = 2 ** 30 - 1
 
 const CLOCK = 'Delays are 32-bit: 24.8 days.'
+
+const groups: Readonly<Record<keyof GroupOptions, Entry>> = {
+  max: {
+    type: 'integer',
+    min: 1,
+    max: GROUPS_MAX,
+    default: 1024,
+    doc: "Groups alive at once; the join that would make another one returns 'exhausted'.",
+    reason: 'Each has a bit for every session slot in the control memory: 1.3 KiB with 10,000.',
+  },
+  capacity: {
+    type: 'integer',
+    min: 0,
+    max: SESSIONS_MAX,
+    unit: 'members',
+    default: 0,
+    doc: 'Members of a group whose first join says no capacity; 0 is no limit.',
+    reason: 'A session is in a group once, and there are no more sessions.',
+  },
+}
 
 const server: Readonly<Record<keyof ServerOptions, Entry>> = {
   listeners: {
@@ -252,6 +279,11 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     doc: 'Calls of onTick a second, in each thread that runs content.',
     reason: 'Timers have a resolution of one millisecond.',
   },
+  groups: {
+    type: 'nested',
+    entries: groups,
+    doc: 'Groups of sessions: session.join(), and broadcasts to a group.',
+  },
 }
 
 const protocol: Readonly<Record<keyof ProtocolOptions, Entry>> = {
@@ -415,12 +447,20 @@ function kebab(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
-function named(table: Readonly<Record<string, Entry>>): readonly OptionSpec[] {
+/** Key in a file: `max-sessions`; of a nested object the name of its section. Empty if code only. */
+export function fileKeyOf({ key, codeOnly }: OptionSpec): string {
+  return codeOnly ? '' : kebab(key)
+}
+
+function named(table: Readonly<Record<string, Entry>>, parent?: string): readonly OptionSpec[] {
   return Object.entries(table).map(([key, entry]) => {
-    const flag = entry.codeOnly ? '' : kebab(key)
-    const unnamed = entry.codeOnly || entry.sectionOnly
-    const env = unnamed ? '' : ENV_PREFIX + flag.replaceAll('-', '_').toUpperCase()
-    return { ...entry, key, flag, env }
+    const unnamed = entry.codeOnly || entry.sectionOnly || entry.type === 'nested'
+    const flag = unnamed ? '' : (parent === undefined ? '' : `${kebab(parent)}-`) + kebab(key)
+    const env = flag === '' ? '' : ENV_PREFIX + flag.replaceAll('-', '_').toUpperCase()
+    const names = { key, flag, env, ...(parent !== undefined && { parent }) }
+    return entry.type === 'nested'
+      ? { ...entry, ...names, options: named(entry.entries, key) }
+      : { ...entry, ...names }
   })
 }
 
@@ -429,9 +469,14 @@ export const serverOptions = named(server)
 /** Options of one listener. */
 export const listenerOptions = named(listener)
 /** Options of one outbound protocol; flags and environment are the listener's. */
-export const outboundOptions = named(outbound).map((spec) => ({ ...spec, env: '' }))
+export const outboundOptions = named(outbound).map((spec) => ({ ...spec, flag: '', env: '' }))
 /** Keys of one framing, as files, flags and environment say it. */
 export const framingOptions = named(framing)
+
+/** Options that have a value of their own: nested objects give way to what is in them. */
+export function leaves(specs: readonly OptionSpec[]): readonly OptionSpec[] {
+  return specs.flatMap((spec) => (spec.options === undefined ? [spec] : leaves(spec.options)))
+}
 
 /** The sentence part that says what an option may be: `a whole number from 1 to 60`. */
 export function allowedOf(spec: OptionSpec): string {
@@ -447,6 +492,10 @@ export function allowedOf(spec: OptionSpec): string {
       const quoted = spec.values.map((value) => `'${value}'`)
       return quoted.length === 1 ? quoted[0] : `one of ${quoted.join(', ')}`
     }
+    case 'nested': {
+      const keys = spec.options?.map(({ key }) => `\`${key}\``).join(', ')
+      return `an object with options: ${keys}`
+    }
     default:
       return spec.allowed
   }
@@ -455,9 +504,10 @@ export function allowedOf(spec: OptionSpec): string {
 function row(spec: OptionSpec): string {
   const fallback = spec.required ? 'required' : (spec.default ?? '')
   const shown = fallback === '' || spec.required ? fallback : `\`${fallback}\``
+  const fileKey = fileKeyOf(spec)
   const names = [
-    spec.flag === '' ? '' : `\`${spec.flag}\``,
-    spec.env === '' ? '' : `\`--${spec.flag}\`, \`${spec.env}\``,
+    fileKey === '' ? '' : `\`${spec.type === 'nested' ? `[${fileKey}]` : fileKey}\``,
+    spec.flag === '' ? '' : `\`--${spec.flag}\`, \`${spec.env}\``,
   ]
   const only = spec.framings === undefined ? '' : ` Only of ${spec.framings.join(', ')}.`
   const reason = 'reason' in spec && spec.reason !== undefined ? spec.reason : ''
@@ -478,6 +528,12 @@ function section(title: string, about: string, specs: readonly OptionSpec[]): st
   ].join('\n')
 }
 
+function nestedSection(spec: OptionSpec): string {
+  const { key, options = [] } = spec
+  const place = `the section \`[${fileKeyOf(spec)}]\``
+  return section(`Server: ${key}`, `In \`${key}: { … }\`; in a file, ${place}.`, options)
+}
+
 /** Text of docs/reference/options.md. */
 export function optionsPage(): string {
   return [
@@ -489,9 +545,11 @@ export function optionsPage(): string {
     'extension; its keys are the flags without dashes. Sections `[listener.NAME]` and',
     '`[outbound.NAME]` (in JSON `{"listener": {"NAME": {}}}`) hold the keys of one listener or',
     'outbound protocol. Keys of a listener outside a section, flags and environment change the',
-    'only listener there is.',
+    'only listener there is. Options that are objects have a section of their name (in JSON',
+    '`{"groups": {"max": 10}}`), and flags that begin with it (`--groups-max`).',
     '',
     section('Server', 'Given to `createServer()`.', serverOptions),
+    ...serverOptions.filter(({ type }) => type === 'nested').map(nestedSection),
     section('Listener', 'Each of `listeners`.', listenerOptions),
     section('Outbound protocol', 'Each of `outbound`.', outboundOptions),
     section('Framing', 'In files, flags and environment; code calls a function.', framingOptions),

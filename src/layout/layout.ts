@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -114221629
+export const LAYOUT_HASH = -824168371
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -17,6 +17,8 @@ export const SLOT_BITS = 20
 export const SESSIONS_MAX = 1048575
 /** Listeners and outbound protocols of one runtime. */
 export const LISTENERS_MAX = 256
+/** Most groups alive at once: the directory is looked through by whoever makes one. */
+export const GROUPS_MAX = 65535
 /** Most slices in one gathered send: UIO_MAXIOV, uio(7). */
 export const GATHER_MAX = 1024
 /** Bit of the I/O count: the session is released, no pin succeeds any more. */

@@ -62,6 +62,11 @@ export const constants: readonly Constant[] = [
     doc: 'Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.',
   },
   { name: 'LISTENERS_MAX', value: 256, doc: 'Listeners and outbound protocols of one runtime.' },
+  {
+    name: 'GROUPS_MAX',
+    value: 65535,
+    doc: 'Most groups alive at once: the directory is looked through by whoever makes one.',
+  },
   { name: 'GATHER_MAX', value: 1024, doc: 'Most slices in one gathered send: UIO_MAXIOV, uio(7).' },
   {
     name: 'IO_RELEASED',

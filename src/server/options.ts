@@ -45,6 +45,13 @@ export interface OutboundOptions extends ProtocolOptions {
   readonly name: string
 }
 
+export interface GroupOptions {
+  /** Groups alive at once. Default 1,024. */
+  readonly max?: number
+  /** Members of a group whose first join says no capacity; 0 is no limit. Default 0. */
+  readonly capacity?: number
+}
+
 export interface ServerOptions {
   readonly listeners?: readonly ListenerOptions[]
   /** Protocols of sessions that runtime.connect() makes. */
@@ -85,6 +92,7 @@ export interface ServerOptions {
   readonly drainTimeout?: number
   /** onTick calls a second. Default 20. */
   readonly tickRate?: number
+  readonly groups?: GroupOptions
 }
 
 export interface ResolvedProtocol {
@@ -130,4 +138,5 @@ export interface ResolvedOptions {
   readonly closeTimeout: number
   readonly drainTimeout: number
   readonly tickRate: number
+  readonly groups: Required<GroupOptions>
 }

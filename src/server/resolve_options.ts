@@ -65,9 +65,16 @@ function checkValues(specs: readonly OptionSpec[], given: Values, prefix: string
   for (const spec of specs) {
     const value = given[spec.key] === undefined ? spec.default : given[spec.key]
     if (value !== undefined || spec.required) checkOption(spec, prefix + spec.key, value)
-    values[spec.key] = value
+    values[spec.key] =
+      spec.options === undefined ? value : checkNested(spec.options, value, `${prefix}${spec.key}.`)
   }
   return values
+}
+
+/** An absent object is one without options, and stays absent where one of its options must be given. */
+function checkNested(specs: readonly OptionSpec[], given: unknown, prefix: string): unknown {
+  if (given === undefined && specs.some(({ required }) => required)) return undefined
+  return checkValues(specs, (given ?? {}) as Values, prefix)
 }
 
 /** Names the option in an error of the framing functions, which do not know where it stands. */

@@ -5,11 +5,16 @@
 import { describe, expect, it } from 'vitest'
 import { CLI_LISTENER, commands, findCommand, usage } from '../../src/cli/usage.ts'
 import { loadConfig } from '../../src/config/load_config.ts'
-import { framingOptions, listenerOptions, serverOptions } from '../../src/config/option_schema.ts'
+import {
+  framingOptions,
+  leaves,
+  listenerOptions,
+  serverOptions,
+} from '../../src/config/option_schema.ts'
 import { resolveOptions } from '../../src/server/resolve_options.ts'
 
-const specs = [...serverOptions, ...listenerOptions, ...framingOptions].filter(
-  ({ env }) => env !== '',
+const specs = [...leaves(serverOptions), ...listenerOptions, ...framingOptions].filter(
+  ({ flag }) => flag !== '',
 )
 
 describe('usage of start', () => {

@@ -234,6 +234,50 @@ close-mode = reset
   })
 })
 
+describe('nested options', () => {
+  const ini = '[groups]\nmax = 2\ncapacity = 2\n'
+
+  it.each([
+    ['nested.ini', ini],
+    ['nested.json', { groups: { max: 2, capacity: 2 } }],
+  ])('have a section: %s', (name, content) => {
+    expect(loadConfig({ file: write(name, content) })).toEqual({ groups: { max: 2, capacity: 2 } })
+  })
+
+  it('are merged one by one: code < file < environment < flags', () => {
+    const defaults = Object.freeze({ groups: Object.freeze({ max: 1, capacity: 1 }) })
+    const options = loadConfig({
+      defaults,
+      file: write('one.ini', '[groups]\ncapacity = 2\n'),
+      env: { OVERLAPPED_GROUPS_CAPACITY: '3' },
+    })
+    expect(options).toEqual({ groups: { max: 1, capacity: 3 } })
+    const argv = ['--groups-max', '4', '--groups-capacity=4']
+    expect(loadConfig({ defaults, argv })).toEqual({ groups: { max: 4, capacity: 4 } })
+    expect(defaults.groups.max).toBe(1)
+  })
+
+  it('leave it to createServer to refuse what is no object', () => {
+    const defaults = { groups: 5 } as object
+    expect(loadConfig({ defaults, argv: ['--groups-max=4'] })).toEqual({ groups: 5 })
+  })
+
+  it.each([
+    ['{"groups": 5}', 'ERR_CONFIG_FILE', 'has groups = 5; it must be a section [groups]'],
+    ['{"groups": {"mix": 1}}', 'ERR_OPTION_UNKNOWN', 'mix in [groups] of wrong.json (1) is not an'],
+    [
+      '{"groups": {"max": 0}}',
+      'ERR_OPTION_RANGE',
+      'max in [groups] of wrong.json is 0; it must be',
+    ],
+    ['{"groups-max": 1}', 'ERR_OPTION_UNKNOWN', 'groups-max in wrong.json (1) is not an option'],
+  ])('%s is refused', (content, code, start) => {
+    const error = errorOf(() => loadConfig({ file: write('wrong.json', content) }))
+    expect(error.code).toBe(code)
+    expect(error.message).toContain(start)
+  })
+})
+
 describe('delimiters', () => {
   it.each<[string, number[]]>([
     ['\\n', [10]],

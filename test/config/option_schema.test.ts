@@ -7,19 +7,35 @@ import { checkOption } from '../../src/config/check_option.ts'
 import {
   allowedOf,
   framingOptions,
+  leaves,
   listenerOptions,
   optionsPage,
   outboundOptions,
   serverOptions,
 } from '../../src/config/option_schema.ts'
 
-const all = [...serverOptions, ...listenerOptions, ...outboundOptions, ...framingOptions]
+const all = [
+  ...serverOptions,
+  ...leaves(serverOptions).filter(({ parent }) => parent !== undefined),
+  ...listenerOptions,
+  ...outboundOptions,
+  ...framingOptions,
+]
 
 describe('option table', () => {
   it('derives flag and environment name from the key', () => {
     const spec = serverOptions.find(({ key }) => key === 'maxSessions')
     expect(spec).toMatchObject({ flag: 'max-sessions', env: 'OVERLAPPED_MAX_SESSIONS' })
     expect(serverOptions.find(({ key }) => key === 'data')).toMatchObject({ flag: '', env: '' })
+  })
+
+  it('names options of nested objects after the object, in flags and environment', () => {
+    const groups = serverOptions.find(({ key }) => key === 'groups')
+    expect(groups).toMatchObject({ flag: '', env: '' })
+    const max = groups?.options?.find(({ key }) => key === 'max')
+    expect(max).toMatchObject({ flag: 'groups-max', env: 'OVERLAPPED_GROUPS_MAX' })
+    expect(leaves(serverOptions)).toContain(max)
+    expect(leaves(serverOptions)).not.toContain(groups)
   })
 
   it.each(all.map((spec) => [spec.key, spec] as const))('%s is described', (_, spec) => {
@@ -36,8 +52,8 @@ describe('option table', () => {
   )('the default of %s is allowed', (_, spec) => checkOption(spec, spec.key, spec.default))
 
   it('has no flag of two options', () => {
-    const named = [...serverOptions, ...listenerOptions, ...framingOptions].filter(
-      ({ env }) => env !== '',
+    const named = [...leaves(serverOptions), ...listenerOptions, ...framingOptions].filter(
+      ({ flag }) => flag !== '',
     )
     expect(new Set(named.map(({ flag }) => flag)).size).toBe(named.length)
     expect(new Set(named.map(({ env }) => env)).size).toBe(named.length)

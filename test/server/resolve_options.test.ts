@@ -69,6 +69,7 @@ describe('defaults', () => {
       closeTimeout: 5000,
       drainTimeout: 30_000,
       tickRate: 20,
+      groups: { max: 1024, capacity: 0 },
     })
   })
 
@@ -93,6 +94,10 @@ describe('values', () => {
     const resolved = resolveOptions(given)
     expect(resolved).toMatchObject({ workers: 60, driver: 'epoll', maxSessions: 1 })
     expect(resolved.data).toBe(data)
+  })
+
+  it('fills in what a nested object leaves out', () => {
+    expect(resolveOptions({ groups: { max: 7 } }).groups).toEqual({ max: 7, capacity: 0 })
   })
 
   it('names listeners by their index', () => {
@@ -185,6 +190,7 @@ describe('unknown options', () => {
     [{ maxSesions: 5 }, 'maxSesions (5)', 'maxSessions'],
     [{ MAXSESSIONS: 5 }, 'MAXSESSIONS (5)', 'maxSessions'],
     [{ worker: 'auto' }, "worker ('auto')", 'workers'],
+    [{ groups: { mix: 5 } }, 'groups.mix (5)', 'max'],
     [withListener({ prot: 80 }), 'listeners[0].prot (80)', 'port'],
     [{ outbound: [{ name: 'a', framing, port: 1 }] }, 'outbound[0].port (1)', 'name'],
     [withFraming({ kind: 'raw', strip: true }), 'listeners[0].framing.strip (true)', 'kind'],
@@ -209,6 +215,9 @@ describe('wrong types', () => {
     [withServer({ driver: 1 }), 'driver is 1', "one of 'auto', 'io_uring', 'epoll'"],
     [{ listeners: {} }, 'listeners is {}', 'an array of listeners'],
     [{ outbound: 5 }, 'outbound is 5', 'an array of outbound protocols'],
+    [{ groups: 5 }, 'groups is 5', 'an object with options: `max`, `capacity`'],
+    [{ groups: null }, 'groups is null', 'an object with options'],
+    [{ groups: { max: '5' } }, "groups.max is '5'", `${number} 1 to 65535`],
     [{ listeners: [5], handler }, 'listeners[0] is 5', 'an object with options'],
     [
       { listeners: [{ framing }], handler },
@@ -278,6 +287,18 @@ describe('ranges', () => {
       expect(code).toBe('ERR_OPTION_RANGE')
       expect(message).toContain(`${key} is ${value}; it must be `)
       expect(message).toContain(`from ${min} to ${max}`)
+    }
+  })
+
+  it.each([
+    ['max', 1, 65_535],
+    ['capacity', 0, 1_048_575],
+  ])('groups.%s is from %i to %i', (key, min, max) => {
+    for (const value of [min, max]) expect(wrong({ groups: { [key]: value } })).not.toThrow()
+    for (const value of [min - 1, max + 1, min + 0.5]) {
+      const { code, message } = errorOf(wrong({ groups: { [key]: value } }))
+      expect(code).toBe('ERR_OPTION_RANGE')
+      expect(message).toContain(`groups.${key} is ${value}; it must be `)
     }
   })
 
