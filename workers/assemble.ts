@@ -10,7 +10,7 @@ import { Sender } from '../src/outbound/sender.ts'
 import { SubmissionRing } from '../src/outbound/submission_ring.ts'
 import type { WorkerBoot } from '../src/server/boot.ts'
 import { Core, type Protocol, type SessionLimits } from '../src/session/core.ts'
-import type { Handler } from '../src/session/handler.ts'
+import type { AssignFunction, Handler } from '../src/session/handler.ts'
 import { Lifecycle } from '../src/session/lifecycle.ts'
 import { PacketCursor } from '../src/session/packet.ts'
 import { ReceiveBuffers } from '../src/session/receive_buffers.ts'
@@ -20,6 +20,8 @@ import { Arena } from '../src/shared/arena.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { WorkerHeap } from '../src/shared/worker_heap.ts'
+import { threadOfKey } from '../src/update/assign.ts'
+import { Forwarder } from '../src/update/forwarder.ts'
 
 /** Submissions of one turn: after it libuv and promises get their visit, also when the sockets never rest. */
 const ROUNDS_PER_TURN = 4
@@ -46,19 +48,25 @@ export interface AssembledWorker {
   stopSweeping(): void
 }
 
-/** `handlers` by the URL that a protocol names. */
+/** What of its boot data the rooms of a worker need. */
+export type AssemblyBoot = Pick<WorkerBoot, 'thread' | 'memories' | 'protocols'> & {
+  readonly options: Omit<WorkerBoot['options'], 'update' | 'send'>
+}
+
+/** `handlers` and `assigns` by the URL that a protocol names. */
 export function assembleWorker(
-  boot: Pick<WorkerBoot, 'thread' | 'memories' | 'protocols' | 'options'>,
+  boot: AssemblyBoot,
   binding: Binding,
   handlers: ReadonlyMap<string, Handler>,
   makeClock: (arena: Arena) => Clock,
   post: (to: string, message: unknown) => void,
+  assigns: ReadonlyMap<string, AssignFunction> = new Map(),
 ): AssembledWorker {
   const arena = new Arena(binding, boot.memories, boot.thread)
   const clock = makeClock(arena)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
-  const sender = new Sender<LiveSession>(arena, waker, table)
+  const sender = new Sender<LiveSession>(arena, waker, table, true)
   const submissions = new SubmissionRing(arena)
   const { heapByteAt, heapBytesPerWorker } = arena.plan
   const heap = new WorkerHeap(
@@ -66,6 +74,7 @@ export function assembleWorker(
     heapBytesPerWorker,
   )
   const buffers = new ReceiveBuffers(arena, submissions)
+  const isContentElsewhere = arena.plan.updateCount > 0
   const protocols: Protocol[] = boot.protocols.map((protocol, index) => ({
     index,
     name: protocol.name,
@@ -90,6 +99,11 @@ export function assembleWorker(
     protocols,
     limits: boot.options,
   })
+  const forwarder = isContentElsewhere ? createForwarder(core, boot, binding, assigns) : null
+  if (forwarder !== null) {
+    core.link = forwarder
+    for (const protocol of protocols) protocol.handler = forwarder.handlerFor(protocol.handler)
+  }
   const runtime = new ThreadRuntime({
     arena,
     sender: sender as unknown as Sender<Outbox>,
@@ -102,6 +116,7 @@ export function assembleWorker(
     data: boot.options.data,
     post,
     core,
+    content: null,
   })
   const lifecycle = new Lifecycle(core)
   core.lifecycle = lifecycle
@@ -114,6 +129,7 @@ export function assembleWorker(
     maxGather: boot.options.maxGather,
     maxBackpressure: boot.options.maxBackpressure,
     wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
+    drainsByWord: isContentElsewhere,
   })
   const dispatcher = new Dispatcher(core)
   core.now = clock.now()
@@ -121,10 +137,15 @@ export function assembleWorker(
 
   const turn = () => {
     core.now = clock.turn(core.now)
+    if (forwarder !== null) {
+      waker.answerBell()
+      dispatcher.resumeDeferred()
+    }
     for (let round = 1; ; round++) {
       dispatcher.drain()
       lifecycle.takeForeign()
       dispatcher.resumeHeld()
+      forwarder?.publish()
       if (round > ROUNDS_PER_TURN) break
       sender.flush()
       lifecycle.finishReleases()
@@ -135,11 +156,40 @@ export function assembleWorker(
     }
     runtime.endTurn()
     sender.settle()
+    // What onLeave of a session left to say.
+    forwarder?.publish()
+    forwarder?.endTurn()
     waker.flush()
     sweeper.sessionsMayBe(lifecycle.registry.live.length)
   }
 
   return { core, runtime, lifecycle, turn, stopSweeping: sweeper.stop }
+}
+
+/** New sessions go to the update thread that their handler's module assigns, else by slot. */
+function createForwarder(
+  core: Core,
+  boot: AssemblyBoot,
+  binding: Binding,
+  assigns: ReadonlyMap<string, AssignFunction>,
+): Forwarder {
+  const { updateCount } = core.arena.plan
+  const assignOf = new Map<string, AssignFunction>()
+  for (const { name, handler } of boot.protocols) {
+    const assign = assigns.get(handler)
+    if (assign !== undefined) assignOf.set(name, assign)
+  }
+  return new Forwarder(core, ({ slot, listener, token }) => {
+    const assign = assignOf.get(listener)
+    if (assign === undefined) return slot % updateCount
+    try {
+      const remoteAddress = binding.transitAddress(token)
+      return threadOfKey(assign({ remoteAddress, listener }), updateCount)
+    } catch (error) {
+      console.error(`overlapped: assign() failed for listener '${listener}':`, error)
+      return slot % updateCount
+    }
+  })
 }
 
 /** Looks at deadlines now and then, but only while there are sessions: an idle server sleeps. */

@@ -5,11 +5,14 @@
 import { OverlappedError } from '../src/errors.ts'
 import type { WorkerBoot, WorkerFailure } from '../src/server/boot.ts'
 import { runIoWorker } from './io.ts'
+import { runUpdateThread } from './update.ts'
+
+const run = { worker: runIoWorker, update: runUpdateThread } as const
 
 /** Runs until the server stops. A failure is returned, because a rejection would lose its code. */
 export default async function boot(data: WorkerBoot): Promise<WorkerFailure | undefined> {
   try {
-    await runIoWorker(data, (message) => data.port.postMessage(message))
+    await run[data.role](data, (message) => data.port.postMessage(message))
     return undefined
   } catch (error) {
     const code = error instanceof OverlappedError ? error.code : ''

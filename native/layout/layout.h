@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -824168371;
+inline constexpr int32_t kLayoutHash = -853335009;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -29,11 +29,10 @@ inline constexpr int32_t kSessionRequestEnd = 4;  // Its content has handled eve
 inline constexpr int32_t kSessionRequestFlow = 8;  // The word `paused` has changed.
 inline constexpr int32_t kSessionRequestMove = 16;  // Its content moves to another update thread.
 inline constexpr int32_t kSessionRequestMoved = 32;  // The update thread that it moved to has it.
-inline constexpr int32_t kSessionRequestDrain = 64;  // Somebody waits for onDrain: look at completions soon.
-inline constexpr int32_t kSessionRequestFlushed = 128;  // Its send thread has sent everything and ended the stream.
-inline constexpr int32_t kSessionRequestSendReset = 256;  // Its send thread found that the peer has reset the connection.
-inline constexpr int32_t kSessionRequestSendFailed = 512;  // A send of its send thread failed otherwise.
-inline constexpr int32_t kSessionRequestOverflow = 1024;  // The heap of its send thread is full, and this session has most of it.
+inline constexpr int32_t kSessionRequestFlushed = 64;  // Its send thread has sent everything and ended the stream.
+inline constexpr int32_t kSessionRequestSendReset = 128;  // Its send thread found that the peer has reset the connection.
+inline constexpr int32_t kSessionRequestSendFailed = 256;  // A send of its send thread failed otherwise.
+inline constexpr int32_t kSessionRequestOverflow = 512;  // The heap of its send thread is full, and this session has most of it.
 inline constexpr int32_t kCompletionFlagTerminal = 1;  // No further completion follows for this receive operation.
 
 // Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena.
@@ -177,8 +176,9 @@ struct Session {
   int32_t request;
   int32_t request_link;
   int32_t paused;
+  int32_t close_reason;
   int32_t move_to;
-  int32_t pad_1[10];
+  int32_t pad_1[9];
   int32_t send_head;
   int32_t send_flag;
   int32_t flush_link;
@@ -203,7 +203,8 @@ static_assert(offsetof(Session, release_link) == 68);
 static_assert(offsetof(Session, request) == 72);
 static_assert(offsetof(Session, request_link) == 76);
 static_assert(offsetof(Session, paused) == 80);
-static_assert(offsetof(Session, move_to) == 84);
+static_assert(offsetof(Session, close_reason) == 84);
+static_assert(offsetof(Session, move_to) == 88);
 static_assert(offsetof(Session, send_head) == 128);
 static_assert(offsetof(Session, send_flag) == 132);
 static_assert(offsetof(Session, flush_link) == 136);
@@ -400,38 +401,43 @@ enum class Counter : int32_t {
   kGathers = 19,  // Gathered sends submitted.
   kGatherSlices = 20,  // Slices in them.
   kShortSends = 21,  // Sends that the socket took only in part.
-  kOverflowBytes = 22,  // Bytes copied to overflow blocks.
-  kSendFull = 23,  // Sends refused: the session had maxBackpressure queued.
-  kSendClosed = 24,  // Sends to a session that is closing or gone.
-  kSendDropped = 25,  // Sends refused: no chunk or node was free.
-  kFlagContended = 26,  // Send flags found held.
-  kCasRetries = 27,  // Compare-exchanges that had to be repeated.
-  kBuffersUsed = 28,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
-  kBuffersStarved = 29,  // Times receiving stopped because no receive buffer was free.
-  kQueueOverflows = 30,  // Times the kernel held completions back because its queue was full (io_uring).
-  kFramesCopied = 31,  // Frames that straddled receive buffers and were copied together.
-  kOpenAbandoned = 32,  // Reservations left open at the end of a turn.
-  kHandlerErrors = 33,  // Errors that handlers threw or rejected with.
-  kSlotsRetired = 34,  // Slots whose generations are used up.
-  kEndedNone = 35,  // Sessions that ended so: It has not ended.
-  kEndedPeerClosed = 36,  // Sessions that ended so: The peer ended its stream.
-  kEndedPeerReset = 37,  // Sessions that ended so: The peer reset the connection.
-  kEndedLocalClose = 38,  // Sessions that ended so: session.close() or runtime.close().
-  kEndedLocalTerminate = 39,  // Sessions that ended so: session.terminate().
-  kEndedRefused = 40,  // Sessions that ended so: onConnectionRequest returned false.
-  kEndedTableFull = 41,  // Sessions that ended so: maxSessions sessions were open.
-  kEndedFrameTooLong = 42,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
-  kEndedFrameInvalid = 43,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
-  kEndedHandlerError = 44,  // Sessions that ended so: The handler threw or rejected.
-  kEndedIdleTimeout = 45,  // Sessions that ended so: Nothing was received for idleTimeout.
-  kEndedFirstMessageTimeout = 46,  // Sessions that ended so: No message came within firstMessageTimeout.
-  kEndedCloseTimeout = 47,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
-  kEndedOverflow = 48,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
-  kEndedServerStop = 49,  // Sessions that ended so: The server stopped.
-  kEndedWorkerLost = 50,  // Sessions that ended so: The worker that owned the session ended.
-  kEndedConnectFailed = 51,  // Sessions that ended so: The outbound connection was not made.
-  kEndedIoError = 52,  // Sessions that ended so: The system reported an error that has no reason of its own.
+  kJobsByReference = 22,  // Messages handed to update threads in their receive buffer.
+  kJobsStalled = 23,  // Times receiving stopped because an update thread had enough to do.
+  kTicks = 24,  // onTick rounds run.
+  kTicksLate = 25,  // Ticks that began after the next one was due.
+  kTicksSkipped = 26,  // Ticks left out because they were overdue.
+  kOverflowBytes = 27,  // Bytes copied to overflow blocks.
+  kSendFull = 28,  // Sends refused: the session had maxBackpressure queued.
+  kSendClosed = 29,  // Sends to a session that is closing or gone.
+  kSendDropped = 30,  // Sends refused: no chunk or node was free.
+  kFlagContended = 31,  // Send flags found held.
+  kCasRetries = 32,  // Compare-exchanges that had to be repeated.
+  kBuffersUsed = 33,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
+  kBuffersStarved = 34,  // Times receiving stopped because no receive buffer was free.
+  kQueueOverflows = 35,  // Times the kernel held completions back because its queue was full (io_uring).
+  kFramesCopied = 36,  // Frames that straddled receive buffers and were copied together.
+  kOpenAbandoned = 37,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 38,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 39,  // Slots whose generations are used up.
+  kEndedNone = 40,  // Sessions that ended so: It has not ended.
+  kEndedPeerClosed = 41,  // Sessions that ended so: The peer ended its stream.
+  kEndedPeerReset = 42,  // Sessions that ended so: The peer reset the connection.
+  kEndedLocalClose = 43,  // Sessions that ended so: session.close() or runtime.close().
+  kEndedLocalTerminate = 44,  // Sessions that ended so: session.terminate().
+  kEndedRefused = 45,  // Sessions that ended so: onConnectionRequest returned false.
+  kEndedTableFull = 46,  // Sessions that ended so: maxSessions sessions were open.
+  kEndedFrameTooLong = 47,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
+  kEndedFrameInvalid = 48,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
+  kEndedHandlerError = 49,  // Sessions that ended so: The handler threw or rejected.
+  kEndedIdleTimeout = 50,  // Sessions that ended so: Nothing was received for idleTimeout.
+  kEndedFirstMessageTimeout = 51,  // Sessions that ended so: No message came within firstMessageTimeout.
+  kEndedCloseTimeout = 52,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
+  kEndedOverflow = 53,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
+  kEndedServerStop = 54,  // Sessions that ended so: The server stopped.
+  kEndedWorkerLost = 55,  // Sessions that ended so: The worker that owned the session ended.
+  kEndedConnectFailed = 56,  // Sessions that ended so: The outbound connection was not made.
+  kEndedIoError = 57,  // Sessions that ended so: The system reported an error that has no reason of its own.
 };
-inline constexpr int32_t kCounterCount = 53;
+inline constexpr int32_t kCounterCount = 58;
 
 }  // namespace layout

@@ -14,7 +14,9 @@ import type {
   ListenerOptions,
   OutboundOptions,
   ProtocolOptions,
+  SendOptions,
   ServerOptions,
+  UpdateOptions,
 } from '../server/options.ts'
 
 /** What a value may be. */
@@ -81,8 +83,10 @@ export type OptionSpec = Entry & {
 /** Start of every environment name. */
 export const ENV_PREFIX = 'OVERLAPPED_'
 
-/** Workers of one runtime: THREADS_MAX (64) less main and the update, send and job threads. */
+/** Threads of one runtime by kind; with main and the acceptor no more than THREADS_MAX (256). */
 export const WORKERS_MAX = 60
+const UPDATE_THREADS_MAX = 16
+const LANES_MAX = 15
 /** Milliseconds: the longest delay of setTimeout and of a 32-bit word, 24.8 days. */
 const TIMEOUT_MAX = 2 ** 31 - 1
 /** Bytes: the kernel doubles SO_SNDBUF and SO_RCVBUF into a C int, socket(7). */
@@ -107,6 +111,63 @@ const groups: Readonly<Record<keyof GroupOptions, Entry>> = {
     default: 0,
     doc: 'Members of a group whose first join says no capacity; 0 is no limit.',
     reason: 'A session is in a group once, and there are no more sessions.',
+  },
+}
+
+const update: Readonly<Record<keyof UpdateOptions, Entry>> = {
+  threads: {
+    type: 'integer',
+    min: 1,
+    max: UPDATE_THREADS_MAX,
+    default: 1,
+    doc: 'Update threads; each session has its content on one of them.',
+    reason: 'Each has a ring from each worker.',
+  },
+  tickRate: {
+    type: 'integer',
+    min: 1,
+    max: 1000,
+    doc: "Calls of onTick a second; the server's `tickRate` where absent.",
+    reason: 'Timers have a resolution of one millisecond.',
+  },
+  eager: {
+    type: 'boolean',
+    default: false,
+    doc: 'Messages are handled as they come, not only when a tick begins.',
+  },
+  overrun: {
+    type: 'choice',
+    values: ['skip', 'catchUp'],
+    default: 'skip',
+    doc: 'Ticks that are overdue: `skip` leaves them out, `catchUp` runs up to `catchUpMax` of them at once.',
+  },
+  catchUpMax: {
+    type: 'integer',
+    min: 1,
+    max: 1000,
+    default: 5,
+    doc: 'Ticks that are run at once when they are overdue; the rest is left out.',
+    reason: 'A second of ticks at the highest rate.',
+  },
+}
+
+const send: Readonly<Record<keyof SendOptions, Entry>> = {
+  flushInterval: {
+    type: 'integer',
+    min: 0,
+    max: 1000,
+    unit: 'milliseconds',
+    default: 0,
+    doc: 'Time between flushes of a send thread; 0 sends at once.',
+    reason: 'A second is more than a tick of any rate.',
+  },
+  lanes: {
+    type: 'integer',
+    min: 0,
+    max: LANES_MAX,
+    default: 0,
+    doc: 'Send threads beside the first, for sessions that ask for one.',
+    reason: 'Each has a driver, a heap and a ring to each update thread.',
   },
 }
 
@@ -141,14 +202,24 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     max: WORKERS_MAX,
     auto: true,
     default: 'auto',
-    doc: "I/O workers; 'auto' or 0 is one per available core, by affinity and cgroup quota.",
-    reason: 'A runtime has 64 threads; 4 of them are kept for main, update, send and jobs.',
+    doc: "I/O workers; 'auto' or 0 is one per available core, by affinity and cgroup quota; one less in modes `update` and `send`.",
+    reason: 'A runtime has 256 threads; the others are for main, update, send and jobs.',
   },
   mode: {
     type: 'choice',
-    values: ['worker'],
+    values: ['worker', 'update', 'send'],
     default: 'worker',
-    doc: 'Which thread runs content: `worker` is the one that owns the session.',
+    doc: 'Which thread runs content: `worker` is the one that owns the session, `update` update threads; `send` is `update` with threads that send.',
+  },
+  update: {
+    type: 'nested',
+    entries: update,
+    doc: 'Update threads, in modes `update` and `send`.',
+  },
+  send: {
+    type: 'nested',
+    entries: send,
+    doc: 'Send threads, in mode `send`.',
   },
   driver: {
     type: 'choice',

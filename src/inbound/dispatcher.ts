@@ -4,6 +4,7 @@
 
 import { assert } from '../assert.ts'
 import {
+  CloseReason,
   COMPLETION_BUFFER,
   COMPLETION_GENERATION,
   COMPLETION_KIND,
@@ -69,11 +70,45 @@ export class Dispatcher {
     const start = words[at + COMPLETION_OFFSET]
     core.buffers.retain(buffer)
     if (session.state === SessionState.OPEN) {
-      if (session.paused || session.held !== null)
-        core.lifecycle.hold(session, start, start + length)
-      else this.#readers[session.protocol].read(session, buffer, start, start + length)
+      const end = start + length
+      // What was put off before goes first.
+      if (session.deferredCount > 0) core.link?.defer(session, buffer, start, end)
+      else if (session.paused || session.held !== null) core.lifecycle.hold(session, start, end)
+      else this.#read(session, buffer, start, end)
     }
     core.buffers.release(buffer)
+  }
+
+  /** Reads bytes of an open session that is not paused, or puts them off. */
+  readonly #read = (session: LiveSession, buffer: number, start: number, end: number): void => {
+    const { link } = this.#core
+    if (link !== null) {
+      // Its content was asked to let it end: as in a session that is closing, nothing more is read.
+      if (session.endReason !== CloseReason.NONE || session.state !== SessionState.OPEN) return
+      if (link.isStalled(session)) {
+        link.defer(session, buffer, start, end)
+        return
+      }
+      session.stopped = false
+    }
+    this.#readers[session.protocol].read(session, buffer, start, end)
+  }
+
+  /** Goes on with what waited for update threads. */
+  resumeDeferred(): void {
+    this.#core.link?.resume(this.#resumeRead)
+  }
+
+  readonly #resumeRead = (
+    session: LiveSession,
+    buffer: number,
+    start: number,
+    end: number,
+  ): void => {
+    // It was paused while its bytes waited.
+    if (session.paused && session.state === SessionState.OPEN)
+      this.#core.lifecycle.hold(session, start, end)
+    else this.#read(session, buffer, start, end)
   }
 
   #other(session: LiveSession, kind: number, at: number): void {
@@ -101,11 +136,16 @@ export class Dispatcher {
   /** Goes on with what resumed sessions have received while they were paused. */
   resumeHeld(): void {
     const { resumed } = this.#core.lifecycle
+    const { link } = this.#core
     // A handler may resume others while it reads.
-    while (resumed.length > 0) {
+    for (let left = resumed.length; left > 0 && resumed.length > 0; left--) {
       const session = resumed.shift() as LiveSession
       const held = session.held
       if (held === null || session.paused) continue
+      if (link?.isStalled(session)) {
+        resumed.push(session)
+        continue
+      }
       // Emptied first: what the handler pauses again is held anew, behind nothing.
       session.held = null
       for (const block of held) {
@@ -113,7 +153,7 @@ export class Dispatcher {
         // One that ended while it was paused holds nothing: nobody could resume it.
         if (session.state === SessionState.OPEN) {
           if (session.paused) this.#core.lifecycle.hold(session, block.at, end)
-          else this.#readers[session.protocol].read(session, -1, block.at, end)
+          else this.#read(session, -1, block.at, end)
         }
         this.#core.lifecycle.freeHeld(block)
       }

@@ -75,11 +75,13 @@ abstract class Reader implements FrameReader {
     packet.start = -1
   }
 
-  /** Whether reading may go on; if the handler paused the session, the rest is held for resume(). */
-  protected goesOn(session: LiveSession, start: number, end: number): boolean {
+  /** Whether reading may go on; if the session must stop, the rest is held for resume(), or for its update thread. */
+  protected goesOn(session: LiveSession, buffer: number, start: number, end: number): boolean {
     if (session.state !== SessionState.OPEN) return false
-    if (!session.paused) return true
-    if (start < end) this.core.lifecycle.hold(session, start, end)
+    if (!session.stopped) return true
+    if (start === end) return false
+    if (session.paused) this.core.lifecycle.hold(session, start, end)
+    else this.core.link?.defer(session, buffer, start, end)
     return false
   }
 
@@ -145,7 +147,7 @@ class LengthPrefixReader extends Reader {
     let at = start
     if (session.partialLength > 0) {
       at = this.#finishPartial(session, at, end)
-      if (at === -1 || !this.goesOn(session, at, end)) return
+      if (at === -1 || !this.goesOn(session, buffer, at, end)) return
     }
     const headerBytes = this.#headerBytes
     this.begin(buffer)
@@ -159,8 +161,8 @@ class LengthPrefixReader extends Reader {
       if (frameEnd > end) break
       this.deliver(session, at, at + headerBytes, frameEnd, frameEnd)
       at = frameEnd
-      if (session.paused || session.state !== SessionState.OPEN) {
-        this.goesOn(session, at, end)
+      if (session.stopped || session.state !== SessionState.OPEN) {
+        this.goesOn(session, buffer, at, end)
         return
       }
     }
@@ -265,8 +267,8 @@ class DelimiterReader extends Reader {
         this.deliver(session, frameStart, frameStart, at + 1 - this.#trailerBytes, at + 1)
         frameStart = at + 1
       }
-      if (session.paused || session.state !== SessionState.OPEN) {
-        this.goesOn(session, frameStart, end)
+      if (session.stopped || session.state !== SessionState.OPEN) {
+        this.goesOn(session, buffer, frameStart, end)
         return
       }
     }

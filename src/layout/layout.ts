@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -824168371
+export const LAYOUT_HASH = -853335009
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -45,16 +45,14 @@ export const SESSION_REQUEST_FLOW = 8
 export const SESSION_REQUEST_MOVE = 16
 /** The update thread that it moved to has it. */
 export const SESSION_REQUEST_MOVED = 32
-/** Somebody waits for onDrain: look at completions soon. */
-export const SESSION_REQUEST_DRAIN = 64
 /** Its send thread has sent everything and ended the stream. */
-export const SESSION_REQUEST_FLUSHED = 128
+export const SESSION_REQUEST_FLUSHED = 64
 /** Its send thread found that the peer has reset the connection. */
-export const SESSION_REQUEST_SEND_RESET = 256
+export const SESSION_REQUEST_SEND_RESET = 128
 /** A send of its send thread failed otherwise. */
-export const SESSION_REQUEST_SEND_FAILED = 512
+export const SESSION_REQUEST_SEND_FAILED = 256
 /** The heap of its send thread is full, and this session has most of it. */
-export const SESSION_REQUEST_OVERFLOW = 1024
+export const SESSION_REQUEST_OVERFLOW = 512
 /** No further completion follows for this receive operation. */
 export const COMPLETION_FLAG_TERMINAL = 1
 
@@ -130,7 +128,8 @@ export const SESSION_RELEASE_LINK = 17
 export const SESSION_REQUEST = 18
 export const SESSION_REQUEST_LINK = 19
 export const SESSION_PAUSED = 20
-export const SESSION_MOVE_TO = 21
+export const SESSION_CLOSE_REASON = 21
+export const SESSION_MOVE_TO = 22
 export const SESSION_SEND_HEAD = 32
 export const SESSION_SEND_FLAG = 33
 export const SESSION_FLUSH_LINK = 34
@@ -479,71 +478,81 @@ export const Counter = {
   GATHER_SLICES: 20,
   /** Sends that the socket took only in part. */
   SHORT_SENDS: 21,
+  /** Messages handed to update threads in their receive buffer. */
+  JOBS_BY_REFERENCE: 22,
+  /** Times receiving stopped because an update thread had enough to do. */
+  JOBS_STALLED: 23,
+  /** onTick rounds run. */
+  TICKS: 24,
+  /** Ticks that began after the next one was due. */
+  TICKS_LATE: 25,
+  /** Ticks left out because they were overdue. */
+  TICKS_SKIPPED: 26,
   /** Bytes copied to overflow blocks. */
-  OVERFLOW_BYTES: 22,
+  OVERFLOW_BYTES: 27,
   /** Sends refused: the session had maxBackpressure queued. */
-  SEND_FULL: 23,
+  SEND_FULL: 28,
   /** Sends to a session that is closing or gone. */
-  SEND_CLOSED: 24,
+  SEND_CLOSED: 29,
   /** Sends refused: no chunk or node was free. */
-  SEND_DROPPED: 25,
+  SEND_DROPPED: 30,
   /** Send flags found held. */
-  FLAG_CONTENDED: 26,
+  FLAG_CONTENDED: 31,
   /** Compare-exchanges that had to be repeated. */
-  CAS_RETRIES: 27,
+  CAS_RETRIES: 32,
   /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
-  BUFFERS_USED: 28,
+  BUFFERS_USED: 33,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 29,
+  BUFFERS_STARVED: 34,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 30,
+  QUEUE_OVERFLOWS: 35,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 31,
+  FRAMES_COPIED: 36,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 32,
+  OPEN_ABANDONED: 37,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 33,
+  HANDLER_ERRORS: 38,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 34,
+  SLOTS_RETIRED: 39,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 35,
+  ENDED_NONE: 40,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 36,
+  ENDED_PEER_CLOSED: 41,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 37,
+  ENDED_PEER_RESET: 42,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 38,
+  ENDED_LOCAL_CLOSE: 43,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 39,
+  ENDED_LOCAL_TERMINATE: 44,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 40,
+  ENDED_REFUSED: 45,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 41,
+  ENDED_TABLE_FULL: 46,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 42,
+  ENDED_FRAME_TOO_LONG: 47,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 43,
+  ENDED_FRAME_INVALID: 48,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 44,
+  ENDED_HANDLER_ERROR: 49,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 45,
+  ENDED_IDLE_TIMEOUT: 50,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 46,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 51,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 47,
+  ENDED_CLOSE_TIMEOUT: 52,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 48,
+  ENDED_OVERFLOW: 53,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 49,
+  ENDED_SERVER_STOP: 54,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 50,
+  ENDED_WORKER_LOST: 55,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 51,
+  ENDED_CONNECT_FAILED: 56,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 52,
+  ENDED_IO_ERROR: 57,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 53
+export const COUNTER_COUNT = 58
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -568,6 +577,11 @@ export const COUNTER_NAMES: readonly string[] = [
   'gathers',
   'gatherSlices',
   'shortSends',
+  'jobsByReference',
+  'jobsStalled',
+  'ticks',
+  'ticksLate',
+  'ticksSkipped',
   'overflowBytes',
   'sendFull',
   'sendClosed',

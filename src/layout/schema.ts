@@ -129,28 +129,23 @@ export const constants: readonly Constant[] = [
     doc: 'The update thread that it moved to has it.',
   },
   {
-    name: 'SESSION_REQUEST_DRAIN',
-    value: 64,
-    doc: 'Somebody waits for onDrain: look at completions soon.',
-  },
-  {
     name: 'SESSION_REQUEST_FLUSHED',
-    value: 128,
+    value: 64,
     doc: 'Its send thread has sent everything and ended the stream.',
   },
   {
     name: 'SESSION_REQUEST_SEND_RESET',
-    value: 256,
+    value: 128,
     doc: 'Its send thread found that the peer has reset the connection.',
   },
   {
     name: 'SESSION_REQUEST_SEND_FAILED',
-    value: 512,
+    value: 256,
     doc: 'A send of its send thread failed otherwise.',
   },
   {
     name: 'SESSION_REQUEST_OVERFLOW',
-    value: 1024,
+    value: 512,
     doc: 'The heap of its send thread is full, and this session has most of it.',
   },
   {
@@ -396,6 +391,12 @@ export const structs: readonly Struct[] = [
       {
         name: 'paused',
         doc: 'Not 0: the update thread that runs its content wants it paused.',
+        writer: 'content thread',
+        order: 'seq_cst; published by request',
+      },
+      {
+        name: 'close_reason',
+        doc: 'CloseReason that its content gives with a request to close; 0: none.',
         writer: 'content thread',
         order: 'seq_cst; published by request',
       },
@@ -754,6 +755,11 @@ export const enums: readonly Enum[] = [
       ['GATHERS', 'Gathered sends submitted.'],
       ['GATHER_SLICES', 'Slices in them.'],
       ['SHORT_SENDS', 'Sends that the socket took only in part.'],
+      ['JOBS_BY_REFERENCE', 'Messages handed to update threads in their receive buffer.'],
+      ['JOBS_STALLED', 'Times receiving stopped because an update thread had enough to do.'],
+      ['TICKS', 'onTick rounds run.'],
+      ['TICKS_LATE', 'Ticks that began after the next one was due.'],
+      ['TICKS_SKIPPED', 'Ticks left out because they were overdue.'],
       ['OVERFLOW_BYTES', 'Bytes copied to overflow blocks.'],
       ['SEND_FULL', 'Sends refused: the session had maxBackpressure queued.'],
       ['SEND_CLOSED', 'Sends to a session that is closing or gone.'],

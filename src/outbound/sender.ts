@@ -12,6 +12,7 @@ import {
   NODE_OFFSET,
   SEND_FLAG_LAZY,
   SEND_FLAG_NOW,
+  SESSION_DRAIN_WANTED,
   SESSION_FLUSH_LINK,
   SESSION_IO_COUNT,
   SESSION_OWNER,
@@ -25,7 +26,7 @@ import {
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, load, or, sub } from '../shared/atomics.ts'
+import { add, exchange, load, or, store, sub } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
 import { push, takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
@@ -68,6 +69,8 @@ export interface SubmitParts<T extends Outbox> {
   readonly maxGather: number
   readonly maxBackpressure: number
   readonly wantsSent: boolean
+  /** Content runs in update threads, which are told `full` and ask for onDrain by a word [DRAIN-1]. */
+  readonly drainsByWord: boolean
 }
 
 export const NO_BLOCK = -1
@@ -107,14 +110,18 @@ export class Sender<T extends Outbox> {
   /** Something waits behind a gather that is in flight, or for its completion. */
   #behindFlight = false
   #parts: SubmitParts<T> | null = null
+  /** Somebody ends slices and settles references later: a turn. A thread without one does it at once. */
+  readonly #hasTurn: boolean
   #maxBackpressure = 0
+  #drainsByWord = false
 
   /** References to one chunk that were dropped and not yet settled: one atomic for many. */
   #dropChunk = -1
   #dropCount = 0
 
-  constructor(arena: Arena, waker: Waker, table: SessionTable) {
+  constructor(arena: Arena, waker: Waker, table: SessionTable, hasTurn: boolean) {
     this.#arena = arena
+    this.#hasTurn = hasTurn
     this.#words = arena.words
     this.#bytes = arena.bytes
     this.#counters = arena.counters
@@ -127,9 +134,10 @@ export class Sender<T extends Outbox> {
     this.writer = new ChunkWriter(arena)
   }
 
-  /** Workers only: what is needed to submit. */
+  /** What is needed to submit. */
   attach(parts: SubmitParts<T>): void {
     this.#parts = parts
+    this.#drainsByWord = parts.drainsByWord
     this.#maxBackpressure = parts.maxBackpressure
   }
 
@@ -212,16 +220,16 @@ export class Sender<T extends Outbox> {
     }
     const node = this.#nodes.allocate(start, end - start, block)
     if (node === 0) return false
+    // The open slice keeps a pin of its own: a push is made under a pin [SENDLIST-3]. It is taken before the slice
+    // before it ends, whose pin may be the caller's.
+    if (this.#hasTurn) retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
     this.commit()
     this.takeReference(block)
     add(this.#words, queuedAt, end - start)
-    if (this.#parts === null) {
-      // A thread without a turn has nobody who would end the slice later.
+    if (!this.#hasTurn) {
       this.#pushForeign(slot, node)
       return true
     }
-    // The open slice keeps a pin of its own: a push is made under a pin [SENDLIST-3].
-    retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
     this.#openSlot = slot
     this.#openNode = node
     this.#openBlock = block
@@ -281,6 +289,11 @@ export class Sender<T extends Outbox> {
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
     this.#pushForeign(slot, node)
     return true
+  }
+
+  /** Whether the open slice is for this slot of another thread, which is pinned for as long as it is. */
+  hasPinned(slot: number): boolean {
+    return this.#openSlot === slot
   }
 
   /** Ends the open slice: its session gets the node. */
@@ -406,6 +419,20 @@ export class Sender<T extends Outbox> {
     const at = this.#arena.sessionAt(slot)
     const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(oldest), newest)
     if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
+    this.#handOver(slot)
+  }
+
+  /** Its update thread was told `full`: who submits for the pinned session looks what its socket has taken [DRAIN-1]. */
+  wantDrain(slot: number): void {
+    // order: before the slot is handed over; who settles queued_bytes later, or takes the slot, sees it
+    store(this.#words, this.#arena.sessionAt(slot) + SESSION_DRAIN_WANTED, 1)
+    this.#handOver(slot)
+  }
+
+  /** Wins the flag of a pinned session, and gives the slot to the thread that submits for it. */
+  #handOver(slot: number): void {
+    const words = this.#words
+    const at = this.#arena.sessionAt(slot)
     if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
       // Who holds it hands the slot over, and the owner clears it before it takes the list [SENDFLAG-2].
       this.#counters[Counter.FLAG_CONTENDED]++
@@ -479,6 +506,10 @@ export class Sender<T extends Outbox> {
       if (!outbox.counted) outbox.counted = true
       else assert(!release(words, at + SESSION_IO_COUNT), 'IOCOUNT-5: our own count is still there')
       this.#markDirty(outbox)
+      if (this.#drainsByWord && load(words, at + SESSION_DRAIN_WANTED) !== 0) {
+        this.hurry(outbox)
+        this.#drainByWord(outbox, load(words, at + SESSION_QUEUED_BYTES))
+      }
     }
   }
 
@@ -508,7 +539,7 @@ export class Sender<T extends Outbox> {
     // behind it, nobody is to hear of it, and no other thread counts its bytes.
     const lazy =
       slices === outbox.waitCount &&
-      outbox.foreignBytes === 0 &&
+      (outbox.foreignBytes === 0 || this.#drainsByWord) &&
       !outbox.prompt &&
       !outbox.wantsDrain &&
       !parts.wantsSent
@@ -605,7 +636,17 @@ export class Sender<T extends Outbox> {
   #settleForeign(outbox: T, taken: number): void {
     const settled = Math.min(outbox.foreignBytes, taken)
     outbox.foreignBytes -= settled
-    sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled)
+    // order: before the look at drain_wanted; pairs with wantDrain() [DRAIN-1]
+    const queued = sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled) - settled
+    if (this.#drainsByWord && load(this.#words, outbox.at + SESSION_DRAIN_WANTED) !== 0)
+      this.#drainByWord(outbox, queued)
+  }
+
+  /** onDrain is due in its update thread, once. */
+  #drainByWord(outbox: T, queued: number): void {
+    if (queued * 2 > this.#maxBackpressure) return
+    if (exchange(this.#words, outbox.at + SESSION_DRAIN_WANTED, 0) === 0) return
+    ;(this.#parts as SubmitParts<T>).events.drained(outbox)
   }
 
   // --- overflow --------------------------------------------------------------------------------
@@ -743,8 +784,7 @@ export class Sender<T extends Outbox> {
       this.#dropChunk = block
     }
     this.#dropCount++
-    // A thread without a turn has nobody who would settle it later.
-    if (this.#parts === null) this.settle()
+    if (!this.#hasTurn) this.settle()
   }
 
   /** Nodes of this thread that nobody uses, counted now; for tests. */

@@ -1,4 +1,4 @@
-// What: what main tells a worker when it starts, and the messages between them afterwards.
+// What: what main tells an engine thread when it starts, and the messages between them afterwards.
 // Flow: server -> this -> workers/boot.ts.
 // Thread: main and workers.
 
@@ -6,7 +6,10 @@ import type { MessagePort } from 'node:worker_threads'
 import type { SharedMemories } from '../shared/arena.ts'
 import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
 
+export type ThreadRole = 'worker' | 'update' | 'send'
+
 export interface WorkerBoot {
+  readonly role: ThreadRole
   readonly thread: number
   readonly memories: SharedMemories
   /** DRIVER_URING or DRIVER_EPOLL. */
@@ -24,6 +27,9 @@ export interface WorkerBoot {
     | 'firstMessageTimeout'
     | 'closeTimeout'
     | 'tickRate'
+    | 'mode'
+    | 'update'
+    | 'send'
   >
   readonly port: MessagePort
 }

@@ -82,8 +82,9 @@ function mostSessions(
 /** Bytes for the payloads of one ring; 0 where there is none. */
 function jobBytes(rest: number, rings: number): number {
   if (rings === 0) return 0
-  const share = Math.floor((rest * JOB_PART) / rings / HEAP_UNIT) * HEAP_UNIT
-  return Math.max(JOB_BYTES_MIN, Math.min(JOB_BYTES_MAX, share))
+  const share = (rest * JOB_PART) / rings
+  // A power of two: positions are masked.
+  return Math.max(JOB_BYTES_MIN, Math.min(JOB_BYTES_MAX, 2 ** Math.floor(Math.log2(share))))
 }
 
 /** An arena of this size has two chunks and more for each thread, and a unit of heap. */
@@ -100,8 +101,13 @@ function leastArena(
 }
 
 /** Threads of a runtime with these options. */
-export function countThreads({ workers }: ResolvedOptions): ThreadCounts {
-  return { workers, senders: 0, updates: 0, jobs: 0 }
+export function countThreads({ workers, mode, update, send }: ResolvedOptions): ThreadCounts {
+  return {
+    workers,
+    senders: mode === 'send' ? 1 + send.lanes : 0,
+    updates: mode === 'worker' ? 0 : update.threads,
+    jobs: 0,
+  }
 }
 
 /**

@@ -13,7 +13,9 @@ export type IoUringFeature =
   | 'registeredRing'
   | 'skipSuccess'
   | 'fileTable'
-export type Mode = 'worker'
+/** Which thread runs content: the worker that owns the session, or an update thread; in `send`, send threads send. */
+export type Mode = 'worker' | 'update' | 'send'
+export type OverrunPolicy = 'skip' | 'catchUp'
 export type CloseMode = 'graceful' | 'reset'
 
 /** What a listener and an outbound protocol have in common. */
@@ -52,6 +54,31 @@ export interface GroupOptions {
   readonly capacity?: number
 }
 
+/** Update threads, in modes `update` and `send`. */
+export interface UpdateOptions {
+  /** Default 1. */
+  readonly threads?: number
+  /** Ticks a second; the server's tickRate where absent. */
+  readonly tickRate?: number
+  /** Messages are handled as they come, not only when a tick begins. Default false. */
+  readonly eager?: boolean
+  /**
+   * When ticks are missed: `skip` leaves them out, `catchUp` runs up to catchUpMax of them at once and leaves out
+   * the rest. Default `skip`.
+   */
+  readonly overrun?: OverrunPolicy
+  /** Default 5. */
+  readonly catchUpMax?: number
+}
+
+/** Send threads, in mode `send`. */
+export interface SendOptions {
+  /** Milliseconds between flushes; 0 sends at once. Default 0. */
+  readonly flushInterval?: number
+  /** Send threads beside the first, for sessions with session.useLane(). Default 0. */
+  readonly lanes?: number
+}
+
 export interface ServerOptions {
   readonly listeners?: readonly ListenerOptions[]
   /** Protocols of sessions that runtime.connect() makes. */
@@ -60,9 +87,12 @@ export interface ServerOptions {
   readonly handler?: URL | string
   /** Structured-clonable; given to onStart as runtime.data. */
   readonly data?: unknown
-  /** I/O workers: 1 to 60; 'auto' or 0 is one per available core. */
+  /** I/O workers: 1 to 60; 'auto' or 0 is one per available core, in modes `update` and `send` one less. */
   readonly workers?: number | 'auto'
+  /** Default `worker`. */
   readonly mode?: Mode
+  readonly update?: UpdateOptions
+  readonly send?: SendOptions
   readonly driver?: DriverChoice
   /** io_uring features that must not be used although the kernel has them: to measure, or to rule them out. */
   readonly ioUringWithout?: readonly IoUringFeature[]
@@ -123,6 +153,8 @@ export interface ResolvedOptions {
   readonly data: unknown
   readonly workers: number
   readonly mode: Mode
+  readonly update: Required<UpdateOptions>
+  readonly send: Required<SendOptions>
   readonly driver: DriverChoice
   readonly ioUringWithout: readonly IoUringFeature[]
   readonly maxSessions: number

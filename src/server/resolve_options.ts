@@ -26,10 +26,12 @@ import { LISTENERS_MAX } from '../layout/layout.ts'
 import { availableCores } from './cores.ts'
 import type {
   IoUringFeature,
+  Mode,
   ResolvedListener,
   ResolvedOptions,
   ResolvedProtocol,
   ServerOptions,
+  UpdateOptions,
 } from './options.ts'
 
 type Values = Readonly<Record<string, unknown>>
@@ -190,10 +192,19 @@ function checkNames(listeners: readonly Values[], outbound: readonly Values[]): 
   }
 }
 
-/** 'auto' and 0 are one worker per available core, as far as a runtime has threads. */
-function countWorkers(workers: unknown): number {
+/**
+ * 'auto' and 0 are one worker per available core, as far as a runtime has threads; one less where an update thread
+ * is as busy as a core allows.
+ */
+function countWorkers(workers: unknown, mode: Mode): number {
   if (workers !== 'auto' && workers !== 0) return workers as number
-  return Math.min(availableCores(), WORKERS_MAX)
+  const kept = mode === 'worker' ? 0 : 1
+  return Math.min(Math.max(1, availableCores() - kept), WORKERS_MAX)
+}
+
+/** Update threads tick at the server's rate, unless they have one of their own. */
+function resolveUpdate(update: UpdateOptions, tickRate: number): ResolvedOptions['update'] {
+  return { ...update, tickRate: update.tickRate ?? tickRate } as ResolvedOptions['update']
 }
 
 function checkData(data: unknown): void {
@@ -235,6 +246,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     listeners: listeners as unknown as ResolvedListener[],
     outbound: outbound as unknown as ResolvedProtocol[],
     ioUringWithout,
-    workers: countWorkers(values.workers),
+    workers: countWorkers(values.workers, values.mode as Mode),
+    update: resolveUpdate(values.update as UpdateOptions, values.tickRate as number),
   }
 }

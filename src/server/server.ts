@@ -208,7 +208,7 @@ export class Server
     const protocols = [...options.listeners, ...options.outbound]
     return new ThreadRuntime({
       arena,
-      sender: new Sender(arena, waker, table),
+      sender: new Sender(arena, waker, table, false),
       table,
       waker,
       encoders: protocols.map((protocol) => new Encoder(protocol.framing)),
@@ -218,6 +218,7 @@ export class Server
       data: options.data,
       post: (to, message) => this.#route('main', to, message),
       core: null,
+      content: null,
     })
   }
 

@@ -5,14 +5,14 @@
 import type { Binding } from '../binding.ts'
 import type { Encoder } from '../framing/encode.ts'
 import type { Framing } from '../framing/framing.ts'
-import { CloseReason, Counter, THREAD_LOCAL_PENDING } from '../layout/layout.ts'
+import { CloseReason, THREAD_LOCAL_PENDING } from '../layout/layout.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { WorkerHeap } from '../shared/worker_heap.ts'
-import type { Handler, Runtime } from './handler.ts'
+import { type Handler, type Runtime, reportFailure, whenRejected } from './handler.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { PacketCursor } from './packet.ts'
 import type { ReceiveBuffers } from './receive_buffers.ts'
@@ -25,7 +25,8 @@ export interface Protocol {
   readonly framing: Framing
   readonly encoder: Encoder
   readonly maxPayloadLength: number
-  readonly handler: Handler
+  /** The user's; where content runs in another thread, what forwards to it. */
+  handler: Handler
   readonly resetOnClose: boolean
   readonly noDelay: boolean
   readonly sendBufferBytes: number
@@ -37,6 +38,27 @@ export interface SessionLimits {
   readonly idleTimeout: number
   readonly firstMessageTimeout: number
   readonly closeTimeout: number
+}
+
+/** The way to the threads that run content, where those are not the workers. */
+export interface ContentLink {
+  /** Thread id of the update thread for a connection that takes this slot. */
+  choose(slot: number, listener: string, token: number): number
+  /** An outbound session was made for this connect(); its join follows. */
+  connected(session: LiveSession, number: number): void
+  /** Nothing more is received: its content asks for the end when it has handled everything. */
+  ended(session: LiveSession, reason: CloseReason): void
+  /** Its content has asked to move: it is told when everything before was forwarded. */
+  moving(session: LiveSession): void
+  /** Whether its update thread has enough to do: what is received must wait. */
+  isStalled(session: LiveSession): boolean
+  /** Keeps bytes for later; buffer -1: they lie in memory that is used again at once. */
+  defer(session: LiveSession, buffer: number, start: number, end: number): void
+  /** Goes on with what was deferred. */
+  resume(read: (session: LiveSession, buffer: number, start: number, end: number) => void): void
+  /** Shows what was forwarded. */
+  publish(): void
+  endTurn(): void
 }
 
 export interface CoreParts {
@@ -71,6 +93,8 @@ export class Core {
   packet!: PacketCursor
   lifecycle!: Lifecycle
   runtime!: Runtime
+  /** Null where content runs in this thread. */
+  link: ContentLink | null = null
 
   constructor(parts: CoreParts) {
     this.arena = parts.arena
@@ -94,27 +118,12 @@ export class Core {
 
   /** A handler threw or rejected: its owner hears of it, the session ends, nobody else is touched. */
   handlerFailed(handler: Handler, error: unknown, session?: LiveSession): void {
-    this.counters[Counter.HANDLER_ERRORS]++
-    if (handler.onError === undefined) {
-      console.error(
-        `overlapped: a handler failed${session === undefined ? '' : ` for session ${session.id}`}:`,
-        error,
-      )
-    } else {
-      try {
-        handler.onError(error, session)
-      } catch (second) {
-        console.error('overlapped: onError failed itself:', second, 'while handling:', error)
-      }
-    }
+    reportFailure(this.counters, handler, error, session)
     if (session !== undefined) this.lifecycle.close(session, CloseReason.HANDLER_ERROR)
   }
 
   /** Hears of a returned promise's rejection; the promise is not awaited. */
   watch(handler: Handler, returned: unknown, session?: LiveSession): void {
-    if (typeof (returned as PromiseLike<unknown>)?.then !== 'function') return
-    ;(returned as PromiseLike<unknown>).then(undefined, (error: unknown) =>
-      this.handlerFailed(handler, error, session),
-    )
+    whenRejected(returned, (error) => this.handlerFailed(handler, error, session))
   }
 }

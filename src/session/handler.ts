@@ -3,6 +3,7 @@
 // Thread: the thread that runs content.
 
 import { OverlappedError } from '../errors.ts'
+import { Counter } from '../layout/layout.ts'
 import type { SessionId } from '../shared/session_id.ts'
 
 export type { SessionId }
@@ -107,6 +108,12 @@ export interface Session<Data = unknown> {
   /** Stops receiving: no onRecv until resume(). */
   pause(): void
   resume(): void
+  /**
+   * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, messages
+   * stay in order, onMove is called there. From here on this object is closed.
+   * @throws {OverlappedError} ERR_ARGUMENT, where there is no such update thread; DataCloneError
+   */
+  moveTo(thread: string): void
 }
 
 export interface BroadcastOptions {
@@ -154,6 +161,18 @@ export interface Runtime {
   post(thread: string, message: unknown): void
 }
 
+/** What `assign`, a function that a handler module exports beside its handler, is asked with. */
+export interface AssignInfo {
+  readonly remoteAddress: PeerAddress
+  readonly listener: string
+}
+
+/**
+ * Chooses the update thread of a new session by a key: sessions with equal keys meet in one thread. A whole number
+ * names a thread, modulo their count; of a text the hash does.
+ */
+export type AssignFunction = (info: AssignInfo) => number | string
+
 export interface ConnectionRequest {
   readonly remoteAddress: PeerAddress
   readonly listener: string
@@ -171,6 +190,8 @@ export interface Handler<Data = unknown> {
   onRecv?(session: Session<Data>, packet: Packet): void | Promise<void>
   /** After send() returned `full`: half of maxBackpressure is free again. */
   onDrain?(session: Session<Data>): void | Promise<void>
+  /** It came from another update thread by session.moveTo(): a new object with the same id and data. */
+  onMove?(session: Session<Data>, from: string): void | Promise<void>
   /** A gather was taken by the socket. */
   onSend?(session: Session<Data>, bytes: number): void | Promise<void>
   /** Exactly once per onJoin, after the last completion. */
@@ -193,6 +214,7 @@ const EVENTS: readonly string[] = [
   'onJoin',
   'onRecv',
   'onDrain',
+  'onMove',
   'onSend',
   'onLeave',
   'onTick',
@@ -234,4 +256,32 @@ export function handlerOf(module: { default?: unknown }, url: string): Handler {
     }
   }
   return handler as Handler
+}
+
+/** A handler threw or rejected: its owner hears of it. */
+export function reportFailure(
+  counters: Float64Array,
+  handler: Handler,
+  error: unknown,
+  session?: Session,
+): void {
+  counters[Counter.HANDLER_ERRORS]++
+  if (handler.onError === undefined) {
+    console.error(
+      `overlapped: a handler failed${session === undefined ? '' : ` for session ${session.id}`}:`,
+      error,
+    )
+    return
+  }
+  try {
+    handler.onError(error, session)
+  } catch (second) {
+    console.error('overlapped: onError failed itself:', second, 'while handling:', error)
+  }
+}
+
+/** Hears of the rejection of what a handler returned, if that is a promise. */
+export function whenRejected(returned: unknown, failed: (error: unknown) => void): void {
+  if (typeof (returned as PromiseLike<unknown>)?.then !== 'function') return
+  ;(returned as PromiseLike<unknown>).then(undefined, failed)
 }

@@ -10,13 +10,20 @@ import {
   Counter,
   IO_STATUS_NAMES,
   IoStatus,
+  SESSION_CLOSE_REASON,
+  SESSION_CONTENT,
+  SESSION_DRAIN_WANTED,
   SESSION_IO_COUNT,
   SESSION_LISTENER,
+  SESSION_PAUSED,
   SESSION_QUEUED_BYTES,
   SESSION_RELEASE_LINK,
   SESSION_REQUEST,
   SESSION_REQUEST_CLOSE,
+  SESSION_REQUEST_END,
+  SESSION_REQUEST_FLOW,
   SESSION_REQUEST_LINK,
+  SESSION_REQUEST_TERMINATE,
   SESSION_STATE,
   SESSION_TAG,
   SessionState,
@@ -25,7 +32,7 @@ import {
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
-import { add, exchange, store, sub } from '../shared/atomics.ts'
+import { add, exchange, load, store, sub } from '../shared/atomics.ts'
 import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
@@ -82,7 +89,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       this.#countEnd(reason === CloseReason.NONE ? CloseReason.TABLE_FULL : reason)
       return
     }
-    const session = this.#make(slot, protocol)
+    const content = core.link?.choose(slot, protocol.name, token) ?? core.arena.thread
+    const session = this.#make(slot, protocol, content)
     session.transitToken = token
     store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
@@ -139,7 +147,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       )
     }
     add(core.arena.words, this.#assignedAt, 1)
-    const session = this.#make(slot, protocol)
+    const session = this.#make(slot, protocol, core.arena.thread)
     core.submissions.connect(slot, session.generation, token)
     return new Promise((resolve, reject) =>
       this.#connecting.set(session, { resolve, reject, target }),
@@ -170,15 +178,20 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#dropBaseWhenIdle(session)
   }
 
-  #make(slot: number, protocol: Protocol): LiveSession {
+  #make(slot: number, protocol: Protocol, content: number): LiveSession {
     const { arena } = this.#core
-    const session = new LiveSession(this.#core, slot, this.registry.generationOf(slot), protocol)
+    const generation = this.registry.generationOf(slot)
+    const session = new LiveSession(this.#core, slot, generation, protocol, content)
     const { words } = arena
     // Plain: nobody reads them without a pin, and there is none before the count is stored.
     words[session.at + SESSION_LISTENER] = protocol.index
     words[session.at + SESSION_TAG] = 0
     words[session.at + SESSION_QUEUED_BYTES] = 0
     words[session.at + SESSION_REQUEST] = 0
+    words[session.at + SESSION_CONTENT] = content
+    words[session.at + SESSION_PAUSED] = 0
+    words[session.at + SESSION_CLOSE_REASON] = 0
+    words[session.at + SESSION_DRAIN_WANTED] = 0
     // order: last; publishes the words above to whoever pins the session [SESSION-1]
     open(words, session.at + SESSION_IO_COUNT)
     this.registry.put(session)
@@ -219,9 +232,13 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   close(session: LiveSession, reason: CloseReason): void {
     if (session.state !== SessionState.OPEN) return
     const core = this.#core
+    if (!session.contentDone && session.joined) {
+      this.#askContent(session, reason)
+      return
+    }
     this.#to(session, SessionState.CLOSING, reason)
     session.deadline = core.now + core.limits.closeTimeout
-    session.paused = false
+    session.paused = session.stopped = false
     this.#dropHeld(session)
     if (session.receiving === Receiving.PAUSED) this.#receiveAgain(session)
     if (session.receiving === Receiving.NONE) {
@@ -229,6 +246,30 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     } else if (core.sender.idle(session)) {
       this.#endStream(session)
     }
+  }
+
+  /** Its content first handles what was received, and answers it; then it asks for the end. */
+  #askContent(session: LiveSession, reason: CloseReason): void {
+    const { link, limits, now } = this.#core
+    if (session.endReason === CloseReason.NONE) {
+      session.endReason = reason
+      link?.ended(session, reason)
+    }
+    if (!session.paused || session.peerLeft) return
+    // A paused session notices that its peer left: it has closeTimeout to resume.
+    session.peerLeft = true
+    session.deadline = now + limits.closeTimeout
+  }
+
+  /** Its content has handled everything up to the end that it was told of. */
+  #contentEnded(session: LiveSession): void {
+    session.contentDone = true
+    if (session.endReason !== CloseReason.NONE && session.endReason !== CloseReason.PEER_CLOSED)
+      this.close(session, session.endReason)
+    if (session.endStatus === -1 || session.held !== null) return
+    const status = session.endStatus as IoStatus
+    session.endStatus = -1
+    this.#finishReceiving(session, status)
   }
 
   /** Ends everything at once; the handle will be closed by RST. */
@@ -240,6 +281,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#core.sender.kill(session)
     this.#dropHeld(session)
     this.#core.submissions.cancel(session.slot, session.generation)
+    // Nobody waits for its content any more.
+    session.endStatus = -1
     if (session.receiving === Receiving.ENDED) this.#dropBaseWhenIdle(session)
   }
 
@@ -281,6 +324,13 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   }
 
   #finishReceiving(session: LiveSession, status: IoStatus): void {
+    const isOrderly = status === IoStatus.END_OF_STREAM && session.state === SessionState.OPEN
+    if (isOrderly && !session.contentDone) {
+      // The base count stays until its content is done.
+      session.endStatus = status
+      this.#askContent(session, CloseReason.PEER_CLOSED)
+      return
+    }
     if (status === IoStatus.END_OF_STREAM) {
       // What was received before the FIN is answered: queued sends still go out.
       if (session.state === SessionState.OPEN) {
@@ -326,6 +376,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     }
     session.deadline = 0
     this.#dropHeld(session)
+    session.endStatus = -1
     this.#core.submissions.cancel(session.slot, session.generation)
   }
 
@@ -386,7 +437,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   pause(session: LiveSession): void {
     if (session.paused || session.state !== SessionState.OPEN) return
-    session.paused = true
+    session.paused = session.stopped = true
+    if (session.endReason === CloseReason.PEER_CLOSED) this.#askContent(session, session.endReason)
     if (session.receiving !== Receiving.ARMED) return
     session.receiving = Receiving.PAUSING
     this.#core.submissions.pause(session.slot, session.generation)
@@ -394,13 +446,17 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   resume(session: LiveSession): void {
     if (!session.paused || session.state !== SessionState.OPEN) return
-    session.paused = false
+    session.paused = session.stopped = false
     this.registry.received(session, this.#core.now)
     if (session.held !== null) {
       this.resumed.push(session)
       this.#core.markPending()
     } else if (session.receiving === Receiving.PAUSED) {
       this.#receiveAgain(session)
+    } else if (session.receiving === Receiving.ENDED) {
+      // Its end is with its content, which goes on.
+      session.peerLeft = false
+      session.deadline = 0
     }
   }
 
@@ -446,7 +502,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     while (entry !== 0) {
       const session = this.outboxOf(entry - 1)
       entry = words[session.at + SESSION_RELEASE_LINK]
-      this.#released.push(session)
+      // The second time it comes from its update thread, after onLeave.
+      if (session.state === SessionState.RELEASED) this.#free(session)
+      else this.#released.push(session)
     }
     entry = takeAll(words, this.#requestHead)
     while (entry !== 0) {
@@ -454,10 +512,30 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       entry = words[session.at + SESSION_REQUEST_LINK]
       // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
       const bits = exchange(words, session.at + SESSION_REQUEST, 0)
-      if ((bits & SESSION_REQUEST_CLOSE) !== 0) this.close(session, CloseReason.LOCAL_CLOSE)
+      this.#asked(session, bits)
       // The count that came with the request [REQUEST-2].
       if (release(words, session.at + SESSION_IO_COUNT)) this.#release(session)
     }
+  }
+
+  /** What other threads want of a session (SESSION_REQUEST_* bits). */
+  #asked(session: LiveSession, bits: number): void {
+    const { words } = this.#core.arena
+    if ((bits & SESSION_REQUEST_FLOW) !== 0) {
+      if (load(words, session.at + SESSION_PAUSED) !== 0) this.pause(session)
+      else this.resume(session)
+    }
+    if ((bits & SESSION_REQUEST_END) !== 0) this.#contentEnded(session)
+    if ((bits & (SESSION_REQUEST_CLOSE | SESSION_REQUEST_TERMINATE)) === 0) return
+    const reason = load(words, session.at + SESSION_CLOSE_REASON) as CloseReason
+    if ((bits & SESSION_REQUEST_TERMINATE) !== 0) {
+      this.terminate(session, reason || CloseReason.LOCAL_TERMINATE)
+      return
+    }
+    session.contentDone = true
+    this.close(session, reason || CloseReason.LOCAL_CLOSE)
+    // The peer's end waited for its content, which wants no more.
+    if (session.endStatus !== -1) this.#contentEnded(session)
   }
 
   /** onLeave for every session whose count fell to 0, then the handle is closed. */
@@ -472,9 +550,16 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#countEnd(session.closeReason)
     this.freePartial(session)
     this.#dropHeld(session)
+    const hadJoined = session.joined
     this.#left(session)
     // The driver closes the handle before it reads what is submitted later, so the slot can be used again.
     core.submissions.close(session.slot, session.generation, session.resetOnClose)
+    if (core.link === null || !hadJoined) this.#free(session)
+  }
+
+  /** Nobody looks at the slot any more. */
+  #free(session: LiveSession): void {
+    const core = this.#core
     if (this.registry.free(session)) sub(core.arena.words, this.#assignedAt, 1)
     if (this.stopping && this.registry.live.length === 0) this.#onEmpty?.()
   }

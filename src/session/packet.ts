@@ -23,12 +23,20 @@ export class PacketCursor implements Packet {
   /** The buffer as a block to send from, while the frame can go out as it came; NO_BLOCK: it must be copied. */
   echoBlock = NO_BLOCK
 
-  readonly #arena: Arena
-  readonly #buffers: ReceiveBuffers
+  /** What start and end are offsets in. */
+  readonly memory: Uint8Array
+  readonly #arena: Pick<Arena, 'bytes' | 'buffer'>
+  readonly #buffers: Pick<ReceiveBuffers, 'view'> | null
   readonly #view: DataView
   readonly #retain: (packet: PacketCursor) => SendBuffer
 
-  constructor(arena: Arena, buffers: ReceiveBuffers, retain: (packet: PacketCursor) => SendBuffer) {
+  /** Without `buffers` the bytes of a packet are copied when they are asked for. */
+  constructor(
+    arena: Pick<Arena, 'bytes' | 'buffer'>,
+    buffers: Pick<ReceiveBuffers, 'view'> | null,
+    retain: (packet: PacketCursor) => SendBuffer,
+  ) {
+    this.memory = arena.bytes
     this.#arena = arena
     this.#buffers = buffers
     this.#view = new DataView(arena.bytes.buffer, arena.bytes.byteOffset, arena.bytes.byteLength)
@@ -59,7 +67,7 @@ export class PacketCursor implements Packet {
   get bytes(): Uint8Array {
     this.check()
     // A frame that was copied together lies in memory that is used again at once.
-    if (this.buffer === -1) return this.#arena.bytes.slice(this.start, this.end)
+    if (this.buffer === -1 || this.#buffers === null) return this.memory.slice(this.start, this.end)
     // Whoever has the view can change what lies there.
     this.echoBlock = NO_BLOCK
     return this.#buffers.view(this.buffer, this.start, this.end)
@@ -67,7 +75,7 @@ export class PacketCursor implements Packet {
 
   copy(): Uint8Array {
     this.check()
-    return this.#arena.bytes.slice(this.start, this.end)
+    return this.memory.slice(this.start, this.end)
   }
 
   retain(): SendBuffer {
@@ -87,7 +95,7 @@ export class PacketCursor implements Packet {
   }
 
   u8(offset: number): number {
-    return this.#arena.bytes[this.#at(offset, 1)]
+    return this.memory[this.#at(offset, 1)]
   }
 
   i8(offset: number): number {

@@ -8,7 +8,6 @@ import {
   Counter,
   SESSION_GENERATION,
   SESSION_LISTENER,
-  SESSION_QUEUED_BYTES,
   SESSION_REQUEST_CLOSE,
   SESSION_STATE,
   SessionState,
@@ -21,6 +20,7 @@ import { generationOf, isSessionId, type SessionId, slotOf } from '../shared/ses
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { Core } from './core.ts'
+import { ForeignSends } from './foreign_sends.ts'
 import type {
   BroadcastOptions,
   BroadcastResult,
@@ -49,6 +49,20 @@ export interface RuntimeParts {
   readonly post: (thread: string, message: unknown) => void
   /** Workers only. */
   readonly core: Core | null
+  /** Update threads only: the sessions whose content they run. */
+  readonly content: ContentHome | null
+}
+
+/** The sessions of an update thread, as its runtime sees them. */
+export interface ContentHome {
+  /** Those that have joined and are open. */
+  sessions(): Iterable<Session>
+  /** The one that a slot holds. */
+  at(slot: number): Session | undefined
+  /** An outbound session whose content is here. */
+  connect(options: ConnectOptions): Promise<Session>
+  /** Something was queued that a turn must publish. */
+  markPending(): void
 }
 
 const noSessions: readonly Session[] = []
@@ -58,6 +72,8 @@ export class ThreadRuntime implements Runtime {
   readonly data: unknown
   readonly #parts: RuntimeParts
   readonly #buffers: BufferMaker
+  /** To sessions of other threads. */
+  readonly foreign: ForeignSends
   readonly #own: (slot: number) => boolean
 
   constructor(parts: RuntimeParts) {
@@ -65,6 +81,12 @@ export class ThreadRuntime implements Runtime {
     this.thread = parts.thread
     this.data = parts.data
     this.#buffers = new BufferMaker(parts.arena, parts.sender)
+    this.foreign = new ForeignSends(
+      parts.arena,
+      parts.sender,
+      parts.encoders,
+      parts.maxBackpressure,
+    )
     const { thread, plan } = parts.arena
     const first = (thread - 1) * plan.sessionsPerWorker
     this.#own =
@@ -74,7 +96,8 @@ export class ThreadRuntime implements Runtime {
   }
 
   sessions(): Iterable<Session> {
-    const { core } = this.#parts
+    const { core, content } = this.#parts
+    if (content !== null) return content.sessions()
     return core === null
       ? noSessions
       : core.lifecycle.registry.live.filter((session) => session.joined && session.isOpen)
@@ -84,7 +107,7 @@ export class ThreadRuntime implements Runtime {
     checkId('send', id)
     const own = this.#ownSession(id)
     if (own !== undefined) return own.send(data)
-    if (this.#own(slotOf(id))) return this.#closed()
+    if (this.#own(slotOf(id))) return this.foreign.closed()
     if (data instanceof PreparedBuffer) {
       data.check()
       try {
@@ -96,7 +119,7 @@ export class ThreadRuntime implements Runtime {
     const { bytes, start, length } = this.#bytesOf('send', data)
     const slot = this.#parts.table.pin(id)
     try {
-      return slot === -1 ? this.#closed() : this.#writeForeign(slot, bytes, start, length)
+      return slot === -1 ? this.foreign.closed() : this.foreign.write(slot, bytes, start, length)
     } finally {
       if (slot !== -1) this.#parts.table.unpin(slot)
       this.#afterwards()
@@ -112,6 +135,12 @@ export class ThreadRuntime implements Runtime {
       return true
     }
     if (this.#own(slotOf(id))) return false
+    const content = this.#contentSession(id)
+    if (content !== undefined) {
+      if (!content.isOpen) return false
+      content.close()
+      return true
+    }
     const { arena, table, sender } = this.#parts
     const slot = table.pin(id)
     if (slot === -1) {
@@ -139,10 +168,12 @@ export class ThreadRuntime implements Runtime {
     prepared.check()
     try {
       if (to === 'all') {
-        this.#toOwn(prepared, protocol, except, where, result)
+        if (where !== undefined && this.#parts.content !== null)
+          this.#toContent(this.#parts.content.sessions(), prepared, listener, except, where, result)
+        else this.#toOwn(prepared, protocol, except, where, result)
         if (where === undefined) this.#toForeign(prepared, protocol, except, result)
       } else {
-        this.#toEach(to, prepared, protocol, except, where, result)
+        this.#toEach(to, prepared, listener, protocol, except, where, result)
       }
     } finally {
       // Also when a framing cannot carry the payload.
@@ -169,11 +200,12 @@ export class ThreadRuntime implements Runtime {
 
   /** @throws {OverlappedError} ERR_SERVER_STATE on main */
   connect(options: ConnectOptions): Promise<Session> {
-    const { core } = this.#parts
+    const { core, content } = this.#parts
+    if (content !== null) return content.connect(options)
     if (core === null)
       throw new OverlappedError(
         'ERR_SERVER_STATE',
-        'connect() was called on main; sessions belong to workers',
+        'connect() was called on main; sessions belong to the threads that run content',
       )
     return core.lifecycle.connect(options)
   }
@@ -195,6 +227,7 @@ export class ThreadRuntime implements Runtime {
   #toEach(
     ids: Iterable<SessionId>,
     prepared: PreparedBuffer,
+    listener: string | undefined,
     protocol: number,
     except: SessionId | undefined,
     where: ((session: Session) => boolean) | undefined,
@@ -205,6 +238,11 @@ export class ThreadRuntime implements Runtime {
       if (id === except) continue
       const own = this.#ownSession(id)
       if (own === undefined) {
+        const content = where === undefined ? undefined : this.#contentSession(id)
+        if (content !== undefined) {
+          this.#toContent([content], prepared, listener, except, where, result)
+          continue
+        }
         const sent = where === undefined ? this.#sendForeign(id, prepared, protocol) : null
         if (sent !== null) result[sent]++
       } else if (protocol === -1 || own.protocol === protocol) {
@@ -220,6 +258,28 @@ export class ThreadRuntime implements Runtime {
     if (core === null || !this.#own(slotOf(id))) return undefined
     const session = core.lifecycle.registry.at(slotOf(id))
     return session?.joined && session.id === id ? session : undefined
+  }
+
+  /** The session of this update thread with this id. */
+  #contentSession(id: SessionId): Session | undefined {
+    const session = this.#parts.content?.at(slotOf(id))
+    return session?.id === id ? session : undefined
+  }
+
+  /** To sessions of this update thread that the predicate takes. */
+  #toContent(
+    sessions: Iterable<Session>,
+    prepared: PreparedBuffer,
+    listener: string | undefined,
+    except: SessionId | undefined,
+    where: ((session: Session) => boolean) | undefined,
+    result: BroadcastResult,
+  ): void {
+    for (const session of sessions) {
+      if (listener !== undefined && session.listener !== listener) continue
+      if (session.id === except || where?.(session) === false) continue
+      result[session.send(prepared)]++
+    }
   }
 
   #toOwn(
@@ -270,7 +330,7 @@ export class ThreadRuntime implements Runtime {
         slot === exceptSlot && load(words, at + SESSION_GENERATION) >>> 0 === exceptGeneration
       const isListener = protocol === -1 || load(words, at + SESSION_LISTENER) === protocol
       try {
-        if (!isExcept && isListener) result[this.#pushForeign(slot, prepared)]++
+        if (!isExcept && isListener) result[this.foreign.push(slot, prepared)]++
       } finally {
         table.unpin(slot)
       }
@@ -281,63 +341,13 @@ export class ThreadRuntime implements Runtime {
   #sendForeign(id: SessionId, prepared: PreparedBuffer, protocol: number): SendResult | null {
     const { arena, table } = this.#parts
     const slot = table.pin(id)
-    if (slot === -1) return this.#closed()
+    if (slot === -1) return this.foreign.closed()
     try {
       const listener = load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)
-      return protocol !== -1 && listener !== protocol ? null : this.#pushForeign(slot, prepared)
+      return protocol !== -1 && listener !== protocol ? null : this.foreign.push(slot, prepared)
     } finally {
       table.unpin(slot)
     }
-  }
-
-  /** Under a pin. */
-  #pushForeign(slot: number, prepared: PreparedBuffer): SendResult {
-    if (prepared.long !== null)
-      return this.#writeForeign(slot, prepared.long, 0, prepared.long.length)
-    const refused = this.#refusal(slot, prepared.length)
-    if (refused !== null) return refused
-    const { sender, arena } = this.#parts
-    const encoding = prepared.encode(
-      this.#parts.encoders[load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)],
-    )
-    if (encoding === null) return this.#counted(false)
-    if (encoding.length === 0) return 'queued'
-    return this.#counted(
-      sender.pushSharedForeign(slot, encoding.chunk, encoding.offset, encoding.length),
-    )
-  }
-
-  /** Under a pin. */
-  #writeForeign(slot: number, bytes: Uint8Array, start: number, length: number): SendResult {
-    const { arena, encoders, sender } = this.#parts
-    const encoder = encoders[load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)]
-    encoder.check(length)
-    const refused = this.#refusal(slot, length)
-    if (refused !== null) return refused
-    if (length + encoder.headerBytes + encoder.trailerBytes === 0) return 'queued'
-    return this.#counted(sender.writeForeign(slot, encoder, bytes, start, length))
-  }
-
-  #refusal(slot: number, length: number): SendResult | null {
-    const { arena, maxBackpressure } = this.#parts
-    const at = arena.sessionAt(slot)
-    if (load(arena.words, at + SESSION_STATE) !== SessionState.OPEN) return this.#closed()
-    const queued = load(arena.words, at + SESSION_QUEUED_BYTES)
-    if (queued > 0 && queued + length > maxBackpressure) {
-      arena.counters[Counter.SEND_FULL]++
-      return 'full'
-    }
-    return null
-  }
-
-  #closed(): SendResult {
-    this.#parts.arena.counters[Counter.SEND_CLOSED]++
-    return 'closed'
-  }
-
-  #counted(done: boolean): SendResult {
-    this.#parts.arena.counters[done ? Counter.MESSAGES_OUT : Counter.SEND_DROPPED]++
-    return done ? 'queued' : 'dropped'
   }
 
   /**
@@ -345,9 +355,10 @@ export class ThreadRuntime implements Runtime {
    * failed: a mismatched one may have been the last, and then the owner has a slot to release.
    */
   #afterwards(): void {
-    const { core, sender } = this.#parts
-    if (core === null) sender.publish()
-    else core.markPending()
+    const { core, content, sender } = this.#parts
+    const home = core ?? content
+    if (home === null) sender.publish()
+    else home.markPending()
   }
 
   // --- arguments -------------------------------------------------------------------------------
@@ -371,7 +382,7 @@ export class ThreadRuntime implements Runtime {
   #bytesOf(method: string, data: Sendable): { bytes: Uint8Array; start: number; length: number } {
     if (data instanceof PacketCursor) {
       data.check()
-      return { bytes: this.#parts.arena.bytes, start: data.start, length: data.end - data.start }
+      return { bytes: data.memory, start: data.start, length: data.end - data.start }
     }
     if (data instanceof Uint8Array) return { bytes: data, start: 0, length: data.length }
     if (typeof data === 'string') {

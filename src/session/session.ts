@@ -12,6 +12,7 @@ import type { Core, Protocol } from './core.ts'
 import type { PeerAddress, Runtime, Sendable, SendResult, Session } from './handler.ts'
 import { PacketCursor } from './packet.ts'
 import { PreparedBuffer } from './send_buffer.ts'
+import { textBytes } from './text_bytes.ts'
 
 /** What the driver does for this session's receiving. */
 export const Receiving = {
@@ -33,9 +34,6 @@ export interface Held {
   readonly length: number
 }
 
-/** Strings are turned into bytes here; a longer one gets memory of its own. */
-const scratch = Buffer.alloc(65_536)
-
 export class LiveSession extends Outbox implements Session {
   data: unknown = undefined
   state: SessionState = SessionState.OPEN
@@ -45,6 +43,16 @@ export class LiveSession extends Outbox implements Session {
   receiving: Receiving = Receiving.NONE
   /** The user paused it. */
   paused = false
+  /** Its next message must wait: it is paused, or its update thread has enough to do. */
+  stopped = false
+  /** Pieces of its bytes that wait for its update thread, in the link's list. */
+  deferredCount = 0
+  /** Thread id of who runs its content. */
+  content: number
+  /** Why its content was asked to let it end; NONE: it was not. */
+  endReason: CloseReason = CloseReason.NONE
+  /** Its content has handled everything, or wants no more: it may end. */
+  contentDone: boolean
   held: Held[] | null = null
   /** IoStatus of the terminal receive completion that waits behind held bytes; -1: none. */
   endStatus = -1
@@ -67,8 +75,10 @@ export class LiveSession extends Outbox implements Session {
   readonly #core: Core
   #remote: PeerAddress | null = null
 
-  constructor(core: Core, slot: number, generation: number, protocol: Protocol) {
+  constructor(core: Core, slot: number, generation: number, protocol: Protocol, content: number) {
     super(slot, generation, core.arena.sessionAt(slot), protocol.index, protocol.encoder)
+    this.content = content
+    this.contentDone = core.link === null
     this.#core = core
     this.protocolOf = protocol
   }
@@ -125,12 +135,8 @@ export class LiveSession extends Outbox implements Session {
     if (data instanceof PacketCursor) return this.#sendPacket(data)
     if (data instanceof Uint8Array) return this.#sendBytes(data, 0, data.length)
     if (typeof data === 'string') {
-      // UTF-8 has at most three bytes for each UTF-16 unit.
-      if (data.length * 3 > scratch.length) {
-        const bytes = Buffer.from(data, 'utf8')
-        return this.#sendBytes(bytes, 0, bytes.length)
-      }
-      return this.#sendBytes(scratch, 0, scratch.write(data, 0, 'utf8'))
+      textBytes.encode(data)
+      return this.#sendBytes(textBytes.bytes, 0, textBytes.length)
     }
     if (data instanceof PreparedBuffer) return this.sendPrepared(data)
     throw new OverlappedError(
@@ -205,5 +211,12 @@ export class LiveSession extends Outbox implements Session {
 
   resume(): void {
     this.#core.lifecycle.resume(this)
+  }
+
+  moveTo(thread: string): void {
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `moveTo('${thread}'): a session moves between update threads; there are none in mode 'worker'`,
+    )
   }
 }

@@ -51,7 +51,13 @@ export class SessionTable {
   unpin(slot: number): void {
     const at = this.#arena.sessionAt(slot)
     const { words } = this.#arena
-    if (!release(words, at + SESSION_IO_COUNT)) return
+    if (release(words, at + SESSION_IO_COUNT)) this.giveBack(slot)
+  }
+
+  /** Hands a released slot to its owner: its count fell to 0, or onLeave has returned in an update thread. */
+  giveBack(slot: number): void {
+    const at = this.#arena.sessionAt(slot)
+    const { words } = this.#arena
     const owner = words[at + SESSION_OWNER]
     push(
       words,

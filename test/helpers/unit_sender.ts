@@ -116,7 +116,7 @@ export class Producer {
   constructor(memory: UnitMemory, thread: number) {
     this.thread = thread
     ;({ arena: this.arena, waker: this.waker, table: this.table } = memory.thread(thread))
-    this.sender = new Sender(this.arena, this.waker, this.table)
+    this.sender = new Sender(this.arena, this.waker, this.table, thread !== 0)
     if (thread === 0) return
     // A worker without sessions: it has turns, and so open slices.
     const none = () => {
@@ -138,6 +138,7 @@ export class Producer {
       maxGather: 1,
       maxBackpressure: 1,
       wantsSent: false,
+      drainsByWord: false,
     })
   }
 
@@ -254,7 +255,7 @@ export class Owner implements SenderEvents<FakeSession> {
   constructor(memory: UnitMemory, options: OwnerOptions = {}) {
     ;({ arena: this.arena, waker: this.waker, table: this.table } = memory.thread(OWNER))
     const { heapByteAt, heapBytesPerWorker, recvBuffersPerWorker } = this.arena.plan
-    this.sender = new Sender(this.arena, this.waker, this.table)
+    this.sender = new Sender(this.arena, this.waker, this.table, true)
     this.submissions = new SubmissionRing(this.arena)
     this.heap = new WorkerHeap(heapByteAt, heapBytesPerWorker)
     this.bufferReferences = new Int32Array(recvBuffersPerWorker)
@@ -266,6 +267,7 @@ export class Owner implements SenderEvents<FakeSession> {
       maxGather: this.maxGather,
       maxBackpressure: options.maxBackpressure ?? 1000,
       wantsSent: options.wantsSent ?? true,
+      drainsByWord: false,
     })
   }
 

@@ -215,7 +215,7 @@ export class ModelMain {
 
   constructor(world: World, thread = 0) {
     const { arena, waker, table } = world.thread(thread)
-    this.sender = new Sender(arena, waker, table)
+    this.sender = new Sender(arena, waker, table, false)
     this.table = table
     this.runtime = new ThreadRuntime({
       arena,
@@ -229,6 +229,7 @@ export class ModelMain {
       data: null,
       post: () => {},
       core: null,
+      content: null,
     })
   }
 }

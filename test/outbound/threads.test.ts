@@ -51,7 +51,7 @@ async function run() {
   const arena = new Arena(binding, memories, role)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
-  const sender = new Sender(arena, waker, table)
+  const sender = new Sender(arena, waker, table, false)
   const encoder = new Encoder({ kind: 'raw' })
   Atomics.add(words, 1, 1)
   while (Atomics.load(words, 1) < 3) nap(1)

@@ -312,7 +312,7 @@ export class Simulation {
     const waker = new Waker(arena, binding)
     const table = new SessionTable(arena, waker)
     this.mainArena = arena
-    this.mainSender = new Sender<Outbox>(arena, waker, table)
+    this.mainSender = new Sender<Outbox>(arena, waker, table, false)
     this.main = new ThreadRuntime({
       arena,
       sender: this.mainSender,
@@ -325,6 +325,7 @@ export class Simulation {
       data: undefined,
       post: () => {},
       core: null,
+      content: null,
     })
   }
 

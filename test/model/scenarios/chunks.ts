@@ -186,7 +186,7 @@ function reservation(name: string): Scenario {
       world.reset()
       const chunks = new Chunks(world)
       const { arena, waker, table } = world.thread(1)
-      const sender = new Sender(arena, waker, table)
+      const sender = new Sender(arena, waker, table, false)
       const maker = new BufferMaker(arena, sender)
       return {
         threads: {

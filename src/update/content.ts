@@ -1,0 +1,305 @@
+// What: the content of an update thread: records of job rings become handler events, in the order of each session.
+// Flow: job rings -> this -> handler -> content_session; LEAVE -> slot back to its owner.
+// Thread: one update thread.
+
+import type { Binding } from '../binding.ts'
+import { OverlappedError } from '../errors.ts'
+import {
+  CLOSE_REASON_NAMES,
+  CloseReason,
+  Counter,
+  JobKind,
+  SESSION_REQUEST_CLOSE,
+  SESSION_REQUEST_END,
+  THREAD_LOCAL_PENDING,
+} from '../layout/layout.ts'
+import type { Outbox } from '../outbound/outbox.ts'
+import type { Sender } from '../outbound/sender.ts'
+import {
+  type CloseReasonName,
+  type ConnectOptions,
+  type Handler,
+  reportFailure,
+  type Session,
+  whenRejected,
+} from '../session/handler.ts'
+import { PacketCursor } from '../session/packet.ts'
+import type { ContentHome, ThreadRuntime } from '../session/runtime.ts'
+import type { Arena } from '../shared/arena.ts'
+import type { SessionTable } from '../shared/session_table.ts'
+import type { Waker } from '../shared/waker.ts'
+import { type ContentParts, type ContentProtocol, ContentSession } from './content_session.ts'
+import { JobConsumer } from './job_ring.ts'
+
+/** Records of one ring that are handled before what they caused is shown to other threads. */
+const RECORDS_PER_PASS = 256
+
+export interface ContentOptions {
+  readonly arena: Arena
+  readonly waker: Waker
+  readonly table: SessionTable
+  readonly sender: Sender<Outbox>
+  readonly protocols: readonly ContentProtocol[]
+  readonly binding: Pick<Binding, 'sessionAddress'>
+}
+
+export class Content implements ContentHome {
+  readonly counters: Float64Array
+  readonly #options: ContentOptions
+  readonly #waker: Waker
+  readonly #words: Int32Array
+  readonly #bytes: Uint8Array
+  readonly #pendingAt: number
+  readonly #consumers: readonly JobConsumer[]
+  /** By slot. */
+  readonly #sessions: (ContentSession | undefined)[]
+  readonly #live: ContentSession[] = []
+  /** Sessions that were resumed and hold messages. */
+  readonly #resumed: ContentSession[] = []
+  // Set right after construction; the runtime refers to this.
+  #parts!: ContentParts
+  #packet!: PacketCursor
+
+  constructor(options: ContentOptions) {
+    const { arena, waker } = options
+    this.#options = options
+    this.#waker = waker
+    this.#words = arena.words
+    this.#bytes = arena.bytes
+    this.counters = arena.counters
+    this.#pendingAt = arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING
+    this.#consumers = Array.from(
+      { length: arena.plan.driverCount },
+      (_, index) => new JobConsumer(arena, index + 1),
+    )
+    this.#sessions = new Array(arena.plan.sessionCapacity)
+  }
+
+  attach(runtime: ThreadRuntime, packet: PacketCursor): void {
+    const { arena, table, sender, binding } = this.#options
+    this.#packet = packet
+    this.#parts = {
+      arena,
+      table,
+      sender,
+      foreign: runtime.foreign,
+      runtime,
+      addressOf: (slot) => binding.sessionAddress(arena.memories.runtime, slot),
+      resumed: (session) => this.#resume(session),
+      move: (session, thread) => this.#move(session, thread),
+      packetOf: (bytes) => {
+        const buffer = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length)
+        return new PacketCursor({ bytes, buffer }, null, (held) => runtime.retainPacket(held))
+      },
+    }
+  }
+
+  // --- as the runtime sees it ------------------------------------------------------------------
+
+  *sessions(): Iterable<Session> {
+    for (const session of [...this.#live]) if (session.isOpen) yield session
+  }
+
+  at(slot: number): Session | undefined {
+    return this.#sessions[slot]
+  }
+
+  connect(_: ConnectOptions): Promise<Session> {
+    throw new OverlappedError('ERR_SERVER_STATE', 'connect() is not there in an update thread')
+  }
+
+  markPending(): void {
+    this.#words[this.#pendingAt] = 1
+  }
+
+  // --- records ---------------------------------------------------------------------------------
+
+  /** Handles every record that is there; `afterPass` shows other threads what came of a part of them. */
+  drain(afterPass: () => void): void {
+    for (let left = true; left; ) {
+      left = false
+      for (const consumer of this.#consumers) if (this.#pass(consumer)) left = true
+      if (left) afterPass()
+    }
+  }
+
+  /** Whether there were records. */
+  #pass(consumer: JobConsumer): boolean {
+    const waiting = consumer.look()
+    if (waiting === 0) return false
+    for (let n = Math.min(waiting, RECORDS_PER_PASS); n > 0 && consumer.next(); n--)
+      this.#handle(consumer)
+    if (consumer.consumed()) this.#waker.ringBell(consumer.producer)
+    return true
+  }
+
+  #handle({ kind, slot, first, second }: JobConsumer): void {
+    if (kind === JobKind.JOIN) {
+      this.#join(slot, first >>> 0, second)
+      return
+    }
+    const session = this.#sessions[slot]
+    switch (kind) {
+      case JobKind.RECV:
+        if (session !== undefined) this.#received(session, first, second)
+        break
+      case JobKind.END:
+        if (session !== undefined) this.#end(session, first as CloseReason)
+        break
+      case JobKind.DRAIN:
+        if (session?.generation === first >>> 0) this.#call(session, 'onDrain')
+        break
+      case JobKind.SENT:
+        if (session?.generation === first >>> 0) this.#sent(session, second)
+        break
+      case JobKind.LEAVE:
+        if (session !== undefined) this.#leave(session, first as CloseReason)
+        break
+    }
+  }
+
+  #join(slot: number, generation: number, protocol: number): void {
+    const session = new ContentSession(this.#parts, slot, generation, this.#options.protocols[protocol])
+    this.#adopt(session)
+    this.counters[Counter.JOINED]++
+    this.#call(session, 'onJoin')
+  }
+
+  #adopt(session: ContentSession): void {
+    this.#sessions[session.slot] = session
+    session.liveIndex = this.#live.length
+    this.#live.push(session)
+  }
+
+  #received(session: ContentSession, start: number, length: number): void {
+    if (session.isDone) return
+    if (session.paused || session.held !== null) {
+      session.held ??= []
+      session.held.push(this.#bytes.slice(start, start + length))
+      return
+    }
+    this.#deliver(session, start, length)
+  }
+
+  #deliver(session: ContentSession, start: number, length: number): void {
+    const packet = this.#packet
+    packet.enter(-1, session.protocol.encoder)
+    packet.start = start
+    packet.end = start + length
+    this.#hand(session, packet)
+  }
+
+  /** A message that was copied while its session was paused. */
+  #deliverHeld(session: ContentSession, bytes: Uint8Array): void {
+    const packet = this.#parts.packetOf(bytes)
+    packet.enter(-1, session.protocol.encoder)
+    packet.start = 0
+    packet.end = bytes.length
+    this.#hand(session, packet)
+  }
+
+  #hand(session: ContentSession, packet: PacketCursor): void {
+    const { handler } = session.protocol
+    if (handler.onRecv === undefined) return
+    try {
+      const returned = handler.onRecv(session, packet)
+      if (returned !== undefined) this.watch(handler, returned, session)
+    } catch (error) {
+      this.handlerFailed(handler, error, session)
+    }
+    packet.start = -1
+  }
+
+  /** Nothing more comes. The owner goes on when everything before was handled. */
+  #end(session: ContentSession, reason: CloseReason): void {
+    const waits = session.held !== null || session.paused
+    if (waits && !session.isDone && reason === CloseReason.PEER_CLOSED) {
+      session.heldEnd = reason
+      return
+    }
+    session.isDone = true
+    session.held = null
+    session.ask(SESSION_REQUEST_END)
+  }
+
+  /** Goes on with what resumed sessions hold, each message in its order. */
+  resumeHeld(): void {
+    for (let left = this.#resumed.length; left > 0; left--) {
+      const session = this.#resumed.shift() as ContentSession
+      while (session.held !== null && session.held.length > 0 && !session.paused && !session.isDone)
+        this.#deliverHeld(session, session.held.shift() as Uint8Array)
+      if (session.paused || session.isDone) continue
+      const end = session.heldEnd
+      session.held = null
+      if (end === CloseReason.NONE) session.flows()
+      else this.#end(session, end)
+    }
+  }
+
+  #sent(session: ContentSession, bytes: number): void {
+    const { handler } = session.protocol
+    if (handler.onSend === undefined) return
+    try {
+      this.watch(handler, handler.onSend(session, bytes), session)
+    } catch (error) {
+      this.handlerFailed(handler, error, session)
+    }
+  }
+
+  #leave(session: ContentSession, reason: CloseReason): void {
+    session.isDone = true
+    session.held = null
+    this.counters[Counter.LEFT]++
+    this.#forget(session)
+    const { handler } = session.protocol
+    try {
+      const name = CLOSE_REASON_NAMES[reason] as CloseReasonName
+      this.watch(handler, handler.onLeave?.(session, name), session)
+    } catch (error) {
+      this.handlerFailed(handler, error, session)
+    }
+    session.gone()
+    this.#options.table.giveBack(session.slot)
+  }
+
+  #forget(session: ContentSession): void {
+    this.#sessions[session.slot] = undefined
+    const last = this.#live.pop() as ContentSession
+    if (last === session) return
+    this.#live[session.liveIndex] = last
+    last.liveIndex = session.liveIndex
+  }
+
+  #resume(session: ContentSession): void {
+    if (!this.#resumed.includes(session)) this.#resumed.push(session)
+    this.markPending()
+  }
+
+  // --- moving ----------------------------------------------------------------------------------
+
+  #move(session: ContentSession, thread: string): void {
+    throw new OverlappedError('ERR_ARGUMENT', `moveTo('${thread}') of session ${session.id}`)
+  }
+
+  // --- handler ---------------------------------------------------------------------------------
+
+  #call(session: ContentSession, event: 'onJoin' | 'onDrain'): void {
+    const { handler } = session.protocol
+    if (session.isDone) return
+    try {
+      this.watch(handler, handler[event]?.(session), session)
+    } catch (error) {
+      this.handlerFailed(handler, error, session)
+    }
+  }
+
+  watch(handler: Handler, returned: unknown, session?: ContentSession): void {
+    whenRejected(returned, (error) => this.handlerFailed(handler, error, session))
+  }
+
+  /** A handler threw or rejected: its owner hears of it, the session ends, nobody else is touched. */
+  handlerFailed(handler: Handler, error: unknown, session?: ContentSession): void {
+    reportFailure(this.counters, handler, error, session)
+    session?.end(SESSION_REQUEST_CLOSE, CloseReason.HANDLER_ERROR)
+  }
+}

@@ -1,0 +1,229 @@
+// What: a session as the update thread that runs its content sees it: every call becomes a push or a request.
+// Flow: content makes it at JOIN -> handler -> this -> send list, requests of the owner.
+// Thread: one update thread.
+
+import { OverlappedError } from '../errors.ts'
+import type { Encoder } from '../framing/encode.ts'
+import {
+  CloseReason,
+  SESSION_CLOSE_REASON,
+  SESSION_PAUSED,
+  SESSION_QUEUED_BYTES,
+  SESSION_REQUEST_CLOSE,
+  SESSION_REQUEST_FLOW,
+  SESSION_REQUEST_TERMINATE,
+  SESSION_STATE,
+  SESSION_TAG,
+  SessionState,
+} from '../layout/layout.ts'
+import type { Outbox } from '../outbound/outbox.ts'
+import type { Sender } from '../outbound/sender.ts'
+import type { ForeignSends } from '../session/foreign_sends.ts'
+import type {
+  Handler,
+  PeerAddress,
+  Runtime,
+  Sendable,
+  SendResult,
+  Session,
+} from '../session/handler.ts'
+import { PacketCursor } from '../session/packet.ts'
+import { PreparedBuffer } from '../session/send_buffer.ts'
+import { textBytes } from '../session/text_bytes.ts'
+import type { Arena } from '../shared/arena.ts'
+import { load, store } from '../shared/atomics.ts'
+import { makeSessionId } from '../shared/session_id.ts'
+import type { SessionTable } from '../shared/session_table.ts'
+
+/** A listener or outbound protocol, as an update thread needs it. */
+export interface ContentProtocol {
+  readonly name: string
+  readonly encoder: Encoder
+  readonly handler: Handler
+}
+
+/** What the sessions of an update thread share. */
+export interface ContentParts {
+  readonly arena: Arena
+  readonly table: SessionTable
+  readonly sender: Sender<Outbox>
+  readonly foreign: ForeignSends
+  readonly runtime: Runtime
+  addressOf(slot: number): PeerAddress
+  /** A session goes on with what it holds. */
+  resumed(session: ContentSession): void
+  /** A session wants to go to another update thread. */
+  move(session: ContentSession, thread: string): void
+  /** A packet that stands on a message which was copied. */
+  packetOf(bytes: Uint8Array): PacketCursor
+}
+
+export class ContentSession implements Session {
+  readonly slot: number
+  readonly generation: number
+  /** First word of the slot. */
+  readonly at: number
+  readonly protocol: ContentProtocol
+  data: unknown = undefined
+  paused = false
+  /** Messages that came while it was paused, oldest first; null: none. */
+  held: Uint8Array[] | null = null
+  /** The end that waits behind them; NONE: none does. */
+  heldEnd: CloseReason = CloseReason.NONE
+  /** Its content takes no more messages: it was closed here, or is on its way to another thread. */
+  isDone = false
+  /** Index in the list of live sessions. */
+  liveIndex = -1
+  readonly #parts: ContentParts
+  #remote: PeerAddress | null = null
+  /** onLeave has returned: the slot may be another session's. */
+  #isGone = false
+
+  constructor(parts: ContentParts, slot: number, generation: number, protocol: ContentProtocol) {
+    this.#parts = parts
+    this.slot = slot
+    this.generation = generation
+    this.at = parts.arena.sessionAt(slot)
+    this.protocol = protocol
+  }
+
+  get id(): number {
+    return makeSessionId(this.slot, this.generation)
+  }
+
+  get listener(): string {
+    return this.protocol.name
+  }
+
+  get runtime(): Runtime {
+    return this.#parts.runtime
+  }
+
+  get remoteAddress(): PeerAddress {
+    if (this.#remote === null && !this.#isGone) this.#remote = this.#parts.addressOf(this.slot)
+    return this.#remote ?? { host: '', port: 0 }
+  }
+
+  get bufferedAmount(): number {
+    return this.#isGone ? 0 : load(this.#parts.arena.words, this.at + SESSION_QUEUED_BYTES)
+  }
+
+  get isOpen(): boolean {
+    return (
+      !this.isDone && load(this.#parts.arena.words, this.at + SESSION_STATE) === SessionState.OPEN
+    )
+  }
+
+  get tag(): number {
+    return this.#isGone ? 0 : load(this.#parts.arena.words, this.at + SESSION_TAG)
+  }
+
+  set tag(value: number) {
+    if (!this.#isGone) store(this.#parts.arena.words, this.at + SESSION_TAG, value)
+  }
+
+  send(data: Sendable): SendResult {
+    if (data instanceof PacketCursor) {
+      data.check()
+      return this.#sendBytes(data.memory, data.start, data.end - data.start)
+    }
+    if (data instanceof Uint8Array) return this.#sendBytes(data, 0, data.length)
+    if (typeof data === 'string') {
+      textBytes.encode(data)
+      return this.#sendBytes(textBytes.bytes, 0, textBytes.length)
+    }
+    if (data instanceof PreparedBuffer) return this.#sendPrepared(data)
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `send() was given ${typeof data}; it takes bytes, a string, a packet or a send buffer`,
+    )
+  }
+
+  #sendBytes(source: Uint8Array, start: number, length: number): SendResult {
+    const { table, foreign, sender } = this.#parts
+    // The open slice of this session has a pin, which covers a message that becomes a slice of its own too.
+    const isPinned = sender.hasPinned(this.slot) && length <= sender.writer.chunkBytes / 2
+    if (this.isDone || (!isPinned && !table.pinOpen(this.slot))) return foreign.closed()
+    try {
+      const result = foreign.write(this.slot, source, start, length)
+      if (result === 'full') sender.wantDrain(this.slot)
+      return result
+    } finally {
+      if (!isPinned) table.unpin(this.slot)
+    }
+  }
+
+  #sendPrepared(prepared: PreparedBuffer): SendResult {
+    prepared.check()
+    const { table, foreign, sender } = this.#parts
+    if (this.isDone || !table.pinOpen(this.slot)) return foreign.closed()
+    try {
+      const result = foreign.push(this.slot, prepared)
+      if (result === 'full') sender.wantDrain(this.slot)
+      return result
+    } finally {
+      table.unpin(this.slot)
+    }
+  }
+
+  /** Asks the owner for something (SESSION_REQUEST_*), unless the session is over. */
+  ask(bits: number): void {
+    const { table, sender } = this.#parts
+    if (!table.pinOpen(this.slot)) return
+    sender.request(this.slot, bits)
+    table.unpin(this.slot)
+  }
+
+  close(): void {
+    this.end(SESSION_REQUEST_CLOSE, CloseReason.LOCAL_CLOSE)
+  }
+
+  terminate(): void {
+    this.end(SESSION_REQUEST_TERMINATE, CloseReason.LOCAL_TERMINATE)
+  }
+
+  /** Takes no more messages; what is held is dropped. A close may be followed by terminate(). */
+  end(bits: number, reason: CloseReason): void {
+    if (this.#isGone || (this.isDone && bits !== SESSION_REQUEST_TERMINATE)) return
+    this.isDone = true
+    this.held = null
+    this.heldEnd = CloseReason.NONE
+    store(this.#parts.arena.words, this.at + SESSION_CLOSE_REASON, reason)
+    this.ask(bits)
+  }
+
+  pause(): void {
+    if (this.paused || this.isDone) return
+    this.paused = true
+    this.#tellFlow()
+  }
+
+  resume(): void {
+    if (!this.paused || this.isDone) return
+    this.paused = false
+    if (this.held === null && this.heldEnd === CloseReason.NONE) this.#tellFlow()
+    else this.#parts.resumed(this)
+  }
+
+  /** Everything that was held is handled: the owner may receive again. */
+  flows(): void {
+    this.held = null
+    this.#tellFlow()
+  }
+
+  #tellFlow(): void {
+    store(this.#parts.arena.words, this.at + SESSION_PAUSED, this.paused ? 1 : 0)
+    this.ask(SESSION_REQUEST_FLOW)
+  }
+
+  moveTo(thread: string): void {
+    this.#parts.move(this, thread)
+  }
+
+  /** onLeave has returned, or it lives in another thread now. */
+  gone(): void {
+    this.isDone = true
+    this.#isGone = true
+    this.held = null
+  }
+}

@@ -1,0 +1,95 @@
+// What: calls onTick at a fixed rate, and onMessage, of the handlers of a thread.
+// Flow: io.ts, update.ts -> this -> handlers.
+// Thread: the one that runs content.
+
+import { performance } from 'node:perf_hooks'
+import { Counter } from '../src/layout/layout.ts'
+import type { OverrunPolicy } from '../src/server/options.ts'
+import type { Handler } from '../src/session/handler.ts'
+import { TickSchedule } from '../src/update/tick.ts'
+
+/** Who hears what handlers throw, and counts. */
+export interface HandlerCalls {
+  readonly counters: Float64Array
+  watch(handler: Handler, returned: unknown): void
+  handlerFailed(handler: Handler, error: unknown): void
+}
+
+export interface Ticker {
+  start(): void
+  stop(): void
+}
+
+export function deliver(
+  handler: Handler,
+  message: unknown,
+  from: string,
+  calls: HandlerCalls,
+): void {
+  if (handler.onMessage === undefined) return
+  try {
+    calls.watch(handler, handler.onMessage(message, from))
+  } catch (error) {
+    calls.handlerFailed(handler, error)
+  }
+}
+
+/**
+ * @param before Called before the ticks that are due, also where no handler has onTick; absent: nothing is due then.
+ */
+export function createTicker(
+  handlers: readonly Handler[],
+  ticksPerSecond: number,
+  overrun: OverrunPolicy,
+  mostAtOnce: number,
+  calls: HandlerCalls,
+  before?: () => void,
+): Ticker {
+  const ticking = handlers.filter((handler) => handler.onTick !== undefined)
+  const { counters } = calls
+  let schedule: TickSchedule | null = null
+  let timer: NodeJS.Timeout | null = null
+  let lastMs = 0
+
+  const call = (dtMs: number) => {
+    counters[Counter.TICKS]++
+    for (const handler of ticking) {
+      try {
+        calls.watch(handler, handler.onTick?.(dtMs))
+      } catch (error) {
+        calls.handlerFailed(handler, error)
+      }
+    }
+  }
+  const again = (of: TickSchedule) => {
+    // Rounded up: a timer that fires early would find nothing due.
+    timer = setTimeout(tick, Math.ceil(of.dueMs - performance.now()))
+  }
+  const tick = () => {
+    if (schedule === null) return
+    const now = performance.now()
+    const { count, skipped } = schedule.take(now)
+    if (count > 0) {
+      before?.()
+      // In a row each stands for one period; alone it stands for the time that has passed.
+      if (overrun === 'catchUp') for (let i = 0; i < count; i++) call(schedule.periodMs)
+      else call(now - lastMs)
+      lastMs = now
+      if (count + skipped > 1) counters[Counter.TICKS_LATE] += count + skipped - 1
+      counters[Counter.TICKS_SKIPPED] += skipped
+    }
+    again(schedule)
+  }
+  return {
+    start(): void {
+      if (ticking.length === 0 && before === undefined) return
+      lastMs = performance.now()
+      schedule = new TickSchedule(ticksPerSecond, lastMs, overrun, mostAtOnce)
+      again(schedule)
+    },
+    stop(): void {
+      if (timer !== null) clearTimeout(timer)
+      schedule = timer = null
+    },
+  }
+}

@@ -1,0 +1,121 @@
+// What: an update thread: loads its handlers, runs the content of its sessions, ticks, stops.
+// Flow: boot -> this -> content, native loop without sockets, messages of main.
+// Thread: one update thread.
+
+import { DRIVER_NONE, loadBinding } from '../src/binding.ts'
+import { OverlappedError } from '../src/errors.ts'
+import { Encoder } from '../src/framing/encode.ts'
+import { THREAD_DEAF, THREAD_THREAD_STATE, ThreadState } from '../src/layout/layout.ts'
+import type { Outbox } from '../src/outbound/outbox.ts'
+import { Sender } from '../src/outbound/sender.ts'
+import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
+import { PacketCursor } from '../src/session/packet.ts'
+import { ThreadRuntime } from '../src/session/runtime.ts'
+import { Arena } from '../src/shared/arena.ts'
+import { store } from '../src/shared/atomics.ts'
+import { SessionTable } from '../src/shared/session_table.ts'
+import { threadName } from '../src/shared/thread_ids.ts'
+import { Waker } from '../src/shared/waker.ts'
+import { Content } from '../src/update/content.ts'
+import { loadHandlers } from './handlers.ts'
+import { createTicker, deliver } from './ticker.ts'
+
+export async function runUpdateThread(
+  boot: WorkerBoot,
+  tell: (message: FromWorker) => void,
+): Promise<void> {
+  const binding = loadBinding()
+  const loaded = await loadHandlers(boot.protocols)
+  const handlers = [...loaded.values()].map(({ handler }) => handler)
+  const arena = new Arena(binding, boot.memories, boot.thread)
+  const waker = new Waker(arena, binding)
+  const table = new SessionTable(arena, waker)
+  const sender = new Sender<Outbox>(arena, waker, table, true)
+  const protocols = boot.protocols.map(({ name, framing, handler }) => ({
+    name,
+    encoder: new Encoder(framing),
+    // biome-ignore lint/style/noNonNullAssertion: every protocol's handler was loaded above.
+    handler: loaded.get(handler)!.handler,
+  }))
+  const { update } = boot.options
+  const content = new Content({ arena, waker, table, sender, protocols, binding })
+  const runtime = new ThreadRuntime({
+    arena,
+    sender,
+    table,
+    waker,
+    encoders: protocols.map(({ encoder }) => encoder),
+    names: protocols.map(({ name }) => name),
+    maxBackpressure: boot.options.maxBackpressure,
+    thread: threadName(arena.plan, boot.thread),
+    data: boot.options.data,
+    post: (to, message) => tell({ type: 'post', to, message }),
+    core: null,
+    content,
+  })
+  content.attach(runtime, new PacketCursor(arena, null, (packet) => runtime.retainPacket(packet)))
+
+  /** What handlers have queued so far goes out: workers need not wait for the rest. */
+  const show = () => {
+    sender.flush()
+    sender.settle()
+    waker.flush()
+  }
+  const turn = () => {
+    if (update.eager) {
+      waker.answerBell()
+      content.drain(show)
+    }
+    content.resumeHeld()
+    runtime.endTurn()
+    show()
+  }
+  const why = binding.openLoop(
+    boot.memories.runtime,
+    boot.thread,
+    DRIVER_NONE,
+    boot.options.completionBatch,
+    0,
+    new Uint8Array(boot.memories.control),
+    new Uint8Array(boot.memories.arena),
+    turn,
+  )
+  if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
+
+  const block = arena.threadAt(boot.thread)
+  // Between ticks nobody is to wake this thread: it hears of messages when a tick begins.
+  if (!update.eager) arena.words[block + THREAD_DEAF] = 1
+  const ticker = createTicker(
+    handlers,
+    update.tickRate,
+    update.overrun,
+    update.catchUpMax,
+    content,
+    update.eager
+      ? undefined
+      : () => {
+          waker.answerBell()
+          content.drain(show)
+        },
+  )
+  const stopped = new Promise<void>((resolve) => {
+    boot.port.on('message', (message: ToWorker) => {
+      if (message.type === 'stop') resolve()
+      else for (const handler of handlers) deliver(handler, message.message, message.from, content)
+    })
+  })
+  try {
+    for (const handler of handlers) await handler.onStart?.(runtime)
+    store(arena.words, block + THREAD_THREAD_STATE, ThreadState.RUNNING)
+    ticker.start()
+    tell({ type: 'ready' })
+    await stopped
+    store(arena.words, block + THREAD_THREAD_STATE, ThreadState.STOPPING)
+    ticker.stop()
+    for (const handler of handlers) await handler.onStop?.(runtime)
+  } finally {
+    ticker.stop()
+    store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)
+    binding.closeLoop()
+  }
+}
