@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -853335009;
+inline constexpr int32_t kLayoutHash = -1140026529;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -140,9 +140,10 @@ struct Thread {
   int32_t completion_tail;
   int32_t pad_8[15];
   int32_t local_pending;
+  int32_t deaf;
   int32_t submission_used;
   int32_t turn_at_ms;
-  int32_t pad_9[13];
+  int32_t pad_9[12];
 };
 static_assert(sizeof(Thread) == 640);
 static_assert(alignof(Thread) == 4);
@@ -157,8 +158,9 @@ static_assert(offsetof(Thread, thread_state) == 388);
 static_assert(offsetof(Thread, completion_head) == 448);
 static_assert(offsetof(Thread, completion_tail) == 512);
 static_assert(offsetof(Thread, local_pending) == 576);
-static_assert(offsetof(Thread, submission_used) == 580);
-static_assert(offsetof(Thread, turn_at_ms) == 584);
+static_assert(offsetof(Thread, deaf) == 580);
+static_assert(offsetof(Thread, submission_used) == 584);
+static_assert(offsetof(Thread, turn_at_ms) == 588);
 
 // One slot of the session table: three cache lines, by who writes them.
 struct Session {
@@ -170,7 +172,12 @@ struct Session {
   int32_t sender;
   int32_t content;
   int32_t handle;
-  int32_t pad_0[8];
+  int32_t peer_port;
+  int32_t peer_0;
+  int32_t peer_1;
+  int32_t peer_2;
+  int32_t peer_3;
+  int32_t pad_0[3];
   int32_t io_count;
   int32_t release_link;
   int32_t request;
@@ -198,6 +205,11 @@ static_assert(offsetof(Session, tag) == 16);
 static_assert(offsetof(Session, sender) == 20);
 static_assert(offsetof(Session, content) == 24);
 static_assert(offsetof(Session, handle) == 28);
+static_assert(offsetof(Session, peer_port) == 32);
+static_assert(offsetof(Session, peer_0) == 36);
+static_assert(offsetof(Session, peer_1) == 40);
+static_assert(offsetof(Session, peer_2) == 44);
+static_assert(offsetof(Session, peer_3) == 48);
 static_assert(offsetof(Session, io_count) == 64);
 static_assert(offsetof(Session, release_link) == 68);
 static_assert(offsetof(Session, request) == 72);

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -853335009
+export const LAYOUT_HASH = -1140026529
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -110,8 +110,9 @@ export const THREAD_THREAD_STATE = 97
 export const THREAD_COMPLETION_HEAD = 112
 export const THREAD_COMPLETION_TAIL = 128
 export const THREAD_LOCAL_PENDING = 144
-export const THREAD_SUBMISSION_USED = 145
-export const THREAD_TURN_AT_MS = 146
+export const THREAD_DEAF = 145
+export const THREAD_SUBMISSION_USED = 146
+export const THREAD_TURN_AT_MS = 147
 
 /** One slot of the session table: three cache lines, by who writes them. Size in words. */
 export const SESSION_WORDS = 48
@@ -123,6 +124,11 @@ export const SESSION_TAG = 4
 export const SESSION_SENDER = 5
 export const SESSION_CONTENT = 6
 export const SESSION_HANDLE = 7
+export const SESSION_PEER_PORT = 8
+export const SESSION_PEER_0 = 9
+export const SESSION_PEER_1 = 10
+export const SESSION_PEER_2 = 11
+export const SESSION_PEER_3 = 12
 export const SESSION_IO_COUNT = 16
 export const SESSION_RELEASE_LINK = 17
 export const SESSION_REQUEST = 18

@@ -309,6 +309,12 @@ export const structs: readonly Struct[] = [
         line: true,
       },
       {
+        name: 'deaf',
+        doc: 'Not 0: what the doorbell says waits for the next tick, so that it neither wakes the thread nor keeps it from sleeping. Only threads to which nothing but the doorbell is published set it.',
+        writer: 'the thread (JavaScript)',
+        order: 'plain; same thread reads; BELL-2',
+      },
+      {
         name: 'submission_used',
         doc: 'Words of the submission area that wait for submit.',
         writer: 'the thread: JavaScript adds, native sets to 0',
@@ -363,6 +369,18 @@ export const structs: readonly Struct[] = [
         writer: "owner's driver (native)",
         order: 'seq_cst; published before its join is',
       },
+      {
+        name: 'peer_port',
+        doc: "The peer's port; bit 16 is set for IPv6.",
+        writer: "owner's driver (native)",
+        order: 'plain; published by handle',
+      },
+      ...[0, 1, 2, 3].map((part) => ({
+        name: `peer_${part}`,
+        doc: `Bytes ${4 * part} to ${4 * part + 3} of the peer's address, as they are sent.`,
+        writer: "owner's driver (native)",
+        order: 'plain; published by handle',
+      })),
       {
         name: 'io_count',
         doc: 'References that keep the session alive: base, held send flag, pins; IO_RELEASED when it fell to 0.',
