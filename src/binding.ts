@@ -71,6 +71,8 @@ export interface Binding {
   closeLoop(): void
   transitAddress(token: number): Address
   peerAddress(slot: number, generation: number): Address
+  /** The peer of whatever session a slot holds, from any thread. */
+  sessionAddress(runtime: number, slot: number): Address
   prepareConnect(
     host: string,
     port: number,

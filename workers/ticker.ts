@@ -4,9 +4,8 @@
 
 import { performance } from 'node:perf_hooks'
 import { Counter } from '../src/layout/layout.ts'
-import type { OverrunPolicy } from '../src/server/options.ts'
 import type { Handler } from '../src/session/handler.ts'
-import { TickSchedule } from '../src/update/tick.ts'
+import { type OverrunPolicy, TickSchedule } from '../src/update/tick.ts'
 
 /** Who hears what handlers throw, and counts. */
 export interface HandlerCalls {

@@ -34,7 +34,6 @@ export async function runUpdateThread(
   const protocols = boot.protocols.map(({ name, framing, handler }) => ({
     name,
     encoder: new Encoder(framing),
-    // biome-ignore lint/style/noNonNullAssertion: every protocol's handler was loaded above.
     handler: loaded.get(handler)!.handler,
   }))
   const { update } = boot.options

@@ -17,12 +17,12 @@ import {
   type IoStatus,
   SessionState,
 } from '../layout/layout.ts'
-import type { Core } from '../session/core.ts'
+import type { Core, DeferredReader } from '../session/core.ts'
 import type { LiveSession } from '../session/session.ts'
 import { CompletionRing } from './completion_ring.ts'
 import { createFrameReader, type FrameReader } from './frame_reader.ts'
 
-export class Dispatcher {
+export class Dispatcher implements DeferredReader {
   readonly #core: Core
   readonly #ring: CompletionRing
   readonly #readers: readonly FrameReader[]
@@ -74,13 +74,13 @@ export class Dispatcher {
       // What was put off before goes first.
       if (session.deferredCount > 0) core.link?.defer(session, buffer, start, end)
       else if (session.paused || session.held !== null) core.lifecycle.hold(session, start, end)
-      else this.#read(session, buffer, start, end)
+      else this.#readNow(session, buffer, start, end)
     }
     core.buffers.release(buffer)
   }
 
   /** Reads bytes of an open session that is not paused, or puts them off. */
-  readonly #read = (session: LiveSession, buffer: number, start: number, end: number): void => {
+  #readNow(session: LiveSession, buffer: number, start: number, end: number): void {
     const { link } = this.#core
     if (link !== null) {
       // Its content was asked to let it end: as in a session that is closing, nothing more is read.
@@ -96,19 +96,14 @@ export class Dispatcher {
 
   /** Goes on with what waited for update threads. */
   resumeDeferred(): void {
-    this.#core.link?.resume(this.#resumeRead)
+    this.#core.link?.resume(this)
   }
 
-  readonly #resumeRead = (
-    session: LiveSession,
-    buffer: number,
-    start: number,
-    end: number,
-  ): void => {
+  readDeferred(session: LiveSession, buffer: number, start: number, end: number): void {
     // It was paused while its bytes waited.
     if (session.paused && session.state === SessionState.OPEN)
       this.#core.lifecycle.hold(session, start, end)
-    else this.#read(session, buffer, start, end)
+    else this.#readNow(session, buffer, start, end)
   }
 
   #other(session: LiveSession, kind: number, at: number): void {
@@ -153,7 +148,7 @@ export class Dispatcher {
         // One that ended while it was paused holds nothing: nobody could resume it.
         if (session.state === SessionState.OPEN) {
           if (session.paused) this.#core.lifecycle.hold(session, block.at, end)
-          else this.#read(session, -1, block.at, end)
+          else this.#readNow(session, -1, block.at, end)
         }
         this.#core.lifecycle.freeHeld(block)
       }

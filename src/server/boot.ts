@@ -6,7 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { SharedMemories } from '../shared/arena.ts'
 import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
 
-export type ThreadRole = 'worker' | 'update' | 'send'
+export type ThreadRole = 'worker' | 'update'
 
 export interface WorkerBoot {
   readonly role: ThreadRole
@@ -27,7 +27,6 @@ export interface WorkerBoot {
     | 'firstMessageTimeout'
     | 'closeTimeout'
     | 'tickRate'
-    | 'mode'
     | 'update'
     | 'send'
   >

@@ -3,6 +3,7 @@
 // Thread: main validates; workers get the result.
 
 import type { Framing } from '../framing/framing.ts'
+import type { OverrunPolicy } from '../update/tick.ts'
 
 export type DriverName = 'io_uring' | 'epoll'
 export type DriverChoice = 'auto' | DriverName
@@ -15,7 +16,6 @@ export type IoUringFeature =
   | 'fileTable'
 /** Which thread runs content: the worker that owns the session, or an update thread; in `send`, send threads send. */
 export type Mode = 'worker' | 'update' | 'send'
-export type OverrunPolicy = 'skip' | 'catchUp'
 export type CloseMode = 'graceful' | 'reset'
 
 /** What a listener and an outbound protocol have in common. */

@@ -154,7 +154,7 @@ export class Server
       listeners,
       plan: plan.text,
     }
-    const threads = new Threads(options.workers, {
+    const threads = new Threads(arena.plan, {
       post: (from, to, message) => this.#route(from, to, message),
       lost: (thread, error) => this.#lost(thread, error),
     })
@@ -173,28 +173,30 @@ export class Server
     }
     let featuresForbidden = 0
     for (const feature of options.ioUringWithout) featuresForbidden |= IO_URING_FEATURES[feature]
-    const starts: Promise<void>[] = []
-    for (let thread = 1; thread <= options.workers; thread++) {
-      starts.push(
-        threads.start({
-          thread,
-          memories,
-          driver: kind,
-          featuresForbidden,
-          protocols: [...options.listeners, ...options.outbound],
-          options: {
-            data: options.data,
-            maxBackpressure: options.maxBackpressure,
-            maxGather: options.maxGather,
-            completionBatch: options.completionBatch,
-            idleTimeout: options.idleTimeout,
-            firstMessageTimeout: options.firstMessageTimeout,
-            closeTimeout: options.closeTimeout,
-            tickRate: options.tickRate,
-          },
-        }),
-      )
+    const boot = {
+      memories,
+      driver: kind,
+      featuresForbidden,
+      protocols: [...options.listeners, ...options.outbound],
+      options: {
+        data: options.data,
+        maxBackpressure: options.maxBackpressure,
+        maxGather: options.maxGather,
+        completionBatch: options.completionBatch,
+        idleTimeout: options.idleTimeout,
+        firstMessageTimeout: options.firstMessageTimeout,
+        closeTimeout: options.closeTimeout,
+        tickRate: options.tickRate,
+        update: options.update,
+        send: options.send,
+      },
     }
+    const { plan: ids } = arena
+    const starts: Promise<void>[] = []
+    for (let i = 0; i < ids.updateCount; i++)
+      starts.push(threads.start({ ...boot, role: 'update', thread: ids.updateFirst + i }))
+    for (let thread = 1; thread <= ids.workerCount; thread++)
+      starts.push(threads.start({ ...boot, role: 'worker', thread }))
     const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected')
     if (failed !== undefined) throw failed.reason
     if (options.listeners.length > 0)

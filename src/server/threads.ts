@@ -1,4 +1,4 @@
-// What: the worker threads of a server, started through Piscina, and the ports to them.
+// What: the threads of a server, started through Piscina, and the ports to them.
 // Flow: server -> this -> workers/boot.ts.
 // Thread: main.
 
@@ -6,6 +6,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:wor
 import { Piscina } from 'piscina'
 import { OverlappedError } from '../errors.ts'
 import type { ErrorCode } from '../layout/layout.ts'
+import { type ThreadIds, threadName } from '../shared/thread_ids.ts'
 import type { FromWorker, ToWorker, WorkerBoot, WorkerFailure } from './boot.ts'
 
 export interface ThreadEvents {
@@ -17,13 +18,17 @@ export interface ThreadEvents {
 
 export class Threads {
   readonly #pool: Piscina
+  readonly #ids: ThreadIds
   readonly #ports: MessagePort[] = []
   readonly #tasks: Promise<void>[] = []
   readonly #events: ThreadEvents
   #stopping = false
 
-  constructor(count: number, events: ThreadEvents) {
+  constructor(ids: ThreadIds, events: ThreadEvents) {
+    this.#ids = ids
     this.#events = events
+    // All but main and the acceptor.
+    const count = ids.threadCount - 2
     this.#pool = new Piscina({
       filename: new URL('../../workers/boot.js', import.meta.url).href,
       minThreads: count,
@@ -35,9 +40,10 @@ export class Threads {
     })
   }
 
-  /** Starts a worker; resolves when it is ready. Rejects with what its start reported. */
+  /** Starts a thread; resolves when it is ready. Rejects with what its start reported. */
   start(boot: Omit<WorkerBoot, 'port'>): Promise<void> {
     const { port1, port2 } = new MessageChannel()
+    const name = threadName(this.#ids, boot.thread)
     this.#ports[boot.thread] = port1
     return new Promise((resolve, reject) => {
       let started = false
@@ -46,7 +52,7 @@ export class Threads {
           started = true
           resolve()
         } else {
-          this.#events.post(`worker${boot.thread}`, message.to, message.message)
+          this.#events.post(name, message.to, message.message)
         }
       }
       port1.on('message', heard)
@@ -66,8 +72,8 @@ export class Threads {
         else reject(error)
       }
       this.#tasks[boot.thread] = this.#pool.run(data, { transferList: [port2] }).then(
-        (failure: WorkerFailure | undefined) => ended(failureOf(boot.thread, failure)),
-        (cause: unknown) => ended(lost(boot.thread, cause)),
+        (failure: WorkerFailure | undefined) => ended(failureOf(name, failure)),
+        (cause: unknown) => ended(lost(name, cause)),
       )
     })
   }
@@ -76,29 +82,41 @@ export class Threads {
     this.#ports[thread]?.postMessage(message)
   }
 
-  /** Asks every worker to stop and waits for it; what does not end within `timeoutMs` is terminated. */
+  /**
+   * Asks threads to stop and waits for them: workers first, whose sessions need everybody else until the last one is
+   * gone. What does not end within `timeoutMs` is terminated.
+   */
   async stop(drainTimeoutMs: number, timeoutMs: number): Promise<void> {
     this.#stopping = true
-    for (let thread = 1; thread < this.#ports.length; thread++) {
-      this.tell(thread, { type: 'stop', timeoutMs: drainTimeoutMs })
-    }
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, timeoutMs)
     })
-    await Promise.race([Promise.all(this.#tasks), late])
+    await Promise.race([this.#stopInOrder(drainTimeoutMs), late])
     clearTimeout(timer)
     await this.#pool.destroy()
     for (const port of this.#ports) port?.close()
   }
+
+  async #stopInOrder(timeoutMs: number): Promise<void> {
+    const { workerCount, driverCount, updateFirst, updateCount } = this.#ids
+    const stopRange = (first: number, count: number) => {
+      const threads = Array.from({ length: count }, (_, index) => first + index)
+      for (const thread of threads) this.tell(thread, { type: 'stop', timeoutMs })
+      return Promise.all(threads.map((thread) => this.#tasks[thread]))
+    }
+    await stopRange(1, workerCount)
+    await stopRange(updateFirst, updateCount)
+    await stopRange(workerCount + 1, driverCount - workerCount)
+  }
 }
 
-function failureOf(thread: number, failure: WorkerFailure | undefined): OverlappedError {
-  if (failure === undefined || failure.code === '') return lost(thread, failure)
+function failureOf(name: string, failure: WorkerFailure | undefined): OverlappedError {
+  if (failure === undefined || failure.code === '') return lost(name, failure)
   return new OverlappedError(failure.code as ErrorCode, failure.message)
 }
 
-function lost(thread: number, cause: unknown): OverlappedError {
+function lost(name: string, cause: unknown): OverlappedError {
   const why = (cause as { message?: string } | undefined)?.message ?? 'it ended'
-  return new OverlappedError('ERR_WORKER_LOST', `worker${thread} was lost: ${why}`, { cause })
+  return new OverlappedError('ERR_WORKER_LOST', `${name} was lost: ${why}`, { cause })
 }

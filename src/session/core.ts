@@ -40,6 +40,12 @@ export interface SessionLimits {
   readonly closeTimeout: number
 }
 
+/** Who reads bytes that were put off. */
+export interface DeferredReader {
+  /** Reads [start, end) of the arena, or puts a part of it off again. */
+  readDeferred(session: LiveSession, buffer: number, start: number, end: number): void
+}
+
 /** The way to the threads that run content, where those are not the workers. */
 export interface ContentLink {
   /** Thread id of the update thread for a connection that takes this slot. */
@@ -55,7 +61,7 @@ export interface ContentLink {
   /** Keeps bytes for later; buffer -1: they lie in memory that is used again at once. */
   defer(session: LiveSession, buffer: number, start: number, end: number): void
   /** Goes on with what was deferred. */
-  resume(read: (session: LiveSession, buffer: number, start: number, end: number) => void): void
+  resume(reader: DeferredReader): void
   /** Shows what was forwarded. */
   publish(): void
   endTurn(): void

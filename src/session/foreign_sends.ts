@@ -40,7 +40,7 @@ export class ForeignSends {
   }
 
   /** Queues part of `bytes` as one message. */
-  write(slot: number, bytes: Uint8Array, start: number, length: number): SendResult {
+  writeMessage(slot: number, bytes: Uint8Array, start: number, length: number): SendResult {
     const encoder = this.#encoderOf(slot)
     encoder.check(length)
     const refused = this.#refusal(slot, length)
@@ -50,8 +50,9 @@ export class ForeignSends {
   }
 
   /** Queues a buffer that many sessions get. */
-  push(slot: number, prepared: PreparedBuffer): SendResult {
-    if (prepared.long !== null) return this.write(slot, prepared.long, 0, prepared.long.length)
+  pushPrepared(slot: number, prepared: PreparedBuffer): SendResult {
+    if (prepared.long !== null)
+      return this.writeMessage(slot, prepared.long, 0, prepared.long.length)
     const refused = this.#refusal(slot, prepared.length)
     if (refused !== null) return refused
     const encoding = prepared.encode(this.#encoderOf(slot))

@@ -119,7 +119,9 @@ export class ThreadRuntime implements Runtime {
     const { bytes, start, length } = this.#bytesOf('send', data)
     const slot = this.#parts.table.pin(id)
     try {
-      return slot === -1 ? this.foreign.closed() : this.foreign.write(slot, bytes, start, length)
+      return slot === -1
+        ? this.foreign.closed()
+        : this.foreign.writeMessage(slot, bytes, start, length)
     } finally {
       if (slot !== -1) this.#parts.table.unpin(slot)
       this.#afterwards()
@@ -330,7 +332,7 @@ export class ThreadRuntime implements Runtime {
         slot === exceptSlot && load(words, at + SESSION_GENERATION) >>> 0 === exceptGeneration
       const isListener = protocol === -1 || load(words, at + SESSION_LISTENER) === protocol
       try {
-        if (!isExcept && isListener) result[this.foreign.push(slot, prepared)]++
+        if (!isExcept && isListener) result[this.foreign.pushPrepared(slot, prepared)]++
       } finally {
         table.unpin(slot)
       }
@@ -344,7 +346,9 @@ export class ThreadRuntime implements Runtime {
     if (slot === -1) return this.foreign.closed()
     try {
       const listener = load(arena.words, arena.sessionAt(slot) + SESSION_LISTENER)
-      return protocol !== -1 && listener !== protocol ? null : this.foreign.push(slot, prepared)
+      return protocol !== -1 && listener !== protocol
+        ? null
+        : this.foreign.pushPrepared(slot, prepared)
     } finally {
       table.unpin(slot)
     }

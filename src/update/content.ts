@@ -7,7 +7,6 @@ import { OverlappedError } from '../errors.ts'
 import {
   CLOSE_REASON_NAMES,
   CloseReason,
-  Counter,
   JobKind,
   SESSION_REQUEST_CLOSE,
   SESSION_REQUEST_END,
@@ -127,7 +126,7 @@ export class Content implements ContentHome {
   #pass(consumer: JobConsumer): boolean {
     const waiting = consumer.look()
     if (waiting === 0) return false
-    for (let n = Math.min(waiting, RECORDS_PER_PASS); n > 0 && consumer.next(); n--)
+    for (let n = Math.min(waiting, RECORDS_PER_PASS); n > 0 && consumer.advance(); n--)
       this.#handle(consumer)
     if (consumer.consumed()) this.#waker.ringBell(consumer.producer)
     return true
@@ -159,9 +158,13 @@ export class Content implements ContentHome {
   }
 
   #join(slot: number, generation: number, protocol: number): void {
-    const session = new ContentSession(this.#parts, slot, generation, this.#options.protocols[protocol])
+    const session = new ContentSession(
+      this.#parts,
+      slot,
+      generation,
+      this.#options.protocols[protocol],
+    )
     this.#adopt(session)
-    this.counters[Counter.JOINED]++
     this.#call(session, 'onJoin')
   }
 
@@ -249,7 +252,6 @@ export class Content implements ContentHome {
   #leave(session: ContentSession, reason: CloseReason): void {
     session.isDone = true
     session.held = null
-    this.counters[Counter.LEFT]++
     this.#forget(session)
     const { handler } = session.protocol
     try {

@@ -145,7 +145,7 @@ export class ContentSession implements Session {
     const isPinned = sender.hasPinned(this.slot) && length <= sender.writer.chunkBytes / 2
     if (this.isDone || (!isPinned && !table.pinOpen(this.slot))) return foreign.closed()
     try {
-      const result = foreign.write(this.slot, source, start, length)
+      const result = foreign.writeMessage(this.slot, source, start, length)
       if (result === 'full') sender.wantDrain(this.slot)
       return result
     } finally {
@@ -158,7 +158,7 @@ export class ContentSession implements Session {
     const { table, foreign, sender } = this.#parts
     if (this.isDone || !table.pinOpen(this.slot)) return foreign.closed()
     try {
-      const result = foreign.push(this.slot, prepared)
+      const result = foreign.pushPrepared(this.slot, prepared)
       if (result === 'full') sender.wantDrain(this.slot)
       return result
     } finally {

@@ -3,7 +3,7 @@
 // Thread: a worker, in modes update and send.
 
 import { CloseReason, Counter, JobKind } from '../layout/layout.ts'
-import type { ContentLink, Core } from '../session/core.ts'
+import type { ContentLink, Core, DeferredReader } from '../session/core.ts'
 import type { CloseReasonName, Handler, Packet, Session } from '../session/handler.ts'
 import type { PacketCursor } from '../session/packet.ts'
 import type { LiveSession } from '../session/session.ts'
@@ -24,8 +24,8 @@ type Deferred =
   | {
       readonly kind: JobKind
       readonly slot: number
-      readonly first: number
-      readonly second: number
+      readonly firstValue: number
+      readonly secondValue: number
     }
   | {
       readonly session: LiveSession
@@ -42,9 +42,6 @@ interface Way {
   isStalled: boolean
   readonly deferred: Deferred[]
 }
-
-/** Reads bytes of a session, which may defer a part of them again. */
-export type ReadBytes = (session: LiveSession, buffer: number, start: number, end: number) => void
 
 /** Chooses the update thread of a new session: its index. */
 export type Assign = (session: { slot: number; listener: string; token: number }) => number
@@ -175,7 +172,7 @@ export class Forwarder implements ContentLink, JobMemory {
 
   #put(way: Way, kind: JobKind, slot: number, first: number, second: number): void {
     if (way.isStalled && !this.#isResuming) {
-      way.deferred.push({ kind, slot, first, second })
+      way.deferred.push({ kind, slot, firstValue: first, secondValue: second })
       return
     }
     way.producer.put(kind, slot, first, second)
@@ -224,12 +221,12 @@ export class Forwarder implements ContentLink, JobMemory {
   }
 
   /** Goes on with what was deferred, as far as there is room. */
-  resume(read: ReadBytes): void {
+  resume(reader: DeferredReader): void {
     if (this.#stalledWays === 0) return
-    for (const way of this.#ways) if (way.isStalled) this.#resumeWay(way, read)
+    for (const way of this.#ways) if (way.isStalled) this.#resumeWay(way, reader)
   }
 
-  #resumeWay(way: Way, read: ReadBytes): void {
+  #resumeWay(way: Way, reader: DeferredReader): void {
     way.producer.reclaim()
     if (!this.#hasRoom(way)) return
     way.isStalled = false
@@ -237,8 +234,8 @@ export class Forwarder implements ContentLink, JobMemory {
     this.#isResuming = true
     while (way.deferred.length > 0 && !way.isStalled) {
       const item = way.deferred.shift() as Deferred
-      if ('kind' in item) this.#put(way, item.kind, item.slot, item.first, item.second)
-      else this.#resumeBytes(item, read)
+      if ('kind' in item) this.#put(way, item.kind, item.slot, item.firstValue, item.secondValue)
+      else this.#resumeBytes(item, reader)
     }
     this.#isResuming = false
     if (way.deferred.length === 0 || way.isStalled) return
@@ -248,10 +245,10 @@ export class Forwarder implements ContentLink, JobMemory {
 
   #resumeBytes(
     { session, buffer, block, start, end }: Exclude<Deferred, { kind: JobKind }>,
-    read: ReadBytes,
+    reader: DeferredReader,
   ): void {
     session.deferredCount--
-    read(session, buffer, start, end)
+    reader.readDeferred(session, buffer, start, end)
     if (buffer !== -1) this.#core.buffers.release(buffer)
     else this.#core.heap.free(block, end - start)
   }

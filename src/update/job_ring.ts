@@ -183,7 +183,7 @@ export class JobProducer {
 export class JobConsumer {
   /** The thread with the driver at the other end. */
   readonly producer: number
-  /** Of the record that next() took. */
+  /** Of the record that advance() took. */
   kind = 0
   slot = 0
   first = 0
@@ -211,7 +211,7 @@ export class JobConsumer {
   }
 
   /** Takes the next record that look() saw. Its payload is valid until consumed(). */
-  next(): boolean {
+  advance(): boolean {
     if (this.#head === this.#tail) return false
     const at = this.#recordsAt + (this.#head & this.#mask) * JOB_WORDS
     const words = this.#words

@@ -2,7 +2,8 @@
 // Flow: clock of a thread -> this -> onTick.
 // Thread: any; one instance per thread that ticks.
 
-import type { OverrunPolicy } from '../server/options.ts'
+/** What becomes of overdue ticks. */
+export type OverrunPolicy = 'skip' | 'catchUp'
 
 export interface DueTicks {
   /** Ticks to run now. */

@@ -364,7 +364,13 @@ describe('environment', () => {
     ['OVERLAPPED_PORT', '', 'ERR_OPTION_TYPE', "OVERLAPPED_PORT is ''", 'from 0 to 65535'],
     ['OVERLAPPED_PORT', '-1', 'ERR_OPTION_RANGE', 'OVERLAPPED_PORT is -1', 'from 0 to 65535'],
     ['OVERLAPPED_STRIP', 'no', 'ERR_OPTION_TYPE', "OVERLAPPED_STRIP is 'no'", 'true or false'],
-    ['OVERLAPPED_MODE', 'send', 'ERR_OPTION_RANGE', "OVERLAPPED_MODE is 'send'", "'worker'"],
+    [
+      'OVERLAPPED_MODE',
+      'tick',
+      'ERR_OPTION_RANGE',
+      "OVERLAPPED_MODE is 'tick'",
+      "one of 'worker', 'update', 'send'",
+    ],
   ])('%s=%s is refused', (name, value, code, start, allowed) => {
     const error = errorOf(() => loadConfig({ env: { [name]: value } }))
     expect(error.code).toBe(code)

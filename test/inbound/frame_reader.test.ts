@@ -118,7 +118,7 @@ class Reading {
 
   /** As the dispatcher resumes. */
   resume(): void {
-    this.session.paused = false
+    this.session.paused = this.session.stopped = false
     const { plan, bytes } = this.arena
     const at = plan.heapByteAt + 500_000
     for (const piece of this.held.splice(0)) {
@@ -326,7 +326,7 @@ describe('a handler that', () => {
       for (const every of [1, 2]) {
         const reading = new Reading(framing)
         reading.onRecv = (count) => {
-          if (count % every === 0) reading.session.paused = true
+          if (count % every === 0) reading.session.paused = reading.session.stopped = true
         }
         for (const piece of pieces) {
           if (reading.session.paused || reading.held.length > 0) reading.held.push(piece)
@@ -347,7 +347,7 @@ describe('a handler that', () => {
   it.each(kinds)('%j: pauses at the end of a buffer holds nothing', (framing) => {
     const reading = new Reading(framing)
     reading.onRecv = () => {
-      reading.session.paused = true
+      reading.session.paused = reading.session.stopped = true
     }
     reading.feed(frames(framing, ['one']))
     expect(reading.held).toEqual([])

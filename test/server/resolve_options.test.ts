@@ -54,6 +54,8 @@ describe('defaults', () => {
       data: undefined,
       workers: Math.min(60, availableCores()),
       mode: 'worker',
+      update: { threads: 1, tickRate: 20, eager: false, overrun: 'skip', catchUpMax: 5 },
+      send: { flushInterval: 0, lanes: 0 },
       driver: 'auto',
       maxSessions: 10_000,
       maxBackpressure: 1_048_576,
@@ -316,7 +318,7 @@ describe('ranges', () => {
   it.each([
     [withServer({ chunkBytes: 65_537 }), 'chunkBytes is 65537', 'a power of two from 4096'],
     [withServer({ receiveBuffers: 17 }), 'receiveBuffers is 17', 'a power of two from 16'],
-    [withServer({ mode: 'update' }), "mode is 'update'", "it must be 'worker'"],
+    [withServer({ mode: 'tick' }), "mode is 'tick'", "one of 'worker', 'update', 'send'"],
     [withServer({ driver: 'iocp' }), "driver is 'iocp'", "one of 'auto', 'io_uring', 'epoll'"],
     [withServer({ workers: 'two' }), "workers is 'two'", "'auto' or a whole number"],
     [

@@ -135,6 +135,7 @@ export function bindingOf(
     submit: () => addon.submit(world, thread),
     transitAddress: (token) => address(addon.transitPort(world, thread, token)),
     peerAddress: (slot, generation) => address(addon.peerPort(world, thread, slot, generation)),
+    sessionAddress: never('sessionAddress'),
     prepareConnect: () => ({ errno: 0, value: addon.prepareConnect(world, thread) }),
     probeUring: never('probeUring'),
     createRuntime: never('createRuntime'),
