@@ -20,6 +20,8 @@ const programs = [
       'exchange',
       'idle_hold',
       'measure',
+      'ping',
+      'tick_world',
       'window',
     ].map((part) => `load/${part}.c`),
   },

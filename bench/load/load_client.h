@@ -1,5 +1,5 @@
 // What: what all parts of the load client share: options, exit codes, helpers of time and failure.
-// Flow: load_client.c reads the options -> exchange.c, connect_storm.c or idle_hold.c runs a mode.
+// Flow: load_client.c reads the options -> the file of a mode runs it.
 // Thread: the options are written by main before any other thread starts, then only read.
 #ifndef BENCH_LOAD_CLIENT_H
 #define BENCH_LOAD_CLIENT_H
@@ -13,6 +13,7 @@
 
 #define NS_PER_SECOND 1000000000ull
 #define NS_PER_MS 1000000ull
+#define SPREAD_MS_MAX 1000
 
 enum exit_code {
   EXIT_GOOD = 0,
@@ -26,7 +27,8 @@ struct options {
   const char *host;
   uint16_t port;
   int connections;
-  int depth;          // Messages in flight per connection; fanout: broadcasts in flight.
+  int depth;          // Messages in flight per connection; fanout: broadcasts in flight;
+                      // world: messages of a connection and tick.
   uint32_t size;      // Payload bytes.
   int threads;
   int sources;        // Local addresses 127.0.1.1 ... that connections are spread over.
@@ -35,6 +37,9 @@ struct options {
   double hold;        // Seconds that idle connections are held.
   int foreign;        // Relay: percent of the messages that go to the other worker.
   double rate;        // Messages per second in all; 0: as fast as answers come.
+  int states;         // World: states of a tick.
+  int spread_ms;      // World: the answers of all connections to a tick are spread over so long.
+  int interval_ms;    // Ping: from one answer to the next message.
   pid_t server_pid;   // 0: do not sample the server.
 };
 
@@ -46,6 +51,8 @@ uint64_t run_fanout(void);
 uint64_t run_relay(void);
 uint64_t run_connect(void);
 uint64_t run_idle(void);
+uint64_t run_world(void);
+uint64_t run_ping(void);
 
 static inline uint64_t now_ns(void) {
   struct timespec now;
