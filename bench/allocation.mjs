@@ -63,7 +63,9 @@ function readOptions() {
 async function measureAll() {
   buildPrograms(benchFolder)
   const faults = []
-  const ours = contestants.filter(({ name, role }) => role === 'ours' && options.only.test(name))
+  const ours = contestants.filter(
+    ({ name, role, modes }) => role === 'ours' && modes.includes('echo') && options.only.test(name),
+  )
   if (ours.length === 0) faults.push('no server matches --only')
   for (const contestant of ours) {
     const { name } = contestant

@@ -68,8 +68,8 @@ export async function withServer({ command, threads, rootFolder, logFile }, use)
  * sentence; `started` is false when the server never accepted.
  */
 export async function runOnce({ contestant, benchCase, seconds, rootFolder, logFile }) {
-  const { threads, mode, foreignPercent } = benchCase
-  const command = (port) => contestant.command({ port, threads, mode })
+  const { threads, mode, states, foreignPercent } = benchCase
+  const command = (port) => contestant.command({ port, threads, mode, states })
   const { warmupSeconds } = contestant
   const run = await withServer({ command, threads, rootFolder, logFile }, ({ server, port }) =>
     runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid: server.pid, port }),

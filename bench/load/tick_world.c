@@ -22,8 +22,9 @@
 #define EVENTS_MAX 1024
 // A turn ends at least so often, to notice the end of the run.
 #define TURN_MS 20
-// What is still under way at the end of the run may take so long; then it is lost.
-#define DRAIN_NS (2 * NS_PER_SECOND)
+// What is under way at the end of the run may take so long; then it is lost. Servers that cannot
+// keep the rate are seconds behind.
+#define DRAIN_NS (10 * NS_PER_SECOND)
 #define INPUT_BYTES (256u << 10)
 // Places of the spread, one for each millisecond; a power of two.
 #define PLACES 1024
