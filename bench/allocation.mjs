@@ -92,7 +92,7 @@ async function measure(contestant, mode) {
     // Flags of the process are those of its workers too. A line is in the log when it is written.
     return ['stdbuf', '-oL', node, '--max-semi-space-size=1', '--trace-gc', ...rest]
   }
-  const server = { command, threads: 1, rootFolder, logFile }
+  const server = { command, cores: 1, rootFolder, logFile }
   const run = await withServer(server, async ({ server: { pid }, port, words }) => {
     const target = { benchCase: CASE, warmupSeconds: 0, rootFolder, pid, port }
     const warm = await runClient({ ...target, seconds: WARM_UP_SECONDS })

@@ -89,7 +89,7 @@ async function countOne(contestant, tool) {
   }
   const { warmupSeconds } = contestant
   const command = (port) => contestant.command({ port, threads: 1, mode: 'echo' })
-  const server = { command, threads: 1, rootFolder, logFile }
+  const server = { command, cores: 1, rootFolder, logFile }
   const run = await withServer(server, async ({ server: { pid }, port }) => {
     const target = { benchCase, warmupSeconds: 0, rootFolder, pid, port }
     const warm = await runClient({ ...target, seconds: warmupSeconds })

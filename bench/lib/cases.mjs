@@ -3,8 +3,9 @@
 // Thread: the benchmark's own process.
 //
 // mode      of the server: 'echo', 'bcast', 'relay' or 'world'; only ours serves relay.
-// threads   of the server; with 1 the server has a core to itself and the client another, with more
-//           all share both.
+// threads   of the server: its workers.
+// cores     that the server may use, as many as threads where not said; with 1 the server has a core to
+//           itself and the client another, with more all share them.
 // client    options of the load client, beside port, pid and times.
 // figure    the field of the client's JSON that counts; unit and scale for the table.
 // lower     true where a smaller figure is better.
@@ -26,6 +27,18 @@ const THROUGHPUT = {
 
 /** The threads that a message passes are compared where it costs least beside that. */
 const ECHO_LAYOUTS = ['worker', 'update eager', 'send']
+
+/** One worker; the threads of the other layouts may run beside it. */
+function bothCoresCase(depth) {
+  return {
+    ...THROUGHPUT,
+    name: `both_cores_64B_64c_d${depth}`,
+    cores: 2,
+    client: ['--mode', 'echo', '--size', 64, '--conns', 64, '--depth', depth],
+    peers: [],
+    layouts: ECHO_LAYOUTS,
+  }
+}
 
 /** 1,000 clients send 10 messages in each tick, and are told the state in 1 or more. */
 function worldCase(states, peers) {
@@ -136,6 +149,8 @@ export const cases = [
     threads: 2,
     client: ['--mode', 'echo', '--size', 64, '--conns', 64, '--depth', 1, '--threads', 2],
   },
+  bothCoresCase(1),
+  bothCoresCase(16),
   relayCase(0),
   relayCase(50),
   relayCase(100),

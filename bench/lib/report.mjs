@@ -2,7 +2,7 @@
 // Flow: outcomes of all runs -> summarizeCases -> markdown and JSON.
 // Thread: the benchmark's own process.
 
-import { betterOf, summarize, summarizeRatio } from './statistics.mjs'
+import { betterOf, number, spread, summarize, summarizeRatio } from './statistics.mjs'
 
 /** One entry per case, with a row per contestant: figures by round, summary, ratios, failures. */
 export function summarizeCases(outcomes) {
@@ -167,13 +167,4 @@ function failureList(cases) {
     ),
   )
   return lines.length > 0 ? ['', '## Failures', '', ...lines] : []
-}
-
-function spread({ median, min, max }, format) {
-  return `${format(median)} (${format(min)}..${format(max)})`
-}
-
-/** Three digits that mean something; whole numbers from 100 on. */
-function number(value) {
-  return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toPrecision(3)
 }

@@ -4,6 +4,7 @@
 #ifndef BENCH_LOAD_CLIENT_H
 #define BENCH_LOAD_CLIENT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,7 +73,7 @@ static inline void sleep_ns(uint64_t duration) { sleep_until_ns(now_ns() + durat
 static inline uint64_t seconds_to_ns(double seconds) { return (uint64_t)(seconds * 1e9); }
 
 static inline void fail_setup(const char *what, const char *why) {
-  fprintf(stderr, "load_client: %s: %s\n", what, why);
+  fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, why);
   exit(EXIT_SETUP);
 }
 
