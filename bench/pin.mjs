@@ -4,14 +4,13 @@
 
 import { once } from 'node:events'
 import process from 'node:process'
-import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { SESSION_GENERATION, SESSION_IO_COUNT, SESSION_WORDS } from '../dist/src/layout/layout.js'
 import { planMemory } from '../dist/src/server/memory_plan.js'
 import { resolveOptions } from '../dist/src/server/resolve_options.js'
 import { Arena } from '../dist/src/shared/arena.js'
 import { open } from '../dist/src/shared/io_count.js'
-import { numberIn } from './lib/options.mjs'
+import { numberIn, scriptOptions } from './lib/options.mjs'
 import { number, spread, summarize, summarizeRatio } from './lib/statistics.mjs'
 
 const GENERATION = 1
@@ -30,29 +29,12 @@ const usage = `usage: node bench/pin.mjs [options]
   --ms N      300  measured milliseconds of each run
   --rounds N  10   rounds; in each, pin and lock once in each situation, in turn`
 
-const options = readOptions()
+const options = scriptOptions(usage, { ms: '300', rounds: '10' }, ({ ms, rounds }) => ({
+  ms: numberIn('--ms', ms, 10, 60_000),
+  rounds: Math.floor(numberIn('--rounds', rounds, 1, 1000)),
+}))
 if (options.help) console.log(usage)
 else process.exitCode = await measureAll()
-
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        ms: { type: 'string', default: '300' },
-        rounds: { type: 'string', default: '10' },
-        help: { type: 'boolean', default: false },
-      },
-    })
-    return {
-      help: values.help,
-      ms: numberIn('--ms', values.ms, 10, 60_000),
-      rounds: Math.floor(numberIn('--rounds', values.rounds, 1, 1000)),
-    }
-  } catch (error) {
-    console.error(`${error.message}\n${usage}`)
-    process.exit(2)
-  }
-}
 
 /** Sessions 0 and 1 are open; their locks stand as far apart as they do. */
 function makeSessions() {

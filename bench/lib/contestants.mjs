@@ -6,7 +6,7 @@
 // needs     a file, from the repository root, without which the contestant is left out.
 // command   server on 127.0.0.1:port, run from the repository root. mode is what it does: 'echo',
 //           'bcast', 'relay', 'world' or 'stamp'; states: in a world, those of a tick.
-// layout    ours: which threads it has; one of `layouts`.
+// driver, layout   ours: which threads it has is one of `layouts`.
 // base      ours: the contestant with whom its ratio is made too.
 // warmupSeconds   before measuring: how long its compiler takes to settle.
 
@@ -47,39 +47,36 @@ function nodeNet(style) {
   }
 }
 
-/**
- * The threads of our server, as options. Without a name: each worker does all for its sessions.
- * A layout that the built server does not know is not in the table.
- */
+const WORKERS_ALONE = 'worker'
+
+/** The threads of our server, as options. One that the built server does not know takes no part. */
 const layouts = [
-  { name: 'worker', title: '', modes: ['echo', 'bcast', 'relay', 'world', 'stamp'], options: {} },
+  { name: WORKERS_ALONE, modes: ['echo', 'bcast', 'relay', 'world', 'stamp'], options: {} },
   {
     name: 'update eager',
-    title: ' update eager',
     modes: ['echo', 'stamp'],
     options: { mode: 'update', update: { eager: true } },
   },
   {
     name: 'update',
-    title: ' update',
     modes: ['world'],
     options: { mode: 'update', update: { tickRate: TICK_RATE } },
   },
   {
     name: 'send',
-    title: ' send',
     modes: ['echo'],
     options: { mode: 'send', update: { eager: true }, send: { flushInterval: 0 } },
   },
-].filter(({ name, options }) => name === 'worker' || serverKnows(options))
+].filter(({ name, options }) => name === WORKERS_ALONE || serverKnows(options))
 
-function overlapped(driver, { name, title, modes, options }) {
-  const base = `overlapped ${driver}`
+function overlapped(driver, { name, modes, options }) {
+  const alone = `overlapped ${driver}`
   return {
-    name: base + title,
+    name: name === WORKERS_ALONE ? alone : `${alone} ${name}`,
     role: 'ours',
+    driver,
     layout: name,
-    base: title === '' ? undefined : base,
+    base: name === WORKERS_ALONE ? undefined : alone,
     modes,
     warmupSeconds: JAVASCRIPT_WARMUP_SECONDS,
     needs: 'dist/src/index.js',

@@ -1,5 +1,5 @@
 // What: what both limit servers share at start: arguments, descriptor limit, listening socket.
-// Flow: main -> parse_arguments, raise_descriptor_limit -> one listener per server thread.
+// Flow: main -> parse_arguments (sets the handler), raise_descriptor_limit -> a listener per thread.
 // Thread: main, except open_listener(), which each server thread calls for itself.
 #ifndef BENCH_SERVER_SETUP_H
 #define BENCH_SERVER_SETUP_H
