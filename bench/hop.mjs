@@ -110,7 +110,9 @@ function report(wakes, runs) {
     return result.there_p50_us - worker.results[round].there_p50_us
   })
   const above = hops.map((hop, round) => hop - wakes[INTERVAL_MS][round].p50_us)
-  const verdict = summarize(above)?.median <= SPARE_US ? 'no more' : 'MORE'
+  const summary = summarize(above)
+  if (summary === undefined) return // Failures, which are told.
+  const verdict = summary.median <= SPARE_US ? 'no more' : 'MORE'
   console.log(`\nidle hop (there_p50 of update less that of worker): ${text(hops)}`)
   console.log(`above one wake: ${text(above)}, ${verdict} than the ${SPARE_US} it may be`)
 }
