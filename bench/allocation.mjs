@@ -3,11 +3,10 @@
 // Thread: one process that starts the others and otherwise sleeps.
 
 import process from 'node:process'
-import { parseArgs } from 'node:util'
 import { buildPrograms } from './lib/build.mjs'
 import { collectionsAfter } from './lib/collections.mjs'
 import { contestants, isBuilt } from './lib/contestants.mjs'
-import { numberIn } from './lib/options.mjs'
+import { numberIn, scriptOptions } from './lib/options.mjs'
 import { runClient, withServer } from './lib/processes.mjs'
 import { benchFolder, endStartedOnSignal, logFile, rootFolder } from './lib/script.mjs'
 
@@ -37,33 +36,22 @@ const usage = `usage: node bench/allocation.mjs [options]
   --only REGEX           drivers whose contestant's name matches (overlapped …)
   --messages N  10000000 echoes of each run, at least`
 
-const options = readOptions()
+const defaults = { only: '', messages: '10000000' }
+const options = scriptOptions(usage, defaults, ({ only, messages }) => ({
+  only: new RegExp(only),
+  messages: numberIn('--messages', messages, MESSAGES_MIN, 1e10),
+}))
 endStartedOnSignal()
 if (options.help) console.log(usage)
 else process.exitCode = await measureAll()
-
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        only: { type: 'string', default: '' },
-        messages: { type: 'string', default: '10000000' },
-        help: { type: 'boolean', default: false },
-      },
-    })
-    const messages = numberIn('--messages', values.messages, MESSAGES_MIN, 1e10)
-    return { help: values.help, only: new RegExp(values.only), messages }
-  } catch (error) {
-    console.error(`${error.message}\n${usage}`)
-    process.exit(2)
-  }
-}
 
 /** Returns the exit code: 1 when a server leaves too much, the control too little, or a run failed. */
 async function measureAll() {
   buildPrograms(benchFolder)
   const faults = []
-  const ours = contestants.filter(({ name, role }) => role === 'ours' && options.only.test(name))
+  const ours = contestants.filter(
+    ({ name, role, modes }) => role === 'ours' && modes.includes('echo') && options.only.test(name),
+  )
   if (ours.length === 0) faults.push('no server matches --only')
   for (const contestant of ours) {
     const { name } = contestant
@@ -90,7 +78,7 @@ async function measure(contestant, mode) {
     // Flags of the process are those of its workers too. A line is in the log when it is written.
     return ['stdbuf', '-oL', node, '--max-semi-space-size=1', '--trace-gc', ...rest]
   }
-  const server = { command, threads: 1, rootFolder, logFile }
+  const server = { command, cores: 1, rootFolder, logFile }
   const run = await withServer(server, async ({ server: { pid }, port, words }) => {
     const target = { benchCase: CASE, warmupSeconds: 0, rootFolder, pid, port }
     const warm = await runClient({ ...target, seconds: WARM_UP_SECONDS })

@@ -25,7 +25,9 @@ const runsFile = path.join(rawFolder, 'runs.jsonl')
 
 const otherScripts = `other scripts (--help):
   bench/syscalls.mjs    system calls per echo, counted from outside
-  bench/allocation.mjs  what a message leaves for the garbage collector`
+  bench/allocation.mjs  what a message leaves for the garbage collector
+  bench/hop.mjs         the way from a worker to the update thread, beside a wake
+  bench/pin.mjs         a pin beside a session lock`
 
 const options = readOptions()
 if (options.help) {
@@ -76,9 +78,9 @@ async function runBenchmark() {
   return writeReport(outcomes, missing)
 }
 
-function takesPart(contestant, benchCase) {
-  const asked = contestant.role !== 'peer' || benchCase.peers.includes(contestant.name)
-  return asked && contestant.modes.includes(benchCase.mode)
+function takesPart({ name, role, modes, layout }, { mode, peers, layouts }) {
+  const asked = { limit: true, peer: peers.includes(name), ours: layouts.includes(layout) }
+  return asked[role] && modes.includes(mode)
 }
 
 async function runCase(benchCase, present, broken) {
@@ -101,7 +103,8 @@ async function runCase(benchCase, present, broken) {
 function note(benchCase, contestant, round, outcome) {
   const entry = { case: benchCase.name, contestant: contestant.name, round, ...outcome }
   appendFileSync(runsFile, `${JSON.stringify(entry)}\n`)
-  const figure = outcome.failure ?? (outcome.result[benchCase.figure] * benchCase.scale).toFixed(1)
+  const figure =
+    outcome.failure ?? (outcome.result[benchCase.figure] * benchCase.scale).toPrecision(4)
   console.error(`${benchCase.name} ${round}/${options.rounds} ${contestant.name}: ${figure}`)
 }
 

@@ -3,10 +3,9 @@
 // Thread: one process that starts the others and otherwise sleeps.
 
 import process from 'node:process'
-import { parseArgs } from 'node:util'
 import { buildPrograms } from './lib/build.mjs'
 import { contestants, isBuilt } from './lib/contestants.mjs'
-import { numberIn } from './lib/options.mjs'
+import { numberIn, scriptOptions } from './lib/options.mjs'
 import { runClient, withServer } from './lib/processes.mjs'
 import { benchFolder, endStartedOnSignal, logFile, rootFolder } from './lib/script.mjs'
 import { findTool, startCounter, toolNames } from './lib/syscall_counter.mjs'
@@ -21,38 +20,28 @@ const usage = `usage: node bench/syscalls.mjs [options]
   --depth N        1           messages in flight per connection
   --tool NAME                  perf or strace; otherwise the first that works`
 
-const options = readOptions()
+const defaults = {
+  only: 'overlapped',
+  seconds: '2',
+  connections: '64',
+  depth: '1',
+  tool: undefined,
+}
+const options = scriptOptions(usage, defaults, ({ only, seconds, connections, depth, tool }) => {
+  if (tool !== undefined && !toolNames.includes(tool)) {
+    throw new RangeError(`--tool ${tool}: must be one of ${toolNames.join(', ')}`)
+  }
+  return {
+    tool,
+    only: new RegExp(only),
+    seconds: numberIn('--seconds', seconds, 0.1, 600),
+    connections: numberIn('--connections', connections, 1, 10_000),
+    depth: numberIn('--depth', depth, 1, 1024),
+  }
+})
 endStartedOnSignal()
 if (options.help) console.log(usage)
 else process.exitCode = await countAll()
-
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        only: { type: 'string', default: 'overlapped' },
-        seconds: { type: 'string', default: '2' },
-        connections: { type: 'string', default: '64' },
-        depth: { type: 'string', default: '1' },
-        tool: { type: 'string' },
-        help: { type: 'boolean', default: false },
-      },
-    })
-    if (values.tool !== undefined && !toolNames.includes(values.tool)) {
-      throw new RangeError(`--tool ${values.tool}: must be one of ${toolNames.join(', ')}`)
-    }
-    return {
-      ...values,
-      only: new RegExp(values.only),
-      seconds: numberIn('--seconds', values.seconds, 0.1, 600),
-      connections: numberIn('--connections', values.connections, 1, 10_000),
-      depth: numberIn('--depth', values.depth, 1, 1024),
-    }
-  } catch (error) {
-    console.error(`${error.message}\n${usage}`)
-    process.exit(2)
-  }
-}
 
 /** Returns the exit code: 1 when a server could not be counted, or none took part. */
 async function countAll() {
@@ -61,7 +50,7 @@ async function countAll() {
   let failed = 0
   try {
     const tool = findTool(options.tool)
-    for (const contestant of contestants.filter(({ name }) => options.only.test(name))) {
+    for (const contestant of contestants.filter(isAsked)) {
       const line = isBuilt(contestant, rootFolder)
         ? await countOne(contestant, tool)
         : { failure: `no ${contestant.needs}; build first` }
@@ -76,6 +65,10 @@ async function countAll() {
   return failed > 0 || counted === 0 ? 1 : 0
 }
 
+function isAsked({ name, modes }) {
+  return modes.includes('echo') && options.only.test(name)
+}
+
 /** Returns { text } or { failure }. */
 async function countOne(contestant, tool) {
   const { seconds, connections, depth } = options
@@ -85,7 +78,7 @@ async function countOne(contestant, tool) {
   }
   const { warmupSeconds } = contestant
   const command = (port) => contestant.command({ port, threads: 1, mode: 'echo' })
-  const server = { command, threads: 1, rootFolder, logFile }
+  const server = { command, cores: 1, rootFolder, logFile }
   const run = await withServer(server, async ({ server: { pid }, port }) => {
     const target = { benchCase, warmupSeconds: 0, rootFolder, pid, port }
     const warm = await runClient({ ...target, seconds: warmupSeconds })

@@ -11,6 +11,7 @@ const FLAGS = ['-O2', '-std=gnu11', '-Wall', '-Wextra']
 const programs = [
   { name: 'uring_echo', sources: ['limit/uring_echo.c'] },
   { name: 'epoll_echo', sources: ['limit/epoll_echo.c'] },
+  { name: 'wake', sources: ['load/wake.c'] },
   {
     name: 'load_client',
     sources: [
@@ -20,6 +21,8 @@ const programs = [
       'exchange',
       'idle_hold',
       'measure',
+      'ping',
+      'tick_world',
       'window',
     ].map((part) => `load/${part}.c`),
   },

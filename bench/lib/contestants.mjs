@@ -4,26 +4,34 @@
 //
 // role      limit: what C reaches; peer: what one would use instead; ours.
 // needs     a file, from the repository root, without which the contestant is left out.
-// command   server on 127.0.0.1:port; mode is 'echo', 'bcast' or 'relay'; run from the repository root.
+// command   server on 127.0.0.1:port, run from the repository root. mode is what it does: 'echo',
+//           'bcast', 'relay', 'world' or 'stamp'; states: in a world, those of a tick.
+// driver, layout   ours: which threads it has is one of `layouts`.
+// base      ours: the contestant with whom its ratio is made too.
 // warmupSeconds   before measuring: how long its compiler takes to settle.
 
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
+import { serverKnows } from './server_options.mjs'
 
 const C_WARMUP_SECONDS = 0.5
 const JAVASCRIPT_WARMUP_SECONDS = 1.5
 
 /** More sessions than any case opens (idle_memory_10000c). */
 const SESSIONS_MAX = 12_000
+/** Ticks per second of every world (limit/tick_world.h, versus/node_net.mjs). */
+const TICK_RATE = 20
 
 function limit(name, program) {
   return {
     name,
     role: 'limit',
-    modes: ['echo', 'bcast'],
+    modes: ['echo', 'bcast', 'world'],
     warmupSeconds: C_WARMUP_SECONDS,
-    command: ({ port, threads, mode }) => [`bench/bin/${program}`, port, threads, mode],
+    command: ({ port, threads, mode, states = 1 }) => [
+      ...[`bench/bin/${program}`, port, threads, mode, states],
+    ],
   }
 }
 
@@ -31,33 +39,53 @@ function nodeNet(style) {
   return {
     name: `node:net ${style}`,
     role: 'peer',
-    modes: ['echo', 'bcast'],
+    modes: ['echo', 'bcast', 'world'],
     warmupSeconds: JAVASCRIPT_WARMUP_SECONDS,
-    command: ({ port, threads, mode }) => [
-      process.execPath,
-      'bench/versus/node_net.mjs',
-      port,
-      threads,
-      mode,
-      style,
+    command: ({ port, threads, mode, states = 1 }) => [
+      ...[process.execPath, 'bench/versus/node_net.mjs', port, threads, mode, style, states],
     ],
   }
 }
 
-const OVERLAPPED_CLI = 'dist/src/cli/main.js'
+const WORKERS_ALONE = 'worker'
 
-function overlapped(driver) {
+/** The threads of our server, as options. One that the built server does not know takes no part. */
+const layouts = [
+  { name: WORKERS_ALONE, modes: ['echo', 'bcast', 'relay', 'world', 'stamp'], options: {} },
+  {
+    name: 'update eager',
+    modes: ['echo', 'stamp'],
+    options: { mode: 'update', update: { eager: true } },
+  },
+  {
+    name: 'update',
+    modes: ['world'],
+    options: { mode: 'update', update: { tickRate: TICK_RATE } },
+  },
+  {
+    name: 'send',
+    modes: ['echo'],
+    options: { mode: 'send', update: { eager: true }, send: { flushInterval: 0 } },
+  },
+].filter(({ name, options }) => name === WORKERS_ALONE || serverKnows(options))
+
+function overlapped(driver, { name, modes, options }) {
+  const alone = `overlapped ${driver}`
   return {
-    name: `overlapped ${driver}`,
+    name: name === WORKERS_ALONE ? alone : `${alone} ${name}`,
     role: 'ours',
-    modes: ['echo', 'bcast', 'relay'],
+    driver,
+    layout: name,
+    base: name === WORKERS_ALONE ? undefined : alone,
+    modes,
     warmupSeconds: JAVASCRIPT_WARMUP_SECONDS,
-    needs: OVERLAPPED_CLI,
-    command: ({ port, threads, mode }) => [
-      ...[process.execPath, OVERLAPPED_CLI, 'start', `bench/handlers/${mode}.mjs`],
-      ...['--host', '127.0.0.1', '--port', port, '--workers', threads, '--driver', driver],
-      ...['--framing', 'length-prefix', '--length-bytes', 2, '--endian', 'little'],
-      ...['--max-sessions', SESSIONS_MAX],
+    needs: 'dist/src/index.js',
+    command: ({ port, threads, mode, states }) => [
+      ...[process.execPath, 'bench/lib/overlapped_server.mjs', port, `bench/handlers/${mode}.mjs`],
+      JSON.stringify({
+        ...{ driver, workers: threads, maxSessions: SESSIONS_MAX, data: { states } },
+        ...options,
+      }),
     ],
   }
 }
@@ -67,8 +95,7 @@ export const contestants = [
   limit('C epoll', 'epoll_echo'),
   nodeNet('chunk'),
   nodeNet('message'),
-  overlapped('io_uring'),
-  overlapped('epoll'),
+  ...['io_uring', 'epoll'].flatMap((driver) => layouts.map((layout) => overlapped(driver, layout))),
 ]
 
 export function isBuilt({ needs }, rootFolder) {

@@ -6,12 +6,12 @@ import { readFileSync } from 'node:fs'
 
 /**
  * The first core we may use is the server's, the second the client's. With one core only, or for a
- * server of several threads, all share what there is.
+ * server that is to have several, all share what there is.
  */
-export function coresFor(threads) {
+export function coresFor(count) {
   const allowed = allowedCores()
-  const shared = allowed.slice(0, Math.max(2, threads))
-  if (threads > 1 || allowed.length < 2) return { server: shared, client: shared }
+  const shared = allowed.slice(0, Math.max(2, count))
+  if (count > 1 || allowed.length < 2) return { server: shared, client: shared }
   return { server: [allowed[0]], client: [allowed[1]] }
 }
 

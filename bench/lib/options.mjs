@@ -1,7 +1,8 @@
-// What: the command line of the benchmark.
-// Flow: process.argv -> parseOptions -> run.mjs.
+// What: the command lines of the benchmark's scripts.
+// Flow: process.argv -> parseOptions -> run.mjs; scriptOptions -> the others.
 // Thread: the benchmark's own process.
 
+import process from 'node:process'
 import { parseArgs } from 'node:util'
 
 export const usage = `usage: node bench/run.mjs [options]
@@ -43,4 +44,24 @@ export function numberIn(name, text, least, most) {
   const value = Number(text)
   if (value >= least && value <= most) return value
   throw new RangeError(`${name} ${text}: must be a number from ${least} to ${most}`)
+}
+
+/**
+ * The options of a script that are texts, with their defaults; `read` makes of them what the script
+ * needs. `help` is one more. What is wrong ends the process, with the usage.
+ */
+export function scriptOptions(usage, defaults, read) {
+  const texts = Object.entries(defaults).map(([name, text]) => [
+    name,
+    { type: 'string', default: text },
+  ])
+  try {
+    const { values } = parseArgs({
+      options: { ...Object.fromEntries(texts), help: { type: 'boolean', default: false } },
+    })
+    return { help: values.help, ...read(values) }
+  } catch (error) {
+    console.error(`${error.message}\n${usage}`)
+    process.exit(2)
+  }
 }

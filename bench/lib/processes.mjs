@@ -42,11 +42,11 @@ export function start(command, options) {
  * Starts a server, lets `use` have its process and port, and stops it. Returns what `use` returned,
  * and the server's words; `started` is false when it never accepted.
  */
-export async function withServer({ command, threads, rootFolder, logFile }, use) {
+export async function withServer({ command, cores, rootFolder, logFile }, use) {
   const port = await freePort()
   const log = openSync(logFile, 'a')
   const wordsBegin = fstatSync(log).size
-  const server = start(pinned(coresFor(threads).server, command(port)), {
+  const server = start(pinned(coresFor(cores).server, command(port)), {
     cwd: rootFolder,
     stdio: ['ignore', log, log],
   })
@@ -68,10 +68,10 @@ export async function withServer({ command, threads, rootFolder, logFile }, use)
  * sentence; `started` is false when the server never accepted.
  */
 export async function runOnce({ contestant, benchCase, seconds, rootFolder, logFile }) {
-  const { threads, mode, foreignPercent } = benchCase
-  const command = (port) => contestant.command({ port, threads, mode })
+  const { threads, cores = threads, mode, states, foreignPercent } = benchCase
+  const command = (port) => contestant.command({ port, threads, mode, states })
   const { warmupSeconds } = contestant
-  const run = await withServer({ command, threads, rootFolder, logFile }, ({ server, port }) =>
+  const run = await withServer({ command, cores, rootFolder, logFile }, ({ server, port }) =>
     runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid: server.pid, port }),
   )
   if (!run.started) {
@@ -83,7 +83,7 @@ export async function runOnce({ contestant, benchCase, seconds, rootFolder, logF
 
 /** Runs the load client of a case. Returns { result } or { failure }, or both with faults. */
 export async function runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid, port }) {
-  const { client: cores } = coresFor(benchCase.threads)
+  const cores = coresFor(benchCase.cores ?? benchCase.threads).client
   const times = ['--secs', seconds, '--warmup', warmupSeconds, '--hold', seconds]
   const target = ['--port', port, '--pid', pid]
   const command = pinned(cores, ['bench/bin/load_client', ...target, ...times, ...benchCase.client])

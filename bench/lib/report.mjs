@@ -2,7 +2,7 @@
 // Flow: outcomes of all runs -> summarizeCases -> markdown and JSON.
 // Thread: the benchmark's own process.
 
-import { betterOf, summarize, summarizeRatio } from './statistics.mjs'
+import { betterOf, number, spread, summarize, summarizeRatio } from './statistics.mjs'
 
 /** One entry per case, with a row per contestant: figures by round, summary, ratios, failures. */
 export function summarizeCases(outcomes) {
@@ -17,6 +17,7 @@ export function summarizeCases(outcomes) {
       return {
         name: contestant.name,
         role: contestant.role,
+        base: contestant.base,
         figures,
         summary: summarize(figures),
         perSecond: of('msgs_s'),
@@ -35,7 +36,7 @@ export function summarizeCases(outcomes) {
     )
     const peers = rows.filter((row) => row.role === 'peer' && row.summary)
     for (const row of rows) {
-      row.ratios = (row.role === 'limit' ? [] : [limit, ...(row.role === 'ours' ? peers : [])])
+      row.ratios = basesOf(row, rows, limit, peers)
         .filter(Boolean)
         .map((base) => ({
           to: base.name,
@@ -46,6 +47,13 @@ export function summarizeCases(outcomes) {
     }
     return { name, unit, lower, limit: limit?.name, rows }
   })
+}
+
+/** Limits have none; a peer has the limit, ours has the peers too, and the same driver's workers alone. */
+function basesOf(row, rows, limit, peers) {
+  if (row.role === 'limit') return []
+  if (row.role === 'peer') return [limit]
+  return [limit, ...peers, rows.find(({ name }) => name === row.base)]
 }
 
 export function markdownReport({ at, machine, options, missing, cases }) {
@@ -66,8 +74,8 @@ export function markdownReport({ at, machine, options, missing, cases }) {
     '',
     '## Ratios of each round, as above',
     '',
-    'To the better C limit of the case, and to node:net. Above 1 is better than it, except where ' +
-      'less is better.',
+    'To the better C limit of the case, to node:net, and to our own server where workers do all. ' +
+      'Above 1 is better than it, except where less is better.',
     '',
     ...ratioTable(cases),
     '',
@@ -119,10 +127,11 @@ function ratioTable(cases) {
     row.name,
     toRole(row, 'limit'),
     toRole(row, 'peer'),
+    toRole(row, 'ours'),
   ])
   return table(
-    ['case', 'server', 'to the C limit', 'to node:net'],
-    rows.filter(([, , limit, peer]) => limit || peer),
+    ['case', 'server', 'to the C limit', 'to node:net', 'to ours with workers alone'],
+    rows.filter(([, , ...ratios]) => ratios.some(Boolean)),
   )
 }
 
@@ -158,13 +167,4 @@ function failureList(cases) {
     ),
   )
   return lines.length > 0 ? ['', '## Failures', '', ...lines] : []
-}
-
-function spread({ median, min, max }, format) {
-  return `${format(median)} (${format(min)}..${format(max)})`
-}
-
-/** Three digits that mean something; whole numbers from 100 on. */
-function number(value) {
-  return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toPrecision(3)
 }

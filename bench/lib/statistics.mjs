@@ -1,5 +1,5 @@
 // What: medians, spreads and ratios of paired rounds.
-// Flow: figures by round -> summary of one contestant, or of one ratio.
+// Flow: figures by round -> summary of one contestant, or of one ratio -> its text.
 // Thread: the benchmark's own process.
 
 /** { median, min, max, count } of the numbers that are there; undefined when there is none. */
@@ -27,4 +27,14 @@ export function betterOf(rows, lower) {
     .filter((row) => row.summary)
     .sort((a, b) => (a.summary.median - b.summary.median) * (lower ? 1 : -1))
   return ranked[0]
+}
+
+/** "median (least..greatest)" of a summary. */
+export function spread({ median, min, max }, format) {
+  return `${format(median)} (${format(min)}..${format(max)})`
+}
+
+/** Three digits that mean something; whole numbers from 100 on. */
+export function number(value) {
+  return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toPrecision(3)
 }

@@ -1,8 +1,8 @@
-// What: the epoll limit server: echo or broadcast of framed messages, as fast as C makes it.
+// What: the epoll limit server: echo, broadcast or tick world, as fast as C makes it.
 // Flow: ready sockets -> one recv -> frames -> handler -> output area -> one send per connection.
 // Thread: each server thread runs its own epoll, listener and connections; nothing is shared.
 //
-// epoll_echo PORT THREADS echo|bcast
+// epoll_echo PORT THREADS echo|bcast|world [STATES]
 //
 // Level-triggered: one recv per ready socket and turn, so that none can starve the others.
 #define _GNU_SOURCE
@@ -13,6 +13,7 @@
 #include "backlog.h"
 #include "frames.h"
 #include "server_setup.h"
+#include "tick_world.h"
 
 // Ready sockets taken per epoll_wait.
 #define EVENTS_MAX 1024
@@ -50,10 +51,11 @@ static uint32_t connections_max;
 
 // ---- Opening and closing ----
 
-// An echo connection with a backlog is not read until it is sent; a broadcast has other sources.
+// An echo connection with a backlog is not read until it is sent; with one that is told what others
+// do, that would not help.
 static void watch(struct server *server, struct connection *connection, int change) {
   bool behind = backlog_length(&connection->backlog) > 0;
-  bool reads = !behind || server->mode == MODE_BROADCAST;
+  bool reads = !behind || server->mode != MODE_ECHO;
   struct epoll_event event = {.events = (reads ? EPOLLIN : 0u) | (behind ? EPOLLOUT : 0u),
                               .data.ptr = connection};
   if (epoll_ctl(server->epoll, change, connection->fd, &event) < 0) fail("epoll_ctl");
@@ -119,7 +121,7 @@ static bool send_or_keep(struct server *server, struct connection *connection, c
   return true;
 }
 
-static void broadcast_output(struct server *server) {
+static void send_output_to_all(struct server *server) {
   uint32_t i = 0;
   while (i < server->open_count) {
     // A connection that closes leaves its place to the last one.
@@ -152,8 +154,8 @@ static void on_readable(struct server *server, struct connection *connection) {
   }
   struct output *output = &server->output;
   read_frames(&connection->partial, server->input, (uint32_t)received, output);
-  if (server->mode == MODE_BROADCAST) {
-    if (output->used > BROADCAST_BYTES) broadcast_output(server);
+  if (server->mode != MODE_ECHO) {
+    if (output->used > BROADCAST_BYTES) send_output_to_all(server);
     return;
   }
   if (output->used > 0) send_or_keep(server, connection, output->bytes, output->used);
@@ -183,13 +185,18 @@ static struct server *open_server(void) {
   return server;
 }
 
+// Rounded up: a tick is late by up to 1 ms, as timers of Node are.
+static int wait_ms(const struct server *server) {
+  return server->mode == MODE_WORLD ? (int)((world_wait_ns() + 999999) / 1000000) : -1;
+}
+
 static void *serve(void *unused) {
   (void)unused;
   struct server *server = open_server();
   struct epoll_event *events = calloc(EVENTS_MAX, sizeof *events);
   if (!events) fail("memory");
   for (;;) {
-    int count = epoll_wait(server->epoll, events, EVENTS_MAX, -1);
+    int count = epoll_wait(server->epoll, events, EVENTS_MAX, wait_ms(server));
     if (count < 0 && errno != EINTR) fail("epoll_wait");
     for (int i = 0; i < count; i++) {
       struct connection *connection = events[i].data.ptr;
@@ -199,7 +206,11 @@ static void *serve(void *unused) {
         accept_connections(server);
       }
     }
-    if (server->output.used > 0) broadcast_output(server);
+    if (server->mode == MODE_WORLD && world_wait_ns() == 0) {
+      put_states(&server->output, arguments.states);
+      world_ticked();
+    }
+    if (server->output.used > 0) send_output_to_all(server);
     free_closed(server);
   }
   return NULL;

@@ -1,5 +1,5 @@
 // What: what both limit servers share at start: arguments, descriptor limit, listening socket.
-// Flow: main -> parse_arguments, raise_descriptor_limit -> one listener per server thread.
+// Flow: main -> parse_arguments (sets the handler), raise_descriptor_limit -> a listener per thread.
 // Thread: main, except open_listener(), which each server thread calls for itself.
 #ifndef BENCH_SERVER_SETUP_H
 #define BENCH_SERVER_SETUP_H
@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tick_world.h"
+
 // Connections waiting to be accepted; the kernel lowers it to net.core.somaxconn.
 #define LISTEN_BACKLOG 4096
 // Threads of one server; more than any machine this is meant for has cores.
@@ -24,12 +26,14 @@
 enum server_mode {
   MODE_ECHO,       // A message goes back to the connection it came from.
   MODE_BROADCAST,  // A message goes to every connection of the server (one thread).
+  MODE_WORLD,      // At each tick the state of a world goes to every connection (one thread).
 };
 
 struct server_arguments {
   uint16_t port;
   int threads;
   enum server_mode mode;
+  int states;  // Of a tick.
 };
 
 static inline void fail(const char *what) {
@@ -38,19 +42,28 @@ static inline void fail(const char *what) {
 }
 
 static inline struct server_arguments parse_arguments(int count, char **values) {
-  struct server_arguments arguments = {0};
-  bool known_mode = count == 4 && (!strcmp(values[3], "echo") || !strcmp(values[3], "bcast"));
-  if (known_mode) {
+  static const char *const names[] = {"echo", "bcast", "world"};
+  struct server_arguments arguments = {.states = 1};
+  bool known_mode = false;
+  if (count == 4 || count == 5) {
     arguments.port = (uint16_t)atoi(values[1]);
     arguments.threads = atoi(values[2]);
-    arguments.mode = !strcmp(values[3], "bcast") ? MODE_BROADCAST : MODE_ECHO;
+    for (int i = 0; i < 3; i++) {
+      if (strcmp(values[3], names[i]) != 0) continue;
+      known_mode = true;
+      arguments.mode = (enum server_mode)i;
+    }
+    if (count == 5) arguments.states = atoi(values[4]);
   }
   bool threads_fit = arguments.threads >= 1 && arguments.threads <= SERVER_THREADS_MAX;
-  bool broadcast_fits = arguments.mode == MODE_ECHO || arguments.threads == 1;
-  if (!known_mode || arguments.port == 0 || !threads_fit || !broadcast_fits) {
-    fprintf(stderr, "usage: %s PORT THREADS echo|bcast   (bcast: 1 thread)\n", values[0]);
+  bool mode_fits = arguments.mode == MODE_ECHO || arguments.threads == 1;
+  bool states_fit = arguments.states >= 1 && arguments.states <= STATES_MAX;
+  if (!known_mode || arguments.port == 0 || !threads_fit || !mode_fits || !states_fit) {
+    fprintf(stderr, "usage: %s PORT THREADS echo|bcast|world [STATES]   (not echo: 1 thread)\n",
+            values[0]);
     exit(2);
   }
+  if (arguments.mode == MODE_WORLD) handle_message = apply_message;
   return arguments;
 }
 

@@ -1,20 +1,21 @@
-// What: the io_uring limit server: echo or broadcast of framed messages, as fast as C makes it.
+// What: the io_uring limit server: echo, broadcast or tick world, as fast as C makes it.
 // Flow: completions of one turn -> frames -> handler -> one output area -> one send per connection.
 // Thread: each server thread runs its own ring, listener and connections; nothing is shared.
 //
-// uring_echo PORT THREADS echo|bcast
+// uring_echo PORT THREADS echo|bcast|world [STATES]
 //
 // One turn:
 //   1. uring_enter      submits the sends of the turn before and waits for the next completions.
 //   2. settle_sends     what a socket did not take is moved from the output area to a backlog.
 //   3. handle           now the output area is free again: received frames are answered into it.
-//   4. flush            one send per connection that has an answer.
+//   4. flush            one send per connection that has an answer; at a tick, one to each.
 #define _GNU_SOURCE
 #include <pthread.h>
 
 #include "backlog.h"
 #include "frames.h"
 #include "server_setup.h"
+#include "tick_world.h"
 #include "uring_ring.h"
 
 // Entries: a broadcast to so many connections goes to the kernel in one call.
@@ -74,7 +75,7 @@ struct server {
 
   uint64_t turn;
   struct output output;
-  uint32_t broadcast_length;  // Bytes of the output area that the last flush sent to everyone.
+  uint32_t length_to_all;     // Bytes of the output area that the last flush sent to everyone.
   uint32_t *answered_slots;   // Connections with an answer in this turn.
   uint32_t answered_count;
 
@@ -110,9 +111,9 @@ static void add_to_backlog(struct server *server, uint32_t slot, const uint8_t *
 static void on_send_short(struct server *server, uint32_t slot, int result) {
   struct connection *connection = &server->connections[slot];
   if (result < 0 && result != -EAGAIN) return;  // The receive completion will tell.
-  bool broadcast = server->mode == MODE_BROADCAST;
-  uint32_t begin = broadcast ? 0 : connection->answer_begin;
-  uint32_t length = broadcast ? server->broadcast_length : connection->answer_length;
+  bool to_all = server->mode != MODE_ECHO;
+  uint32_t begin = to_all ? 0 : connection->answer_begin;
+  uint32_t length = to_all ? server->length_to_all : connection->answer_length;
   uint32_t sent = result < 0 ? 0 : (uint32_t)result;
   if (connection->open) {
     add_to_backlog(server, slot, server->output.bytes + begin + sent, length - sent);
@@ -138,8 +139,8 @@ static void send_output(struct server *server, uint32_t slot, uint32_t begin, ui
 }
 
 static void flush(struct server *server) {
-  if (server->mode == MODE_BROADCAST) {
-    server->broadcast_length = server->output.used;
+  if (server->mode != MODE_ECHO) {
+    server->length_to_all = server->output.used;
     if (server->output.used == 0) return;
     for (uint32_t i = 0; i < server->open_count; i++) {
       send_output(server, server->open_slots[i], 0, server->output.used);
@@ -207,7 +208,7 @@ static void continue_answer(struct server *server, struct connection *connection
 static void on_bytes(struct server *server, uint32_t slot, const uint8_t *bytes, uint32_t length) {
   struct connection *connection = &server->connections[slot];
   struct output *output = &server->output;
-  if (server->mode == MODE_BROADCAST) {
+  if (server->mode != MODE_ECHO) {
     read_frames(&connection->partial, bytes, length, output);
     return;
   }
@@ -327,7 +328,9 @@ static void *serve(void *unused) {
   arm_accept(server);
   bool more = false;
   for (;;) {
-    check(uring_enter(&server->ring, more ? 0 : 1, 0), "io_uring_enter");
+    uint64_t wait_ns = server->mode == MODE_WORLD ? world_wait_ns() : 0;
+    bool due = server->mode == MODE_WORLD && wait_ns == 0;
+    check(uring_enter(&server->ring, more || due ? 0 : 1, wait_ns), "io_uring_enter");
     unsigned end = uring_cq_end(&server->ring);
     settle_sends(server, end);
 
@@ -341,6 +344,10 @@ static void *serve(void *unused) {
     if (server->buffers_ran_out) uring_buffers_lend(&server->buffers, server->buffers.lent * 2);
     server->buffers_ran_out = false;
 
+    if (due) {
+      put_states(&server->output, arguments.states);
+      world_ticked();
+    }
     flush(server);
   }
   return NULL;

@@ -23,6 +23,8 @@
 // 16,000 connections per second at most: slower than any of the servers accepts.
 #define PACE_CONNECTIONS 32
 #define PACE_NS (2 * NS_PER_MS)
+// An answer that does not come for so long is lost.
+#define ANSWER_SECONDS 5
 
 static _Atomic uint32_t sockets_opened;
 
@@ -70,6 +72,14 @@ int open_socket_or_fail(void) {
   }
   fail_setup("connect", strerror(errno));
   return -1;
+}
+
+bool exchange_bytes(int fd, uint8_t *bytes, uint32_t length) {
+  struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  if (send(fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length) return false;
+  memset(bytes, 0, length);
+  return recv(fd, bytes, length, MSG_WAITALL) == (ssize_t)length;
 }
 
 void pace_connecting(int index) {

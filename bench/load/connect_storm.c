@@ -114,7 +114,8 @@ static void *run_client(void *argument) {
   while (current_phase() != PHASE_DRAIN) turn(client);
   uint64_t deadline = now_ns() + DRAIN_NS;
   while (client->busy > 0 && now_ns() < deadline) turn(client);
-  client->common.faults += (uint64_t)client->busy;
+  client->common.lost = (uint64_t)client->busy;
+  client->common.faults += client->common.lost;
   return NULL;
 }
 

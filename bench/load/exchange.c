@@ -374,7 +374,8 @@ static void run_open_loop(struct client *client) {
 static void drain(struct client *client) {
   uint64_t deadline = now_ns() + DRAIN_NS;
   while (outstanding(client) > 0 && now_ns() < deadline) turn(client, TURN_NS);
-  client->common.faults += outstanding(client);
+  client->common.lost = outstanding(client);
+  client->common.faults += client->common.lost;
   deadline = now_ns() + SURPLUS_NS;
   while (now_ns() < deadline) turn(client, SURPLUS_NS);
 }

@@ -12,18 +12,10 @@
 #include "measure.h"
 #include "message.h"
 
-// A message that is not answered for so long is lost.
-#define ANSWER_SECONDS 5
-
 // Sends one message and verifies its echo. False when anything about it is wrong.
 static bool echo_once(int fd, uint32_t id, uint8_t *frame) {
-  struct timeval patience = {.tv_sec = ANSWER_SECONDS};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   build_frame(frame, id, 0);
-  if (send(fd, frame, frame_length(), MSG_NOSIGNAL) != (ssize_t)frame_length()) return false;
-  memset(frame, 0, frame_length());
-  if (recv(fd, frame, frame_length(), MSG_WAITALL) != (ssize_t)frame_length()) return false;
-  return whole_frame_matches(frame, id, 0);
+  return exchange_bytes(fd, frame, frame_length()) && whole_frame_matches(frame, id, 0);
 }
 
 // A held connection has nothing to read: neither bytes nor its end.

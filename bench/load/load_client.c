@@ -1,6 +1,6 @@
 // What: the load client: drives a length-prefixed server and verifies every byte it sends back.
-// Flow: options -> one of five modes -> one line of JSON on stdout; exit code 3 on any fault.
-// Thread: main; all but idle start client threads of their own.
+// Flow: options -> one of seven modes -> one line of JSON on stdout; exit code 3 on any fault.
+// Thread: main; all but idle and ping start client threads of their own.
 #define _GNU_SOURCE
 #include "load_client.h"
 
@@ -9,12 +9,14 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../limit/world_state.h"
 #include "message.h"
 
 // Descriptors beside the connections: rings, epolls, /proc files, standard streams.
 #define SPARE_DESCRIPTORS 64
 #define THREADS_MAX 64
 #define SOURCES_MAX 250
+#define INTERVAL_MS_MAX 10000
 
 struct options options = {
     .mode = "echo",
@@ -28,23 +30,30 @@ struct options options = {
     .warmup = 0.5,
     .hold = 1,
     .foreign = 100,
+    .states = 1,
+    .spread_ms = 40,
+    .interval_ms = 20,
 };
 
 uint8_t message_pattern[PATTERN_STARTS + PAYLOAD_BYTES_MAX];
 
 static const char usage_text[] =
-    "usage: load_client --mode echo|fanout|relay|connect|idle --port PORT [options]\n"
+    "usage: load_client --mode MODE --port PORT [options]\n"
     "  --host ADDRESS     127.0.0.1  the server, an IPv4 address\n"
     "  --pid PID                     the server's process: sample its CPU time and memory\n"
     "  --conns N          64         connections (connect: how many at a time)\n"
-    "  --depth N          1          messages in flight per connection (fanout: in all)\n"
+    "  --depth N          1          messages in flight per connection (fanout: in all;\n"
+    "                                world: messages of each connection and tick)\n"
     "  --size BYTES       64         payload, 12..65535\n"
     "  --secs S           2          measured seconds\n"
     "  --warmup S         0.5        seconds before, not measured\n"
     "  --hold S           1          idle: seconds the connections are held\n"
-    "  --threads N        1          client threads (fanout, relay and idle: 1)\n"
+    "  --threads N        1          client threads (echo and connect only)\n"
     "  --rate N           0          echo: messages per second in all; 0: as fast as answers come\n"
     "  --foreign PERCENT  100        relay: messages to the other worker of two: 0, 50, 100\n"
+    "  --states N         1          world: states of a tick\n"
+    "  --spread MS        40         world: answers to a tick are spread over so long\n"
+    "  --interval MS      20         ping: from one answer to the next message\n"
     "  --sources N        50         local addresses 127.0.1.1... the connections are spread over\n"
     "\n"
     "  echo     every connection sends and gets back; msgs = echoes\n"
@@ -53,6 +62,9 @@ static const char usage_text[] =
     "  relay    what a connection sends arrives at its partner; msgs = arrivals\n"
     "  connect  connect, one echo, reset, again; msgs = connections\n"
     "  idle     connect, one echo, stay; memory of the server per connection\n"
+    "  world    every connection answers each tick; msgs = both ways;\n"
+    "           latency: from one tick to the next\n"
+    "  ping     one connection, a message now and then; msgs = answers\n"
     "\n"
     "One line of JSON on stdout. Exit code 0 good, 1 could not run, 2 usage, 3 server fault.\n";
 
@@ -81,6 +93,8 @@ static void parse_options(int count, char **values) {
       {"warmup", required_argument, NULL, 'w'}, {"hold", required_argument, NULL, 'H'},
       {"threads", required_argument, NULL, 'T'}, {"rate", required_argument, NULL, 'r'},
       {"sources", required_argument, NULL, 'S'}, {"foreign", required_argument, NULL, 'f'},
+      {"states", required_argument, NULL, 'k'},  {"spread", required_argument, NULL, 'g'},
+      {"interval", required_argument, NULL, 'i'},
       {NULL, 0, NULL, 0},
   };
   int found, index = 0;
@@ -103,6 +117,9 @@ static void parse_options(int count, char **values) {
       case 'r': options.rate = number_in(name, optarg, 0, 1e9); break;
       case 'S': options.sources = (int)number_in(name, optarg, 1, SOURCES_MAX); break;
       case 'f': options.foreign = (int)number_in(name, optarg, 0, 100); break;
+      case 'k': options.states = (int)number_in(name, optarg, 1, STATES_MAX); break;
+      case 'g': options.spread_ms = (int)number_in(name, optarg, 1, SPREAD_MS_MAX); break;
+      case 'i': options.interval_ms = (int)number_in(name, optarg, 0, INTERVAL_MS_MAX); break;
       default: fail_usage("unknown option");
     }
   }
@@ -129,7 +146,8 @@ int main(int count, char **values) {
     uint64_t (*run)(void);
   } modes[] = {
       {"echo", run_echo},       {"fanout", run_fanout}, {"relay", run_relay},
-      {"connect", run_connect}, {"idle", run_idle},
+      {"connect", run_connect}, {"idle", run_idle},     {"world", run_world},
+      {"ping", run_ping},
   };
 
   parse_options(count, values);
@@ -140,5 +158,5 @@ int main(int count, char **values) {
       return modes[i].run() == 0 ? EXIT_GOOD : EXIT_FAULT;
     }
   }
-  fail_usage("--mode must be echo, fanout, relay, connect or idle");
+  fail_usage("--mode must be echo, fanout, relay, connect, idle, world or ping");
 }

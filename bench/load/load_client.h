@@ -1,9 +1,10 @@
 // What: what all parts of the load client share: options, exit codes, helpers of time and failure.
-// Flow: load_client.c reads the options -> exchange.c, connect_storm.c or idle_hold.c runs a mode.
+// Flow: load_client.c reads the options -> the file of a mode runs it.
 // Thread: the options are written by main before any other thread starts, then only read.
 #ifndef BENCH_LOAD_CLIENT_H
 #define BENCH_LOAD_CLIENT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #define NS_PER_SECOND 1000000000ull
 #define NS_PER_MS 1000000ull
+#define SPREAD_MS_MAX 1000
 
 enum exit_code {
   EXIT_GOOD = 0,
@@ -26,7 +28,8 @@ struct options {
   const char *host;
   uint16_t port;
   int connections;
-  int depth;          // Messages in flight per connection; fanout: broadcasts in flight.
+  int depth;          // Messages in flight per connection; fanout: broadcasts in flight;
+                      // world: messages of a connection and tick.
   uint32_t size;      // Payload bytes.
   int threads;
   int sources;        // Local addresses 127.0.1.1 ... that connections are spread over.
@@ -35,6 +38,9 @@ struct options {
   double hold;        // Seconds that idle connections are held.
   int foreign;        // Relay: percent of the messages that go to the other worker.
   double rate;        // Messages per second in all; 0: as fast as answers come.
+  int states;         // World: states of a tick.
+  int spread_ms;      // World: the answers of all connections to a tick are spread over so long.
+  int interval_ms;    // Ping: from one answer to the next message.
   pid_t server_pid;   // 0: do not sample the server.
 };
 
@@ -46,6 +52,8 @@ uint64_t run_fanout(void);
 uint64_t run_relay(void);
 uint64_t run_connect(void);
 uint64_t run_idle(void);
+uint64_t run_world(void);
+uint64_t run_ping(void);
 
 static inline uint64_t now_ns(void) {
   struct timespec now;
@@ -65,7 +73,7 @@ static inline void sleep_ns(uint64_t duration) { sleep_until_ns(now_ns() + durat
 static inline uint64_t seconds_to_ns(double seconds) { return (uint64_t)(seconds * 1e9); }
 
 static inline void fail_setup(const char *what, const char *why) {
-  fprintf(stderr, "load_client: %s: %s\n", what, why);
+  fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, why);
   exit(EXIT_SETUP);
 }
 

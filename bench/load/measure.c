@@ -159,6 +159,7 @@ void report_window(const struct sample *begin, const struct sample *end, uint64_
   report_number("msgs_s", (double)messages / seconds);
   if (options.server_pid != 0) {
     report_number("msgs_per_cpu_s", server > 0 ? (double)messages / server : 0);
+    report_number("cpu_us_per_msg", messages > 0 ? server * 1e6 / (double)messages : 0);
     report_number("server_cpu_s", server);
     report_number("server_utilization", server / seconds);
     report_number("other_cpus", (machine - server - client) / seconds);
@@ -166,12 +167,16 @@ void report_window(const struct sample *begin, const struct sample *end, uint64_
   report_number("client_utilization", client / seconds);
 }
 
-void report_latency(const struct histogram *histogram) {
-  report_number("p50_us", (double)histogram_percentile(histogram, 50) / 1e3);
-  report_number("p90_us", (double)histogram_percentile(histogram, 90) / 1e3);
-  report_number("p99_us", (double)histogram_percentile(histogram, 99) / 1e3);
-  report_number("p999_us", (double)histogram_percentile(histogram, 99.9) / 1e3);
-  report_number("max_us", (double)histogram->largest / 1e3);
+void report_latency(const char *prefix, const struct histogram *histogram) {
+  static const struct {
+    const char *name;
+    double percent;
+  } percentiles[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p999", 99.9}, {"max", 100}};
+  for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "%s%s_us", prefix, percentiles[i].name);
+    report_number(name, (double)histogram_percentile(histogram, percentiles[i].percent) / 1e3);
+  }
 }
 
 void report_end(uint64_t faults) {

@@ -32,7 +32,8 @@ void wait_until_server_is_quiet(void);
 void report_begin(void);
 void report_number(const char *name, double value);
 void report_window(const struct sample *begin, const struct sample *end, uint64_t messages);
-void report_latency(const struct histogram *histogram);
+// Percentiles; `prefix` begins their names.
+void report_latency(const char *prefix, const struct histogram *histogram);
 void report_end(uint64_t faults);
 
 #endif

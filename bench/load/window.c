@@ -41,17 +41,20 @@ uint64_t run_window(const struct client_thread *first, size_t stride) {
   uint64_t resident = server_resident_bytes();
   struct histogram *latency = allocate(1, sizeof *latency);
   uint64_t faults = 0;
+  uint64_t lost = 0;
   for (int i = 0; i < options.threads; i++) {
     const struct client_thread *thread = thread_at(threads, i);
     pthread_join(thread->thread, NULL);
     histogram_merge(latency, &thread->latency);
     faults += thread->faults;
+    lost += thread->lost;
   }
   if (messages == 0) faults++;
   report_begin();
   report_window(&begin, &end, messages);
-  report_latency(latency);
+  report_latency("", latency);
   report_number("server_resident_bytes", (double)resident);
+  report_number("lost", (double)lost);
   report_end(faults);
   return faults;
 }

@@ -17,7 +17,9 @@ struct client_thread {
   pthread_t thread;
   struct histogram latency;
   _Atomic uint64_t messages;  // Writer: this thread. Reader: main.
-  uint64_t faults;            // Read by main when the thread has ended.
+  // Read by main when the thread has ended.
+  uint64_t faults;
+  uint64_t lost;  // Of the faults: messages that have not arrived where they should.
 };
 
 // Writer: main. A thread sees a new phase at its next look.

@@ -1,26 +1,28 @@
-// What: the peer most users come from: a framed echo or broadcast server on node:net.
+// What: the peer most users come from: a framed echo, broadcast or tick world server on node:net.
 // Flow: 'data' chunk -> frames -> handler per message -> answers -> socket.write.
 // Thread: the main thread of one process, or of one process per worker (node:cluster).
 //
-// node node_net.mjs PORT WORKERS echo|bcast chunk|message
+// node node_net.mjs PORT WORKERS echo|bcast|world chunk|message [STATES]
 //
-//   chunk    the answers to one received chunk are written at once (the best node:net does)
-//   message  every answer is written by itself (what most applications do)
+//   chunk    the answers to one received chunk are written at once (the best node:net does);
+//            so are the states of a tick
+//   message  every answer, every state is written by itself (what most applications do)
 
 import cluster from 'node:cluster'
 import net from 'node:net'
+import { STATE_BYTES, TICK_MS, World } from '../lib/world.mjs'
 
 const HEADER_BYTES = 2
 const BACKLOG = 4096
 
-const [port, workers, mode, style] = process.argv.slice(2)
-const known = ['echo', 'bcast'].includes(mode) && ['chunk', 'message'].includes(style)
+const [port, workers, mode, style, states = 1] = process.argv.slice(2)
+const known = ['echo', 'bcast', 'world'].includes(mode) && ['chunk', 'message'].includes(style)
 if (!known || !(Number(port) > 0) || !(Number(workers) > 0)) {
-  console.error('usage: node_net.mjs PORT WORKERS echo|bcast chunk|message')
+  console.error('usage: node_net.mjs PORT WORKERS echo|bcast|world chunk|message [STATES]')
   process.exit(2)
 }
-if (mode === 'bcast' && Number(workers) > 1) {
-  console.error('bcast: 1 worker, since a process reaches its own connections only')
+if (mode !== 'echo' && Number(workers) > 1) {
+  console.error(`${mode}: 1 worker, since a process reaches its own connections only`)
   process.exit(2)
 }
 
@@ -39,13 +41,42 @@ if (Number(workers) > 1 && cluster.isPrimary) {
 /** All connections, for broadcast. */
 const sockets = new Set()
 
+const world = new World()
+if (mode === 'world') tickAt(performance.now() + TICK_MS)
+
+/** A late tick does not move those after it; one that was missed is left out. */
+function tickAt(due) {
+  setTimeout(() => {
+    tellState()
+    const missed = Math.floor((performance.now() - due) / TICK_MS)
+    tickAt(due + (1 + missed) * TICK_MS)
+  }, due - performance.now())
+}
+
+/** The states of a tick, each in a frame. */
+function tellState() {
+  const frames = Array.from({ length: Number(states) }, () => {
+    const frame = Buffer.allocUnsafe(HEADER_BYTES + STATE_BYTES)
+    frame.writeUInt16LE(STATE_BYTES)
+    world.writeState(frame.subarray(HEADER_BYTES))
+    return frame
+  })
+  const writes = style === 'chunk' ? [Buffer.concat(frames)] : frames
+  for (const bytes of writes) writeToAll(bytes)
+}
+
+function applyMessage(payload) {
+  world.apply(payload.readUInt32LE(0), payload.readUInt32LE(4), payload.readUInt32LE(12))
+}
+
 function serve(socket) {
   sockets.add(socket)
   socket.on('close', () => sockets.delete(socket))
   socket.on('error', () => {}) // 'close' follows.
   const write = mode === 'bcast' ? writeToAll : (bytes) => socket.write(bytes)
-  const answers = style === 'chunk' ? new ChunkAnswers(write) : new MessageAnswers(write)
-  const onMessage = (payload) => answers.add(payload)
+  const collects = style === 'chunk' && mode !== 'world'
+  const answers = collects ? new ChunkAnswers(write) : new MessageAnswers(write)
+  const onMessage = mode === 'world' ? applyMessage : (payload) => answers.add(payload)
 
   let rest = null // The beginning of a frame whose end has not arrived.
   socket.on('data', (chunk) => {
