@@ -10,6 +10,7 @@ set(ENGINE_SOURCES
   ${NATIVE}/driver/linux_status.cc
   ${NATIVE}/driver/socket.cc
   ${NATIVE}/driver/epoll/epoll_driver.cc
+  ${NATIVE}/driver/none/none_driver.cc
   ${NATIVE}/driver/uring/uring_driver.cc
   ${NATIVE}/driver/uring/uring_probe.cc
   ${NATIVE}/driver/uring/uring_receive.cc

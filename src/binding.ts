@@ -23,6 +23,8 @@ export interface Address {
 /** Driver numbers as native/driver/driver.h has them. */
 export const DRIVER_URING = 0
 export const DRIVER_EPOLL = 1
+/** No sockets: for threads that have no driver. */
+export const DRIVER_NONE = 2
 
 /** Feature bits of native/driver/driver.h. */
 export const IO_URING_FEATURES = {

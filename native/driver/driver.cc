@@ -1,11 +1,12 @@
 // What: choice of driver and the table of sockets in transit, common to all drivers.
-// Flow: napi -> this -> uring, epoll.
+// Flow: napi -> this -> uring, epoll, none.
 // Thread: any.
 #include "driver/driver.h"
 
 #include <utility>
 
 #include "driver/epoll/epoll_driver.h"
+#include "driver/none/none_driver.h"
 #include "driver/socket.h"
 #include "driver/uring/uring_driver.h"
 
@@ -82,6 +83,8 @@ std::unique_ptr<Driver> create(Kind kind) {
       return std::make_unique<UringDriver>();
     case Kind::kEpoll:
       return std::make_unique<EpollDriver>();
+    case Kind::kNone:
+      return std::make_unique<NoneDriver>();
   }
   return nullptr;
 }

@@ -16,7 +16,8 @@
 
 namespace driver {
 
-enum class Kind : int32_t { kUring, kEpoll };
+/** kNone has no sockets: it waits for libuv and for wakes, and takes no submissions. */
+enum class Kind : int32_t { kUring, kEpoll, kNone };
 
 /** Features that a kernel may lack; each has a plain way without it. Tests forbid them one by one. */
 enum Feature : uint32_t {
@@ -32,16 +33,16 @@ struct Config {
   shared::Memory memory;
   shared::CompletionRing* completions = nullptr;
   double* counters = nullptr;
-  /** Slots of the session table that this driver serves: first and count. 0 for an acceptor. */
+  /** Slots of the session table that this driver serves: first and count. 0 for an acceptor, and without sockets. */
   int32_t first_slot = 0;
   int32_t slot_count = 0;
-  /** Receive buffers: index of the first one in the arena, and how many. 0 for an acceptor. */
+  /** Receive buffers: index of the first one in the arena, and how many. 0 where nothing is received. */
   int32_t first_buffer = 0;
   int32_t buffer_count = 0;
   /** Watched in every wait: libuv's backend descriptor (-1: none) and the thread's wake descriptor. */
   int backend_fd = -1;
   int wake_fd = -1;
-  /** A worker's count of sessions and sockets in transit, which an accept raises; null for an acceptor. */
+  /** A worker's count of sessions and sockets in transit, which an accept raises; null for all others. */
   int32_t* assigned_sessions = nullptr;
   /** Completions taken per wait. */
   uint32_t batch = 1024;

@@ -1,6 +1,6 @@
-// What: the steps between two turns of a worker: hand over, look, park, wait, take what was accepted.
+// What: the steps between two turns of a thread: hand over, look, park, wait, take what was accepted.
 // Flow: loop (or the simulation, step by step) -> this -> driver; completions -> JavaScript's turn.
-// Thread: the worker; it knows neither libuv nor JavaScript.
+// Thread: a worker or an update thread; it knows neither libuv nor JavaScript.
 #include "loop/round.h"
 
 #include <algorithm>
@@ -25,32 +25,44 @@ std::string Round::open(std::shared_ptr<shared::Runtime> runtime, int32_t thread
   thread_ = thread;
   batch_ = batch;
   const shared::Memory& memory = runtime_->memory();
-  const layout::Control& control = memory.control();
-  int32_t worker = thread - 1;
   block_ = &memory.thread(thread);
   counters_ = memory.counters(thread);
-  submissions_ = memory.words + control.submissions_at + worker * control.submission_words;
-  auto* entries = reinterpret_cast<layout::Completion*>(
-      memory.words + control.completions_at +
-      worker * control.completion_capacity * static_cast<int32_t>(sizeof(layout::Completion) / 4));
-  completions_ = shared::CompletionRing(entries, static_cast<uint32_t>(control.completion_capacity),
-                                        &block_->completion_head, &block_->completion_tail);
   driver::Config config;
+  if (thread <= memory.control().driver_count) {
+    config = with_sockets();
+  } else {
+    completions_ = shared::CompletionRing(&no_completion_, 1, &block_->completion_head, &block_->completion_tail);
+  }
   config.memory = memory;
   config.completions = &completions_;
   config.counters = counters_;
-  config.first_slot = worker * control.sessions_per_worker;
-  config.slot_count = std::min(control.sessions_per_worker, control.session_capacity - config.first_slot);
-  config.first_buffer = worker * control.recv_buffers_per_worker;
-  config.buffer_count = control.recv_buffers_per_worker;
   config.backend_fd = backend_fd;
   config.wake_fd = runtime_->wake_fd(thread);
-  config.assigned_sessions = &block_->assigned_sessions;
   config.batch = batch;
   config.features_forbidden = features_forbidden;
   std::string why = driver->open(config);
   if (why.empty()) driver_ = std::move(driver);
   return why;
+}
+
+/** Ring, area, slots and buffers of a thread with a driver: they are found by its id. */
+driver::Config Round::with_sockets() {
+  const shared::Memory& memory = runtime_->memory();
+  const layout::Control& control = memory.control();
+  int32_t index = thread_ - 1;
+  submissions_ = memory.words + control.submissions_at + index * control.submission_words;
+  auto* entries = reinterpret_cast<layout::Completion*>(
+      memory.words + control.completions_at +
+      index * control.completion_capacity * static_cast<int32_t>(sizeof(layout::Completion) / 4));
+  completions_ = shared::CompletionRing(entries, static_cast<uint32_t>(control.completion_capacity),
+                                        &block_->completion_head, &block_->completion_tail);
+  driver::Config config;
+  config.first_slot = index * control.sessions_per_worker;
+  config.slot_count = std::min(control.sessions_per_worker, control.session_capacity - config.first_slot);
+  config.first_buffer = index * control.recv_buffers_per_worker;
+  config.buffer_count = control.recv_buffers_per_worker;
+  config.assigned_sessions = &block_->assigned_sessions;
+  return config;
 }
 
 void Round::close() {
@@ -73,14 +85,17 @@ bool Round::has_work() const {
          shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
          shared::atomic(block_->release_head).load(std::memory_order_seq_cst) != 0 ||
          shared::atomic(block_->request_head).load(std::memory_order_seq_cst) != 0 ||
-         shared::atomic(block_->doorbell).load(std::memory_order_seq_cst) != 0 ||
+         (block_->deaf == 0 && shared::atomic(block_->doorbell).load(std::memory_order_seq_cst) != 0) ||
          runtime_->inbox(thread_).waiting();
 }
 
 int64_t Round::park(int64_t timeout_ms) {
   if (timeout_ms == 0) return 0;
+  // BELL-2: who would not look at a bell does not say that it sleeps, so that nobody signals it in vain.
+  bool says_so = block_->deaf == 0;
+  OVERLAPPED_CHECK(says_so || submissions_ == nullptr);
   // order: seq_cst; before the re-check of every input; pairs with a waker's exchange [WAKE-1]
-  shared::atomic(block_->parked).store(1, std::memory_order_seq_cst);
+  if (says_so) shared::atomic(block_->parked).store(1, std::memory_order_seq_cst);
   if (has_work()) {
     shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
     return 0;

@@ -1,6 +1,6 @@
-// What: the steps between two turns of a worker: hand over, look, park, wait, take what was accepted.
+// What: the steps between two turns of a thread: hand over, look, park, wait, take what was accepted.
 // Flow: loop (or the simulation, step by step) -> this -> driver; completions -> JavaScript's turn.
-// Thread: the worker; it knows neither libuv nor JavaScript.
+// Thread: a worker or an update thread; it knows neither libuv nor JavaScript.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,10 @@ class Round {
   Round(const Round&) = delete;
   Round& operator=(const Round&) = delete;
 
-  /** Opens the driver with this thread's part of the memory. Empty: it worked; else a sentence. */
+  /**
+   * Opens the driver with this thread's part of the memory, which is nothing for ids above driver_count. Empty: it
+   * worked; else a sentence.
+   */
   std::string open(std::shared_ptr<shared::Runtime> runtime, int32_t thread, std::unique_ptr<driver::Driver> driver,
                    uint32_t batch, int backend_fd, uint32_t features_forbidden);
 
@@ -60,6 +63,7 @@ class Round {
  private:
   void stamp_turn(int64_t now_ns);
   void retry_accepting();
+  driver::Config with_sockets();
 
   std::shared_ptr<shared::Runtime> runtime_;
   int32_t thread_ = 0;
@@ -69,6 +73,8 @@ class Round {
   int32_t* submissions_ = nullptr;
   std::unique_ptr<driver::Driver> driver_;
   shared::CompletionRing completions_;
+  /** The ring of a thread without sockets; nothing is ever in it. */
+  layout::Completion no_completion_{};
   /** By listener number; only a server's single worker is given any. */
   std::vector<base::Fd> listeners_;
   /** Listeners that come now are closed. */

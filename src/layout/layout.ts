@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -824168371
+export const LAYOUT_HASH = 1445057566
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -112,8 +112,9 @@ export const THREAD_THREAD_STATE = 97
 export const THREAD_COMPLETION_HEAD = 112
 export const THREAD_COMPLETION_TAIL = 128
 export const THREAD_LOCAL_PENDING = 144
-export const THREAD_SUBMISSION_USED = 145
-export const THREAD_TURN_AT_MS = 146
+export const THREAD_DEAF = 145
+export const THREAD_SUBMISSION_USED = 146
+export const THREAD_TURN_AT_MS = 147
 
 /** One slot of the session table: three cache lines, by who writes them. Size in words. */
 export const SESSION_WORDS = 48

@@ -314,6 +314,12 @@ export const structs: readonly Struct[] = [
         line: true,
       },
       {
+        name: 'deaf',
+        doc: 'Not 0: what the doorbell says waits for the next tick, so that it neither wakes the thread nor keeps it from sleeping. Only threads to which nothing but the doorbell is published set it.',
+        writer: 'the thread (JavaScript)',
+        order: 'plain; same thread reads; BELL-2',
+      },
+      {
         name: 'submission_used',
         doc: 'Words of the submission area that wait for submit.',
         writer: 'the thread: JavaScript adds, native sets to 0',

@@ -22,6 +22,7 @@ import {
   THREAD_ASSIGNED_SESSIONS,
   THREAD_COMPLETION_HEAD,
   THREAD_COMPLETION_TAIL,
+  THREAD_DEAF,
   THREAD_DOORBELL,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
@@ -373,13 +374,14 @@ export class NativeLoop {
       load(words, block + THREAD_FLUSH_HEAD) !== 0 ||
       load(words, block + THREAD_RELEASE_HEAD) !== 0 ||
       load(words, block + THREAD_REQUEST_HEAD) !== 0 ||
-      load(words, block + THREAD_DOORBELL) !== 0
+      (words[block + THREAD_DEAF] === 0 && load(words, block + THREAD_DOORBELL) !== 0)
     )
   }
 
   sleepOrLook(): void {
     const { words } = this.#world
-    if (this.hasWork()) {
+    // Who is deaf does not say that it sleeps; its sleep ends by a timer [BELL-2].
+    if (this.hasWork() || words[this.#block + THREAD_DEAF] !== 0) {
       this.#driver.wait(this.ring, true)
       return
     }

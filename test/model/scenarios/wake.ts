@@ -4,7 +4,10 @@
 
 import {
   SESSION_FLUSH_LINK,
+  THREAD_DEAF,
+  THREAD_DOORBELL,
   THREAD_FLUSH_HEAD,
+  THREAD_NODE_RETURN_HEAD,
   THREAD_PARKED,
   THREAD_RELEASE_HEAD,
   THREAD_REQUEST_HEAD,
@@ -88,9 +91,86 @@ function wake(name: string, pushes: readonly (readonly number[])[], isEach: bool
   }
 }
 
+/** A stack that the native loop does not know, told of by the doorbell; `deafSleeps` before the thread listens. */
+function bell(name: string, pushes: readonly number[], deafSleeps: number): Scenario {
+  const world = new World({ workers: 2, sessionsPerWorker: 4 })
+  const { words } = world
+  return {
+    name,
+    invariants: ['WAKE-1', 'WAKE-2', 'BELL-1', 'BELL-2'],
+    words,
+    build() {
+      world.reset()
+      const arena = world.arena(1)
+      const block = arena.threadAt(1)
+      const stack = block + THREAD_NODE_RETURN_HEAD
+      const driver = new ModelDriver(world, 1, world.outside(0), () => {})
+      const native = new NativeLoop(world, 1, driver)
+      const { waker: own } = world.thread(1)
+      let taken = 0
+      const produce = (producer: number, thread: number) => {
+        const { waker } = world.thread(thread)
+        for (let i = 0; i < pushes[producer]; i++) {
+          const slot = producer * 4 + i
+          push(words, stack, arena.sessionAt(slot) + SESSION_FLUSH_LINK, slot + 1)
+          waker.ringBell(1)
+          waker.flush()
+        }
+      }
+      const turn = () => {
+        if (!own.answerBell()) return
+        let entry = takeAll(words, stack)
+        while (entry !== 0) {
+          taken++
+          entry = words[arena.sessionAt(entry - 1) + SESSION_FLUSH_LINK]
+        }
+      }
+      const threads: Record<string, () => void> = {
+        first() {
+          produce(0, 0)
+        },
+      }
+      if (pushes.length > 1) {
+        threads.second = () => {
+          produce(1, 2)
+        }
+      }
+      return {
+        threads,
+        daemons: {
+          sleeper() {
+            for (let i = 0; i < deafSleeps; i++) {
+              words[block + THREAD_DEAF] = 1
+              native.sleepOrLook()
+              words[block + THREAD_DEAF] = 0
+              turn()
+            }
+            for (;;) {
+              native.sleepOrLook()
+              native.checkAwake()
+              turn()
+            }
+          },
+        },
+        outcome: () => String(taken),
+        check() {
+          check(words[stack] === 0, 'BELL-1: what a look missed leaves the doorbell set')
+          check(taken === pushes.reduce((sum, count) => sum + count), 'BELL-1: everything is taken')
+          check(words[block + THREAD_DOORBELL] === 0, 'WAKE-2: who sleeps has answered its bell')
+          check(world.signals <= native.parks, 'BELL-2: nobody signals a thread that is deaf')
+          check(words[block + THREAD_PARKED] === 1, 'WAKE-1: it says that it sleeps')
+        },
+      }
+    },
+  }
+}
+
 export const scenarios: readonly Scenario[] = [
   wake('wake: one producer, one wake-up', [[0]], false),
   wake('wake: one producer, each stack', [[0, 1, 2]], true),
   wake('wake: one producer, one wake-up for two pushes', [[0, 0]], false),
   wake('wake: two producers', [[0], [1]], false),
+  bell('wake: a doorbell', [2], 0),
+  bell('wake: a doorbell, two producers', [1, 1], 0),
+  bell('wake: a doorbell of a thread that is deaf until a tick', [2], 1),
 ]

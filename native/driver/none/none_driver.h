@@ -1,0 +1,28 @@
+// What: the driver of a thread without sockets: it waits for libuv and for wakes, and for nothing else.
+// Flow: libuv's descriptor, the thread's wake descriptor -> this -> loop.
+// Thread: one instance per update thread.
+#pragma once
+
+#include "base/fd.h"
+#include "driver/driver.h"
+
+namespace driver {
+
+class NoneDriver final : public Driver {
+ public:
+  std::string open(const Config& config) override;
+  void listen(int32_t listener, int fd) override;
+  void unlisten(int32_t listener) override;
+  void submit(const int32_t* words, size_t count, bool now) override;
+  Waited wait(int64_t timeout_ms) override;
+  void close() override;
+  const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
+
+ protected:
+  void accept_again() override;
+
+ private:
+  base::Fd epoll_;
+};
+
+}  // namespace driver
