@@ -3,6 +3,8 @@
 // Thread: any.
 #include "driver/driver.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "driver/epoll/epoll_driver.h"
@@ -70,6 +72,38 @@ void Driver::accepted(shared::TransitSocket socket) {
 void Driver::accept_ended() {
   accept_starved_ = true;
   shared::count(config_.counters, layout::Counter::kAcceptStarved);
+}
+
+void Driver::show_handle(int32_t slot, int fd) {
+  // order: seq_cst; before the session is published to whoever borrows it
+  shared::atomic(config_.memory.session(slot).handle).store(fd + 1);
+}
+
+void Driver::hide_handle(int32_t slot, int32_t last) {
+  // order: seq_cst; before the descriptor is closed; pairs with is_lost()
+  shared::atomic(config_.memory.session(slot).handle).store(last);
+}
+
+int Driver::borrow(int32_t slot, uint32_t generation) const {
+  // Of a socket that is lost already nothing but that is known: no process has this descriptor.
+  constexpr int kNoSuchDescriptor = std::numeric_limits<int>::max() - 1;
+  OVERLAPPED_CHECK(config_.borrows);
+  layout::Session& session = config_.memory.session(slot);
+  OVERLAPPED_CHECK(static_cast<uint32_t>(shared::atomic(session.generation).load()) == generation);
+  int32_t handle = shared::atomic(session.handle).load();
+  OVERLAPPED_CHECK(handle != 0);
+  return handle == layout::kHandleLost ? kNoSuchDescriptor : handle - 1;
+}
+
+bool Driver::is_lost(int32_t slot, int fd) const {
+  if (!config_.borrows) return false;
+  int32_t handle = shared::atomic(config_.memory.session(slot).handle).load();
+  OVERLAPPED_CHECK(handle == fd + 1 || handle == layout::kHandleLost);
+  return handle == layout::kHandleLost;
+}
+
+bool Driver::holds(int32_t slot) const {
+  return std::any_of(held_.begin(), held_.end(), [slot](const HeldSend& held) { return held.slot == slot && !held.settled; });
 }
 
 void Driver::relisten() {

@@ -47,6 +47,8 @@ struct Config {
   /** Completions taken per wait. */
   uint32_t batch = 1024;
   uint32_t features_forbidden = 0;
+  /** A send thread: no socket is its own, it sends on those that other drivers have attached. */
+  bool borrows = false;
 };
 
 /** When accepting ended for lack of descriptors: how often to look whether one is free again. */
@@ -80,6 +82,15 @@ class Transit {
 };
 
 /**
+ * ## Borrowing
+ * A driver has the sockets that ATTACH and CONNECT gave it, and tells their descriptors in the word `handle` of their
+ * slots. The driver of a send thread has none: after BORROW it sends on the socket of a slot, with SEND, CANCEL and
+ * SHUTDOWN, until GIVE_BACK; all else stays with the owner, which may receive at the same time. CANCEL ends a SEND that
+ * waits for room, and where none does, nothing completes. Who borrows has a count of the session: the owner does not
+ * close the socket before GIVE_BACK was written to a submission area. An owner that ends all the same (its thread is
+ * terminated) says HANDLE_LOST before it closes: from there a SEND completes as RESET, and nothing touches the descriptor,
+ * which may be somebody else's by then.
+ *
  * ## Platform specific
  * * io_uring: sends and receives run in the kernel; a wait submits and reaps in one call.
  * * epoll: readiness is turned into completions by non-blocking calls.
@@ -112,7 +123,7 @@ class Driver {
   /** Waits for completions, the backend or a wake: at most `timeout_ms` (-1: no limit; 0: only looks). */
   virtual Waited wait(int64_t timeout_ms) = 0;
 
-  /** Cancels everything, reaps until nothing is pending, closes every handle. */
+  /** Cancels everything, reaps until nothing is pending, closes every handle that is not borrowed. */
   virtual void close() = 0;
 
   Transit& transit() { return transit_; }
@@ -128,6 +139,17 @@ class Driver {
   void accept_ended();
   /** Takes up every listener for which that is so. */
   virtual void accept_again() = 0;
+
+  /** Tells other drivers the descriptor of a slot that was attached. */
+  void show_handle(int32_t slot, int fd);
+  /** Ends that before the descriptor is closed; `last` is 0 or HANDLE_LOST. */
+  void hide_handle(int32_t slot, int32_t last);
+  /** The descriptor of a session of another driver. */
+  int borrow(int32_t slot, uint32_t generation) const;
+  /** Whether a borrowed socket was closed, because its owner has ended. */
+  bool is_lost(int32_t slot, int fd) const;
+  /** Whether the completion of a lazy send of this slot is still to come. */
+  bool holds(int32_t slot) const;
 
   Config config_;
   Transit transit_;

@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -1140026529;
+inline constexpr int32_t kLayoutHash = 1323014942;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -22,6 +22,7 @@ inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a
 inline constexpr int32_t kSendHeaderWords = 4;  // Words of a SEND submission before its (offset, length) pairs.
 inline constexpr int32_t kSendFlagNow = 1;  // SEND completes at once with what the socket took (MSG_DONTWAIT).
 inline constexpr int32_t kSendFlagLazy = 2;  // The completion of a SEND that was taken whole may be reported when the next wait ends.
+inline constexpr int32_t kHandleLost = -1;  // Word `handle` of a session whose owner has ended and closed its socket.
 inline constexpr int32_t kCloseFlagReset = 1;  // CLOSE sends RST (SO_LINGER with time 0) instead of FIN.
 inline constexpr int32_t kSessionRequestClose = 1;  // Close the session.
 inline constexpr int32_t kSessionRequestTerminate = 2;  // Reset the session.

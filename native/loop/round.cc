@@ -57,6 +57,11 @@ driver::Config Round::with_sockets() {
   completions_ = shared::CompletionRing(entries, static_cast<uint32_t>(control.completion_capacity),
                                         &block_->completion_head, &block_->completion_tail);
   driver::Config config;
+  config.borrows = thread_ > control.worker_count;
+  if (config.borrows) {
+    config.slot_count = control.session_capacity;
+    return config;
+  }
   config.first_slot = index * control.sessions_per_worker;
   config.slot_count = std::min(control.sessions_per_worker, control.session_capacity - config.first_slot);
   config.first_buffer = index * control.recv_buffers_per_worker;

@@ -25,6 +25,12 @@ struct Memory {
         words + control().threads_at + id * static_cast<int32_t>(sizeof(layout::Thread) / 4));
   }
 
+  layout::Session& session(int32_t slot) const {
+    OVERLAPPED_CHECK(slot >= 0 && slot < control().session_capacity);
+    return *reinterpret_cast<layout::Session*>(
+        words + control().sessions_at + slot * static_cast<int32_t>(sizeof(layout::Session) / 4));
+  }
+
   double* counters(int32_t id) const {
     OVERLAPPED_CHECK(id >= 0 && id < control().thread_count);
     return reinterpret_cast<double*>(words + control().counters_at) + id * kCountersStride;

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1140026529
+export const LAYOUT_HASH = 1323014942
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -31,6 +31,8 @@ export const SEND_HEADER_WORDS = 4
 export const SEND_FLAG_NOW = 1
 /** The completion of a SEND that was taken whole may be reported when the next wait ends. */
 export const SEND_FLAG_LAZY = 2
+/** Word `handle` of a session whose owner has ended and closed its socket. */
+export const HANDLE_LOST = -1
 /** CLOSE sends RST (SO_LINGER with time 0) instead of FIN. */
 export const CLOSE_FLAG_RESET = 1
 /** Close the session. */

@@ -94,6 +94,11 @@ export const constants: readonly Constant[] = [
     doc: 'The completion of a SEND that was taken whole may be reported when the next wait ends.',
   },
   {
+    name: 'HANDLE_LOST',
+    value: -1,
+    doc: 'Word `handle` of a session whose owner has ended and closed its socket.',
+  },
+  {
     name: 'CLOSE_FLAG_RESET',
     value: 1,
     doc: 'CLOSE sends RST (SO_LINGER with time 0) instead of FIN.',
@@ -365,7 +370,7 @@ export const structs: readonly Struct[] = [
       },
       {
         name: 'handle',
-        doc: "The socket's descriptor + 1, for the driver of a send thread; 0: not attached yet.",
+        doc: "The socket's descriptor + 1, for the driver of a send thread; 0: none is attached; HANDLE_LOST.",
         writer: "owner's driver (native)",
         order: 'seq_cst; published before its join is',
       },

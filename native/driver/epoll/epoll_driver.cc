@@ -36,6 +36,8 @@ constexpr int kReadsPerTurn = 4;
 // Connections taken from one listener per turn.
 constexpr int kAcceptsPerTurn = 64;
 constexpr uint32_t kEdge = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+// Of a borrowed socket; if there is room by now, that is an edge, too.
+constexpr uint32_t kRoom = EPOLLOUT | EPOLLET;
 
 }  // namespace
 
@@ -66,7 +68,8 @@ const shared::SocketAddress* EpollDriver::peer(int32_t slot, uint32_t generation
   int32_t index = slot - config_.first_slot;
   if (index < 0 || index >= config_.slot_count) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
-  return endpoint.fd >= 0 && endpoint.generation == generation ? &endpoint.address : nullptr;
+  bool is_attached = endpoint.fd >= 0 && endpoint.generation == generation && !config_.borrows;
+  return is_attached ? &endpoint.address : nullptr;
 }
 
 EpollDriver::Endpoint& EpollDriver::at(int32_t slot) {
@@ -139,12 +142,22 @@ void EpollDriver::accept_all() {
 
 // --- submissions -------------------------------------------------------------------------------
 
-void EpollDriver::attach(int32_t slot, Endpoint& endpoint) {
+void EpollDriver::watch(int32_t slot, const Endpoint& endpoint, uint32_t events) {
   epoll_event event{};
-  event.events = kEdge;
+  event.events = events;
   event.data.u64 = source(kSlot, slot, endpoint.generation);
   shared::count(config_.counters, layout::Counter::kSyscalls);
   OVERLAPPED_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, endpoint.fd, &event) == 0);
+}
+
+void EpollDriver::give_back(int32_t slot, Endpoint& endpoint) {
+  OVERLAPPED_CHECK(endpoint.pending.empty() && !holds(slot));
+  // Its owner may have closed it meanwhile, even used it again: all that was borrowed since comes behind this.
+  if (endpoint.watched && shared::atomic(config_.memory.session(slot).handle).load() != layout::kHandleLost) {
+    shared::count(config_.counters, layout::Counter::kSyscalls);
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, endpoint.fd, nullptr);
+  }
+  endpoint.fd = -1;
 }
 
 size_t EpollDriver::submit_send(const int32_t* words) {
@@ -160,6 +173,10 @@ size_t EpollDriver::submit_send(const int32_t* words) {
     iovecs_[i] = {config_.memory.arena + pair[2 * i], static_cast<size_t>(pair[2 * i + 1])};
   }
   size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * slices;
+  if (is_lost(slot, endpoint.fd)) {
+    complete(CompletionKind::kSend, slot, generation, IoStatus::kReset);
+    return length;
+  }
   if (!now) {
     endpoint.pending.assign(iovecs_.begin(), iovecs_.begin() + static_cast<ptrdiff_t>(slices));
     send_pending(slot, endpoint);
@@ -193,14 +210,20 @@ void EpollDriver::report_held() {
   held_.clear();
 }
 
-/** Tries the waiting send; on EAGAIN the next EPOLLOUT edge tries again. */
+/** Tries the waiting send; on EAGAIN the next EPOLLOUT edge tries again. A borrowed socket is watched from then on. */
 void EpollDriver::send_pending(int32_t slot, Endpoint& endpoint) {
   msghdr header{};
   header.msg_iov = endpoint.pending.data();
   header.msg_iovlen = endpoint.pending.size();
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ssize_t sent = send_now(endpoint.fd, header);
-  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (config_.borrows && !endpoint.watched) {
+      endpoint.watched = true;
+      watch(slot, endpoint, kRoom);
+    }
+    return;
+  }
   int error = sent < 0 ? errno : 0;
   endpoint.pending.clear();
   complete(CompletionKind::kSend, slot, endpoint.generation, status_of(error),
@@ -248,7 +271,7 @@ void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
     auto generation = static_cast<uint32_t>(entry[2]);
     Endpoint& endpoint = at(slot);
     if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
-      OVERLAPPED_CHECK(endpoint.fd < 0);
+      OVERLAPPED_CHECK(endpoint.fd < 0 && !config_.borrows);
       shared::TransitSocket socket = transit_.take(entry[3]);
       bool queued = endpoint.queued;
       endpoint = Endpoint{};
@@ -256,25 +279,33 @@ void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
       endpoint.fd = socket.fd.release();
       endpoint.generation = generation;
       endpoint.address = socket.peer;
+      show_handle(slot, endpoint.fd);
       if (op == SubmissionOp::kConnect) {
         set_nonblocking(endpoint.fd);
         int result = ::connect(endpoint.fd, &endpoint.address.any,
                                address_length(endpoint.address));
         endpoint.connecting = result < 0 && errno == EINPROGRESS;
         int error = result < 0 ? errno : 0;
-        attach(slot, endpoint);
+        watch(slot, endpoint, kEdge);
         if (!endpoint.connecting) complete(CompletionKind::kConnect, slot, generation, status_of(error));
       } else {
-        attach(slot, endpoint);
+        watch(slot, endpoint, kEdge);
       }
       at_word += 4;
       continue;
     }
     at_word += 3;
+    if (op == SubmissionOp::kBorrow) {
+      OVERLAPPED_CHECK(endpoint.fd < 0);
+      endpoint = Endpoint{};
+      endpoint.fd = borrow(slot, generation);
+      endpoint.generation = generation;
+      continue;
+    }
     OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
     switch (op) {
       case SubmissionOp::kRecv:
-        OVERLAPPED_CHECK(endpoint.recv != Recv::kArmed);
+        OVERLAPPED_CHECK(endpoint.recv != Recv::kArmed && !config_.borrows);
         endpoint.recv = Recv::kArmed;
         // The edge may have come before: one read finds out.
         endpoint.readable = true;
@@ -298,15 +329,21 @@ void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
         }
         break;
       case SubmissionOp::kShutdown:
+        if (is_lost(slot, endpoint.fd)) break;
         shared::count(config_.counters, layout::Counter::kSyscalls);
         ::shutdown(endpoint.fd, SHUT_WR);
         break;
       case SubmissionOp::kClose:
         OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && endpoint.pending.empty() && !endpoint.connecting);
+        OVERLAPPED_CHECK(!config_.borrows);
         if (((entry[0] >> 8) & layout::kCloseFlagReset) != 0) set_reset_on_close(endpoint.fd);
+        hide_handle(slot, 0);
         shared::count(config_.counters, layout::Counter::kSyscalls);
         ::close(endpoint.fd);
         endpoint.fd = -1;
+        break;
+      case SubmissionOp::kGiveBack:
+        give_back(slot, endpoint);
         break;
       default:
         OVERLAPPED_CHECK(false);
@@ -433,8 +470,11 @@ Waited EpollDriver::wait(int64_t timeout_ms) {
 }
 
 void EpollDriver::close() {
-  for (Endpoint& endpoint : endpoints_) {
-    if (endpoint.fd >= 0) ::close(endpoint.fd);
+  for (int32_t i = 0; i < config_.slot_count && !config_.borrows; i++) {
+    int fd = endpoints_[static_cast<size_t>(i)].fd;
+    if (fd < 0) continue;
+    hide_handle(config_.first_slot + i, layout::kHandleLost);
+    ::close(fd);
   }
   endpoints_.clear();
   config_.slot_count = 0;

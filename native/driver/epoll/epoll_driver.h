@@ -40,6 +40,7 @@ class EpollDriver final : public Driver {
     bool hangup = false;    // RDHUP, HUP or ERR came: a read to the end tells which
     bool connecting = false;
     bool starved = false;
+    bool watched = false;   // a borrowed socket's room is watched
     std::vector<iovec> pending;  // the send that waits for room; empty: none
     shared::SocketAddress address{};
   };
@@ -53,7 +54,8 @@ class EpollDriver final : public Driver {
   void complete(layout::CompletionKind kind, int32_t slot, uint32_t generation, layout::IoStatus status,
                 int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
   size_t submit_send(const int32_t* words);
-  void attach(int32_t slot, Endpoint& endpoint);
+  void watch(int32_t slot, const Endpoint& endpoint, uint32_t events);
+  void give_back(int32_t slot, Endpoint& endpoint);
   void report_held();
   void send_pending(int32_t slot, Endpoint& endpoint);
   void finish_connect(int32_t slot, Endpoint& endpoint);

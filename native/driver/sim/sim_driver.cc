@@ -117,9 +117,10 @@ void SimDriver::stage_send(const int32_t* words, size_t slices) {
   Endpoint* endpoint = find(slot, static_cast<uint32_t>(words[2]), "SEND");
   if (endpoint == nullptr) return;
   Send& send = endpoint->send;
-  bool isHeld = std::any_of(held_.begin(), held_.end(), [slot](const HeldSend& held) { return held.slot == slot; });
-  if (send.active || isHeld) return world_.violate("SEND while one of this session is outstanding");
+  if (send.active || holds(slot)) return world_.violate("SEND while one of this session is outstanding");
   if (endpoint->connection < 0) return world_.violate("SEND before the connection was made");
+  if (is_lost(slot, endpoint->connection)) return complete(CompletionKind::kSend, slot, *endpoint, IoStatus::kReset);
+  if (config_.borrows) world_.at(endpoint->connection).borrowed_sends++;
   send.active = true;
   send.issued = false;
   int32_t flags = words[0] >> 8 & 0xff;
@@ -206,6 +207,11 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
     }
     int32_t slot = entry[1];
     auto generation = static_cast<uint32_t>(entry[2]);
+    if (config_.borrows) {
+      at_word += 3;
+      if (!submit_borrowed(op, slot, generation)) return;
+      continue;
+    }
     if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
       at_word += 4;
       int32_t index = slot - config_.first_slot;
@@ -227,8 +233,9 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
       endpoint.fd = std::move(socket.fd);
       if (op == SubmissionOp::kConnect) {
         connect(endpoint);
-      } else if (peer_left(endpoint)) {
-        world_.count(Fault::kAcceptedGone);
+      } else {
+        show_handle(slot, endpoint.connection);
+        if (peer_left(endpoint)) world_.count(Fault::kAcceptedGone);
       }
       continue;
     }
@@ -268,6 +275,10 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
         break;
       case SubmissionOp::kClose: {
         if (has_operation(slot, *endpoint)) world_.violate("CLOSE with an operation outstanding");
+        hide_handle(slot, 0);
+        if (endpoint->connection >= 0 && world_.at(endpoint->connection).borrowed_sends > 0) {
+          world_.violate("CLOSE with a send outstanding of who borrowed the socket");
+        }
         bool resets = (entry[0] >> 8 & layout::kCloseFlagReset) != 0;
         if (endpoint->connection >= 0 && !world_.bug(Bug::kCloseIgnored)) {
           world_.server_close(world_.at(endpoint->connection), resets);
@@ -288,10 +299,49 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
   }
 }
 
+void SimDriver::borrow(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = endpoints_[static_cast<size_t>(slot)];
+  if (endpoint.used) return world_.violate("BORROW of what is borrowed already");
+  endpoint = Endpoint{};
+  endpoint.used = true;
+  endpoint.generation = generation;
+  endpoint.connection = Driver::borrow(slot, generation);
+}
+
+void SimDriver::give_back(int32_t slot, Endpoint& endpoint) {
+  if (has_operation(slot, endpoint)) world_.violate("GIVE_BACK with a send outstanding");
+  endpoint = Endpoint{};
+}
+
+/** What a send thread may ask for. False: it may not. */
+bool SimDriver::submit_borrowed(SubmissionOp op, int32_t slot, uint32_t generation) {
+  if (op == SubmissionOp::kBorrow) {
+    borrow(slot, generation);
+    return true;
+  }
+  Endpoint* endpoint = find(slot, generation, "a submission");
+  if (endpoint == nullptr) return true;
+  switch (op) {
+    case SubmissionOp::kCancel:
+      if (endpoint->send.active) endpoint->cancel_due_ns = world_.operation_due();
+      return true;
+    case SubmissionOp::kShutdown:
+      if (endpoint->send.active) world_.violate("SHUTDOWN with a send outstanding");
+      if (!is_lost(slot, endpoint->connection)) world_.server_end(world_.at(endpoint->connection));
+      return true;
+    case SubmissionOp::kGiveBack:
+      give_back(slot, *endpoint);
+      return true;
+    default:
+      world_.violate("a submission that is for owners");
+      return false;
+  }
+}
+
 /** Something of this session is going on, or was not yet reported. */
 bool SimDriver::has_operation(int32_t slot, const Endpoint& endpoint) const {
   return endpoint.recv != Recv::kIdle || endpoint.send.active || endpoint.connect_due_ns >= 0 ||
-         std::any_of(held_.begin(), held_.end(), [slot](const HeldSend& held) { return held.slot == slot; }) ||
+         holds(slot) ||
          std::any_of(queue_.begin(), queue_.end(), [slot](const Queued& each) { return each.stream >> 1 == slot; });
 }
 
@@ -382,8 +432,13 @@ int64_t SimDriver::next_due() const {
 void SimDriver::close() {
   if (!open_) return;
   open_ = false;
-  for (Endpoint& endpoint : endpoints_) {
-    if (endpoint.used && endpoint.connection >= 0) world_.server_close(world_.at(endpoint.connection), true);
+  for (int32_t i = 0; i < config_.slot_count; i++) {
+    Endpoint& endpoint = endpoints_[static_cast<size_t>(i)];
+    if (!endpoint.used || endpoint.connection < 0) continue;
+    end_send(endpoint);
+    if (config_.borrows) continue;
+    hide_handle(config_.first_slot + i, layout::kHandleLost);
+    world_.server_close(world_.at(endpoint.connection), true);
   }
   endpoints_.clear();
   config_.slot_count = 0;

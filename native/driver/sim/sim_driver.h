@@ -62,7 +62,7 @@ class SimDriver final : public Driver {
   };
   struct Endpoint {
     base::Fd fd;
-    int32_t connection = -1;  // -1: the slot is free, or CONNECT has made none
+    int32_t connection = -1;  // -1: the slot is free, or CONNECT has made none; its handle says this number
     bool used = false;
     uint32_t generation = 0;
     Recv recv = Recv::kIdle;
@@ -101,11 +101,15 @@ class SimDriver final : public Driver {
   void reap();
   void accept();
   bool has_operation(int32_t slot, const Endpoint& endpoint) const;
+  void borrow(int32_t slot, uint32_t generation);
+  void give_back(int32_t slot, Endpoint& endpoint);
+  bool submit_borrowed(layout::SubmissionOp op, int32_t slot, uint32_t generation);
 
   // --- operations go on as time does (sim_kernel.cc) ---
   void progress();
   void progress(int32_t slot, Endpoint& endpoint);
   void execute_send(int32_t slot, Endpoint& endpoint);
+  void end_send(Endpoint& endpoint);
   void receive(int32_t slot, Endpoint& endpoint);
   void end_recv(int32_t slot, Endpoint& endpoint, layout::IoStatus status);
   void paused(int32_t slot, Endpoint& endpoint);

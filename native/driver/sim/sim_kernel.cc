@@ -23,13 +23,19 @@ bool SimDriver::peer_left(const Endpoint& endpoint) const {
   return connection.server_reset || connection.to_server.end_arrived();
 }
 
+void SimDriver::end_send(Endpoint& endpoint) {
+  if (endpoint.send.active && config_.borrows) world_.at(endpoint.connection).borrowed_sends--;
+  endpoint.send.active = false;
+}
+
 /** The socket takes what it has room for; seeded, less. */
 void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   Send& send = endpoint.send;
   Connection& connection = world_.at(endpoint.connection);
-  if (connection.server_reset) {
+  // Closed it is only where its owner has ended.
+  if (connection.server_reset || !connection.server_open) {
     connection.server_error = false;
-    send.active = false;
+    end_send(endpoint);
     return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kReset);
   }
   int32_t most = send.total;
@@ -49,7 +55,7 @@ void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   // Without SEND_FLAG_NOW it waits for room.
   if (taken == 0 && !send.now) return;
   if (taken == 0) world_.count(Fault::kSocketFull);
-  send.active = false;
+  end_send(endpoint);
   if (send.now && send.lazy && taken == send.total) {
     held_.push_back({slot, endpoint.generation, taken, false});
     return;
@@ -116,7 +122,7 @@ void SimDriver::receive(int32_t slot, Endpoint& endpoint) {
 void SimDriver::cancel(int32_t slot, Endpoint& endpoint) {
   if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
   if (endpoint.send.active && !endpoint.send.now) {
-    endpoint.send.active = false;
+    end_send(endpoint);
     complete(CompletionKind::kSend, slot, endpoint, IoStatus::kCancelled);
   }
   if (endpoint.connect_due_ns >= 0) {
@@ -132,6 +138,7 @@ void SimDriver::progress(int32_t slot, Endpoint& endpoint) {
     endpoint.connect_due_ns = -1;
     if (endpoint.connect_status == IoStatus::kOk) {
       endpoint.connection = world_.add(-1);
+      show_handle(slot, endpoint.connection);
       endpoint.address.v4.sin_port = htons(static_cast<uint16_t>(kFirstPort + endpoint.connection));
     }
     complete(CompletionKind::kConnect, slot, endpoint, endpoint.connect_status);

@@ -66,7 +66,7 @@ std::string UringDriver::open(const Config& config) {
   file_table_ = !(config_.features_forbidden & kFeatureFileTable) && config_.slot_count > 0 &&
                 ring_.register_file_table(static_cast<uint32_t>(config_.slot_count)) == 0;
   endpoints_.resize(static_cast<size_t>(config_.slot_count));
-  peers_.resize(static_cast<size_t>(config_.slot_count));
+  if (!config_.borrows) peers_.resize(static_cast<size_t>(config_.slot_count));
   to_look_at_.reserve(static_cast<size_t>(config_.slot_count));
   iovecs_.resize(kIovecs);
   headers_.resize(kSqEntries * sizeof(msghdr));
@@ -88,7 +88,7 @@ std::string UringDriver::open(const Config& config) {
 
 const shared::SocketAddress* UringDriver::peer(int32_t slot, uint32_t generation) const {
   int32_t index = slot - config_.first_slot;
-  if (index < 0 || index >= config_.slot_count) return nullptr;
+  if (index < 0 || index >= config_.slot_count || config_.borrows) return nullptr;
   const Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
   return endpoint.fd >= 0 && endpoint.generation == generation ? &peers_[static_cast<size_t>(index)] : nullptr;
 }
@@ -173,6 +173,7 @@ void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
   if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
   // So does the file table, until the entry is taken out.
   if (endpoint.file != File::kNone) update_file(slot, endpoint.generation, &kNoFile);
+  hide_handle(slot, 0);
   Sqe* sqe = claim();
   sqe->opcode = kOpClose;
   sqe->fd = endpoint.fd;
@@ -182,6 +183,13 @@ void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
     sqe->flags = kSqeCqeSkipSuccess;
     in_flight_--;
   }
+  endpoint.fd = -1;
+}
+
+void UringDriver::give_back(int32_t slot, Endpoint& endpoint) {
+  OVERLAPPED_CHECK(!endpoint.send_pending && !holds(slot));
+  // The entry holds the socket open beyond its owner's close.
+  if (endpoint.file != File::kNone) update_file(slot, endpoint.generation, &kNoFile);
   endpoint.fd = -1;
 }
 
@@ -250,6 +258,10 @@ size_t UringDriver::submit_send(const int32_t* words) {
   size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * slices;
   Endpoint* endpoint = find(slot, generation);
   OVERLAPPED_CHECK(endpoint != nullptr && !endpoint->send_pending);  // one send outstanding per session
+  if (is_lost(slot, endpoint->fd)) {
+    complete(CompletionKind::kSend, slot, generation, IoStatus::kReset);
+    return length;
+  }
   const int32_t* pair = words + layout::kSendHeaderWords;
 
   if (slices > 1 && (iovecs_used_ + slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
@@ -318,13 +330,14 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
     auto generation = static_cast<uint32_t>(entry[2]);
     Endpoint& endpoint = at(slot);
     if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
-      OVERLAPPED_CHECK(endpoint.fd < 0);
+      OVERLAPPED_CHECK(endpoint.fd < 0 && !config_.borrows);
       shared::TransitSocket socket = transit_.take(entry[3]);
       bool to_look_at = endpoint.to_look_at;
       endpoint = Endpoint{};
       endpoint.to_look_at = to_look_at;
       endpoint.fd = socket.fd.release();
       endpoint.generation = generation;
+      show_handle(slot, endpoint.fd);
       shared::SocketAddress& peer = peers_[static_cast<size_t>(slot - config_.first_slot)];
       peer = socket.peer;
       if (op == SubmissionOp::kConnect) {
@@ -340,10 +353,17 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
       continue;
     }
     at_word += 3;
+    if (op == SubmissionOp::kBorrow) {
+      OVERLAPPED_CHECK(endpoint.fd < 0);
+      endpoint = Endpoint{};
+      endpoint.fd = borrow(slot, generation);
+      endpoint.generation = generation;
+      continue;
+    }
     OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
     switch (op) {
       case SubmissionOp::kRecv:
-        OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle || endpoint.recv == Recv::kPaused);
+        OVERLAPPED_CHECK((endpoint.recv == Recv::kIdle || endpoint.recv == Recv::kPaused) && !config_.borrows);
         if (endpoint.watch == Watch::kArmed) cancel_watch(slot, endpoint, Watch::kCancelling);
         if (endpoint.watch == Watch::kCancellingThenArm) endpoint.watch = Watch::kCancelling;
         arm_recv(slot, endpoint);
@@ -370,12 +390,16 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
         if (endpoint.connecting) cancel(kConnect, slot, generation);
         break;
       case SubmissionOp::kShutdown:
-        ::shutdown(endpoint.fd, SHUT_WR);
+        if (!is_lost(slot, endpoint.fd)) ::shutdown(endpoint.fd, SHUT_WR);
         break;
       case SubmissionOp::kClose:
         OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && !endpoint.send_pending && !endpoint.connecting);
+        OVERLAPPED_CHECK(!config_.borrows);
         if (((entry[0] >> 8) & layout::kCloseFlagReset) != 0) set_reset_on_close(endpoint.fd);
         close_handle(slot, endpoint);
+        break;
+      case SubmissionOp::kGiveBack:
+        give_back(slot, endpoint);
         break;
       default:
         OVERLAPPED_CHECK(false);
@@ -554,6 +578,7 @@ void UringDriver::close() {
     Endpoint& endpoint = endpoints_[static_cast<size_t>(i)];
     if (endpoint.fd < 0) continue;
     int32_t slot = config_.first_slot + i;
+    if (!config_.borrows) hide_handle(slot, layout::kHandleLost);
     cancel_recv(slot, endpoint);
     if (endpoint.send_pending) cancel(kSendWait, slot, endpoint.generation);
     if (endpoint.connecting) cancel(kConnect, slot, endpoint.generation);
@@ -572,8 +597,8 @@ void UringDriver::close() {
       ring_.advance();
     }
   }
-  for (Endpoint& endpoint : endpoints_) {
-    if (endpoint.fd >= 0) ::close(endpoint.fd);
+  for (const Endpoint& endpoint : endpoints_) {
+    if (endpoint.fd >= 0 && !config_.borrows) ::close(endpoint.fd);
   }
   endpoints_.clear();
   deferred_.clear();

@@ -88,6 +88,7 @@ class UringDriver final : public Driver {
   void cancel_watch(int32_t slot, Endpoint& endpoint, Watch then);
   void paused(int32_t slot, Endpoint& endpoint);
   void close_handle(int32_t slot, Endpoint& endpoint);
+  void give_back(int32_t slot, Endpoint& endpoint);
   void return_buffer(int32_t buffer);
   void publish_buffers();
   size_t free_buffers() const { return static_cast<size_t>(buffers_in_ring_) + spare_buffers_.size(); }
