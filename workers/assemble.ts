@@ -135,6 +135,18 @@ export function assembleWorker(
   core.now = clock.now()
   const sweeper = createSweeper(core, boot.options, clock)
 
+  /** What was forwarded; the driver first hears of the sockets that it is about. */
+  const showContent = (link: Forwarder) => {
+    if (lifecycle.hasAttached) {
+      lifecycle.hasAttached = false
+      submissions.prepare()
+      binding.handOver()
+    }
+    link.publish()
+    // An update thread that sleeps can begin while this turn goes on.
+    waker.flush()
+  }
+
   const turn = () => {
     core.now = clock.turn(core.now)
     if (forwarder !== null) {
@@ -145,19 +157,18 @@ export function assembleWorker(
       dispatcher.drain()
       lifecycle.takeForeign()
       dispatcher.resumeHeld()
-      forwarder?.publish()
+      if (forwarder !== null) showContent(forwarder)
       if (round > ROUNDS_PER_TURN) break
       sender.flush()
       lifecycle.finishReleases()
-      const prompt = submissions.promptSends > 0
       submissions.prepare()
       // Otherwise the driver gets everything together with its next wait: one system call less.
-      if (!prompt || binding.submit() === 0) break
+      if (!submissions.takePrompt() || binding.submit() === 0) break
     }
     runtime.endTurn()
     sender.settle()
     // What onLeave of a session left to say.
-    forwarder?.publish()
+    if (forwarder !== null) showContent(forwarder)
     forwarder?.endTurn()
     waker.flush()
     sweeper.sessionsMayBe(lifecycle.registry.live.length)

@@ -37,7 +37,15 @@ export async function runUpdateThread(
     handler: loaded.get(handler)!.handler,
   }))
   const { update } = boot.options
-  const content = new Content({ arena, waker, table, sender, protocols, binding })
+  const content = new Content({
+    arena,
+    waker,
+    table,
+    sender,
+    protocols,
+    binding,
+    send: (thread, session) => tell({ type: 'move', thread, session }),
+  })
   const runtime = new ThreadRuntime({
     arena,
     sender,
@@ -100,6 +108,7 @@ export async function runUpdateThread(
   const stopped = new Promise<void>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve()
+      else if (message.type === 'move') content.moveIn(message.session)
       else for (const handler of handlers) deliver(handler, message.message, message.from, content)
     })
   })

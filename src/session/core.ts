@@ -56,6 +56,8 @@ export interface ContentLink {
   ended(session: LiveSession, reason: CloseReason): void
   /** Its content has asked to move: it is told when everything before was forwarded. */
   moving(session: LiveSession): void
+  /** It has arrived: what its content was to be told of meanwhile is forwarded there. */
+  moved(session: LiveSession): void
   /** Whether its update thread has enough to do: what is received must wait. */
   isStalled(session: LiveSession): boolean
   /** Keeps bytes for later; buffer -1: they lie in memory that is used again at once. */

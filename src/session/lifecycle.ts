@@ -15,6 +15,7 @@ import {
   SESSION_DRAIN_WANTED,
   SESSION_IO_COUNT,
   SESSION_LISTENER,
+  SESSION_MOVE_TO,
   SESSION_PAUSED,
   SESSION_QUEUED_BYTES,
   SESSION_RELEASE_LINK,
@@ -23,6 +24,8 @@ import {
   SESSION_REQUEST_END,
   SESSION_REQUEST_FLOW,
   SESSION_REQUEST_LINK,
+  SESSION_REQUEST_MOVE,
+  SESSION_REQUEST_MOVED,
   SESSION_REQUEST_TERMINATE,
   SESSION_STATE,
   SESSION_TAG,
@@ -33,7 +36,7 @@ import {
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
 import { add, exchange, load, store, sub } from '../shared/atomics.ts'
-import { open, release } from '../shared/io_count.ts'
+import { open, release, retain } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
 import type { Core, Protocol } from './core.ts'
@@ -55,6 +58,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
   readonly resumed: LiveSession[] = []
   stopping = false
+  /** Sockets were attached that other threads must not hear of before the driver knows them. */
+  hasAttached = false
   readonly #core: Core
   /** Sessions whose count fell to 0 and whose onLeave is due. */
   readonly #released: LiveSession[] = []
@@ -94,6 +99,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.transitToken = token
     store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
+    this.hasAttached = true
     this.#begin(session)
   }
 
@@ -521,10 +527,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   /** What other threads want of a session (SESSION_REQUEST_* bits). */
   #asked(session: LiveSession, bits: number): void {
     const { words } = this.#core.arena
-    if ((bits & SESSION_REQUEST_FLOW) !== 0) {
-      if (load(words, session.at + SESSION_PAUSED) !== 0) this.pause(session)
-      else this.resume(session)
-    }
+    if ((bits & SESSION_REQUEST_FLOW) !== 0 && session.movingTo === 0) this.#flow(session)
+    if ((bits & SESSION_REQUEST_MOVE) !== 0) this.#move(session)
+    if ((bits & SESSION_REQUEST_MOVED) !== 0) this.#moved(session)
     if ((bits & SESSION_REQUEST_END) !== 0) this.#contentEnded(session)
     if ((bits & (SESSION_REQUEST_CLOSE | SESSION_REQUEST_TERMINATE)) === 0) return
     const reason = load(words, session.at + SESSION_CLOSE_REASON) as CloseReason
@@ -536,6 +541,35 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.close(session, reason || CloseReason.LOCAL_CLOSE)
     // The peer's end waited for its content, which wants no more.
     if (session.endStatus !== -1) this.#contentEnded(session)
+  }
+
+  /** Receives, or not, as its content wants it. */
+  #flow(session: LiveSession): void {
+    if (load(this.#core.arena.words, session.at + SESSION_PAUSED) !== 0) this.pause(session)
+    else this.resume(session)
+  }
+
+  /** Its content wants to go to another update thread: from here on what is received waits for it there. */
+  #move(session: LiveSession): void {
+    // One that ends does so where it is.
+    if (session.state !== SessionState.OPEN || session.endReason !== CloseReason.NONE) return
+    const { words } = this.#core.arena
+    session.movingTo = load(words, session.at + SESSION_MOVE_TO)
+    // Until it has arrived the session is not released: somebody must hear its onLeave [MOVE-1].
+    retain(words, session.at + SESSION_IO_COUNT)
+    this.pause(session)
+    this.#core.link?.moving(session)
+  }
+
+  /** Its content has arrived. */
+  #moved(session: LiveSession): void {
+    const { arena, link } = this.#core
+    session.content = session.movingTo
+    session.movingTo = 0
+    link?.moved(session)
+    this.#flow(session)
+    // The count that the move had [MOVE-1].
+    if (release(arena.words, session.at + SESSION_IO_COUNT)) this.#release(session)
   }
 
   /** onLeave for every session whose count fell to 0, then the handle is closed. */

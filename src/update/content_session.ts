@@ -53,7 +53,7 @@ export interface ContentParts {
   /** A session goes on with what it holds. */
   resumed(session: ContentSession): void
   /** A session wants to go to another update thread. */
-  move(session: ContentSession, thread: string): void
+  move(session: ContentSession, thread: string): boolean
   /** A packet that stands on a message which was copied. */
   packetOf(bytes: Uint8Array): PacketCursor
 }
@@ -72,6 +72,8 @@ export class ContentSession implements Session {
   heldEnd: CloseReason = CloseReason.NONE
   /** Its content takes no more messages: it was closed here, or is on its way to another thread. */
   isDone = false
+  /** It has asked to go to another update thread. */
+  isMoving = false
   /** Index in the list of live sessions. */
   liveIndex = -1
   readonly #parts: ContentParts
@@ -216,8 +218,8 @@ export class ContentSession implements Session {
     this.ask(SESSION_REQUEST_FLOW)
   }
 
-  moveTo(thread: string): void {
-    this.#parts.move(this, thread)
+  moveTo(thread: string): boolean {
+    return this.#parts.move(this, thread)
   }
 
   /** onLeave has returned, or it lives in another thread now. */

@@ -491,10 +491,9 @@ export class Owner implements SenderEvents<FakeSession> {
       if (round > ROUNDS_PER_TURN) break
       this.sender.flush()
       this.#leave()
-      const prompt = this.submissions.promptSends > 0
       this.submissions.prepare()
       // Otherwise the driver gets everything with its next wait: the beginning of the next turn.
-      if (!prompt) break
+      if (!this.submissions.takePrompt()) break
       this.#submitNow()
       if (this.#completions.length === 0) break
     }
