@@ -99,6 +99,8 @@ export function assembleWorker(
     protocols,
     limits: boot.options,
   })
+  const { workerCount, driverCount } = arena.plan
+  if (driverCount > workerCount) core.senderThread = workerCount + 1
   const forwarder = isContentElsewhere ? createForwarder(core, boot, binding, assigns) : null
   if (forwarder !== null) {
     core.link = forwarder
@@ -130,6 +132,7 @@ export function assembleWorker(
     maxBackpressure: boot.options.maxBackpressure,
     wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
     drainsByWord: isContentElsewhere,
+    lanes: null,
   })
   const dispatcher = new Dispatcher(core)
   core.now = clock.now()

@@ -65,6 +65,15 @@ export class SubmissionRing {
     this.#control(SubmissionOp.CONNECT, slot, generation, token)
   }
 
+  /** Send threads: sends on the socket that the slot's owner has attached. */
+  borrow(slot: number, generation: number): void {
+    this.#control(SubmissionOp.BORROW, slot, generation)
+  }
+
+  giveBack(slot: number, generation: number): void {
+    this.#control(SubmissionOp.GIVE_BACK, slot, generation)
+  }
+
   refuse(token: number): void {
     this.#control(SubmissionOp.REFUSE, token)
   }

@@ -7,7 +7,7 @@ import type { SharedMemories } from '../shared/arena.ts'
 import type { MovedSession } from '../update/content.ts'
 import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
 
-export type ThreadRole = 'worker' | 'update'
+export type ThreadRole = 'worker' | 'update' | 'send'
 
 export interface WorkerBoot {
   readonly role: ThreadRole

@@ -101,6 +101,8 @@ export class Core {
   packet!: PacketCursor
   lifecycle!: Lifecycle
   runtime!: Runtime
+  /** Thread id of the send thread that new sessions send through; this thread's where it sends itself. */
+  senderThread: number
   /** Null where content runs in this thread. */
   link: ContentLink | null = null
 
@@ -116,6 +118,7 @@ export class Core {
     this.protocols = parts.protocols
     this.limits = parts.limits
     this.counters = parts.arena.counters
+    this.senderThread = parts.arena.thread
     this.pendingAt = parts.arena.threadAt(parts.arena.thread) + THREAD_LOCAL_PENDING
   }
 

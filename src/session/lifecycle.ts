@@ -14,6 +14,7 @@ import {
   SESSION_CONTENT,
   SESSION_DRAIN_WANTED,
   SESSION_IO_COUNT,
+  SESSION_LANE_WANTED,
   SESSION_LISTENER,
   SESSION_MOVE_TO,
   SESSION_PAUSED,
@@ -23,11 +24,17 @@ import {
   SESSION_REQUEST_CLOSE,
   SESSION_REQUEST_END,
   SESSION_REQUEST_FLOW,
+  SESSION_REQUEST_FLUSHED,
   SESSION_REQUEST_LINK,
   SESSION_REQUEST_MOVE,
   SESSION_REQUEST_MOVED,
+  SESSION_REQUEST_OVERFLOW,
+  SESSION_REQUEST_SEND_FAILED,
+  SESSION_REQUEST_SEND_RESET,
   SESSION_REQUEST_TERMINATE,
+  SESSION_SENDER,
   SESSION_STATE,
+  SESSION_STREAM_ENDED,
   SESSION_TAG,
   SessionState,
   THREAD_ASSIGNED_SESSIONS,
@@ -198,6 +205,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     words[session.at + SESSION_PAUSED] = 0
     words[session.at + SESSION_CLOSE_REASON] = 0
     words[session.at + SESSION_DRAIN_WANTED] = 0
+    words[session.at + SESSION_SENDER] = this.#core.senderThread
+    words[session.at + SESSION_LANE_WANTED] = 0
+    words[session.at + SESSION_STREAM_ENDED] = 0
     // order: last; publishes the words above to whoever pins the session [SESSION-1]
     open(words, session.at + SESSION_IO_COUNT)
     this.registry.put(session)
@@ -232,6 +242,20 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     // From here each completion matters: one that is kept back would hold up the end.
     session.prompt = true
     if (session.sending) this.#core.sender.hurry(session)
+    if (this.#sendsElsewhere && state !== SessionState.RELEASED) this.#tellSender(session.slot)
+  }
+
+  /** Its send thread may be the last one that has a count of it. */
+  #tellSender(slot: number): void {
+    const { table, sender } = this.#core
+    if (!table.pinOpen(slot)) return
+    sender.handOver(slot)
+    table.unpin(slot)
+  }
+
+  /** Its send thread hears of a new state by the flush stack: it ends the stream, or drops what waits [LANE-3]. */
+  get #sendsElsewhere(): boolean {
+    return this.#core.senderThread !== this.#core.arena.thread
   }
 
   /** Takes no new sends, flushes, ends the stream, waits for the peer's end. */
@@ -249,7 +273,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (session.receiving === Receiving.PAUSED) this.#receiveAgain(session)
     if (session.receiving === Receiving.NONE) {
       this.terminate(session, reason)
-    } else if (core.sender.idle(session)) {
+    } else if (!this.#sendsElsewhere && core.sender.idle(session)) {
       this.#endStream(session)
     }
   }
@@ -384,6 +408,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#dropHeld(session)
     session.endStatus = -1
     this.#core.submissions.cancel(session.slot, session.generation)
+    if (this.#sendsElsewhere) this.#dropBaseWhenIdle(session)
   }
 
   sent(session: LiveSession, bytes: number): void {
@@ -531,6 +556,10 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if ((bits & SESSION_REQUEST_MOVE) !== 0) this.#move(session)
     if ((bits & SESSION_REQUEST_MOVED) !== 0) this.#moved(session)
     if ((bits & SESSION_REQUEST_END) !== 0) this.#contentEnded(session)
+    if ((bits & SESSION_REQUEST_FLUSHED) !== 0) this.#endStream(session)
+    if ((bits & SESSION_REQUEST_SEND_RESET) !== 0) this.sendFailed(session, IoStatus.RESET)
+    if ((bits & SESSION_REQUEST_SEND_FAILED) !== 0) this.sendFailed(session, IoStatus.UNKNOWN)
+    if ((bits & SESSION_REQUEST_OVERFLOW) !== 0) this.terminate(session, CloseReason.OVERFLOW)
     if ((bits & (SESSION_REQUEST_CLOSE | SESSION_REQUEST_TERMINATE)) === 0) return
     const reason = load(words, session.at + SESSION_CLOSE_REASON) as CloseReason
     if ((bits & SESSION_REQUEST_TERMINATE) !== 0) {

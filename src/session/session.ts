@@ -219,6 +219,13 @@ export class LiveSession extends Outbox implements Session {
     this.#core.lifecycle.resume(this)
   }
 
+  useLane(lane: number): never {
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `useLane(${lane}): there are lanes only in mode 'send', with send.lanes`,
+    )
+  }
+
   moveTo(thread: string): never {
     throw new OverlappedError(
       'ERR_ARGUMENT',

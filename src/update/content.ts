@@ -168,7 +168,7 @@ export class Content implements ContentHome {
         if (session !== undefined) this.#end(session, first as CloseReason)
         break
       case JobKind.DRAIN:
-        if (session?.generation === first >>> 0) this.#call(session, 'onDrain')
+        this.#drained(session, slot, first >>> 0)
         break
       case JobKind.SENT:
         if (session?.generation === first >>> 0) this.#sent(session, second)
@@ -262,6 +262,18 @@ export class Content implements ContentHome {
       if (end === CloseReason.NONE) session.flows()
       else this.#end(session, end)
     }
+  }
+
+  #drained(session: ContentSession | undefined, slot: number, generation: number): void {
+    if (session?.generation === generation) {
+      this.#call(session, 'onDrain')
+      return
+    }
+    // It has moved while a send thread told this one: the word is set again, for whoever runs its content now.
+    const { table, sender } = this.#options
+    if (!table.pinSlot(slot, generation)) return
+    sender.wantDrain(slot)
+    table.unpin(slot)
   }
 
   #sent(session: ContentSession, bytes: number): void {

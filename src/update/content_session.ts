@@ -7,6 +7,7 @@ import type { Encoder } from '../framing/encode.ts'
 import {
   CloseReason,
   SESSION_CLOSE_REASON,
+  SESSION_LANE_WANTED,
   SESSION_PAUSED,
   SESSION_QUEUED_BYTES,
   SESSION_REQUEST_CLOSE,
@@ -216,6 +217,21 @@ export class ContentSession implements Session {
   #tellFlow(): void {
     store(this.#parts.arena.words, this.at + SESSION_PAUSED, this.paused ? 1 : 0)
     this.ask(SESSION_REQUEST_FLOW)
+  }
+
+  useLane(lane: number): void {
+    const { arena, table, sender } = this.#parts
+    const { workerCount, driverCount } = arena.plan
+    const lanes = driverCount - workerCount
+    if (!Number.isInteger(lane) || lane < 0 || lane >= lanes) {
+      const allowed =
+        lanes === 0 ? "there are lanes only in mode 'send'" : `it must be from 0 to ${lanes - 1}`
+      throw new OverlappedError('ERR_ARGUMENT', `useLane(${lane}): ${allowed}`)
+    }
+    if (this.isDone || !table.pinOpen(this.slot)) return
+    store(arena.words, this.at + SESSION_LANE_WANTED, workerCount + 1 + lane)
+    sender.handOver(this.slot)
+    table.unpin(this.slot)
   }
 
   moveTo(thread: string): boolean {

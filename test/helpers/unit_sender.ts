@@ -139,6 +139,7 @@ export class Producer {
       maxBackpressure: 1,
       wantsSent: false,
       drainsByWord: false,
+      lanes: null,
     })
   }
 
@@ -268,6 +269,7 @@ export class Owner implements SenderEvents<FakeSession> {
       maxBackpressure: options.maxBackpressure ?? 1000,
       wantsSent: options.wantsSent ?? true,
       drainsByWord: false,
+      lanes: null,
     })
   }
 
