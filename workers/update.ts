@@ -9,15 +9,17 @@ import { THREAD_DEAF, THREAD_THREAD_STATE, ThreadState } from '../src/layout/lay
 import type { Outbox } from '../src/outbound/outbox.ts'
 import { Sender } from '../src/outbound/sender.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
+import type { Handler } from '../src/session/handler.ts'
 import { PacketCursor } from '../src/session/packet.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
+import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { threadName } from '../src/shared/thread_ids.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { Content } from '../src/update/content.ts'
-import { loadHandlers } from './handlers.ts'
+import { HandlerSet, handlerUrls } from './handlers.ts'
 import { createTicker, deliver } from './ticker.ts'
 
 export async function runUpdateThread(
@@ -25,8 +27,8 @@ export async function runUpdateThread(
   tell: (message: FromWorker) => void,
 ): Promise<void> {
   const binding = loadBinding()
-  const loaded = await loadHandlers(boot.protocols)
-  const handlers = [...loaded.values()].map(({ handler }) => handler)
+  const handlers = new HandlerSet((handler) => ticker.add(handler))
+  await handlers.load(handlerUrls(boot))
   const arena = new Arena(binding, boot.memories, boot.thread)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
@@ -34,7 +36,7 @@ export async function runUpdateThread(
   const protocols = boot.protocols.map(({ name, framing, handler }) => ({
     name,
     encoder: new Encoder(framing),
-    handler: loaded.get(handler)!.handler,
+    handler: handlers.handlers.get(handler) as Handler,
   }))
   const { update } = boot.options
   const content = new Content({ arena, waker, table, sender, protocols, binding })
@@ -43,7 +45,10 @@ export async function runUpdateThread(
     sender,
     table,
     waker,
-    encoders: protocols.map(({ encoder }) => encoder),
+    protocols: new ProtocolTable(
+      arena,
+      protocols.map(({ encoder }) => encoder),
+    ),
     names: protocols.map(({ name }) => name),
     maxBackpressure: boot.options.maxBackpressure,
     thread: threadName(arena.plan, boot.thread),
@@ -51,6 +56,10 @@ export async function runUpdateThread(
     post: (to, message) => tell({ type: 'post', to, message }),
     core: null,
     content,
+    connect: () =>
+      Promise.reject(
+        new OverlappedError('ERR_SERVER_STATE', 'connect() is not there in an update thread'),
+      ),
   })
   content.attach(runtime, new PacketCursor(arena, null, (packet) => runtime.retainPacket(packet)))
 
@@ -85,7 +94,7 @@ export async function runUpdateThread(
   // Between ticks nobody is to wake this thread: it hears of messages when a tick begins.
   if (!update.eager) arena.words[block + THREAD_DEAF] = 1
   const ticker = createTicker(
-    handlers,
+    [...handlers.handlers.values()],
     update.tickRate,
     update.overrun,
     update.catchUpMax,
@@ -100,18 +109,20 @@ export async function runUpdateThread(
   const stopped = new Promise<void>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve()
-      else for (const handler of handlers) deliver(handler, message.message, message.from, content)
+      else
+        for (const handler of handlers.handlers.values())
+          deliver(handler, message.message, message.from, content)
     })
   })
   try {
-    for (const handler of handlers) await handler.onStart?.(runtime)
+    await handlers.start(runtime)
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.RUNNING)
     ticker.start()
     tell({ type: 'ready' })
     await stopped
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.STOPPING)
     ticker.stop()
-    for (const handler of handlers) await handler.onStop?.(runtime)
+    await handlers.stop(runtime)
   } finally {
     ticker.stop()
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)

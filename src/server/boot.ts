@@ -17,6 +17,8 @@ export interface WorkerBoot {
   /** IO_URING_FEATURES bits that are not to be used. */
   readonly featuresForbidden: number
   readonly protocols: readonly ResolvedProtocol[]
+  /** URL of the server's handler, where it has one: that of connect() with a framing and no handler. */
+  readonly handler: string | undefined
   readonly options: Pick<
     ResolvedOptions,
     | 'data'

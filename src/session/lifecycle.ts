@@ -3,12 +3,10 @@
 // Thread: the owning worker.
 
 import { assert } from '../assert.ts'
-import { OverlappedError } from '../errors.ts'
 import {
   CLOSE_REASON_NAMES,
   CloseReason,
   Counter,
-  IO_STATUS_NAMES,
   IoStatus,
   SESSION_CLOSE_REASON,
   SESSION_CONTENT,
@@ -36,29 +34,24 @@ import { add, exchange, load, store, sub } from '../shared/atomics.ts'
 import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
+import { Connecting } from './connecting.ts'
 import type { Core, Protocol } from './core.ts'
-import type { CloseReasonName, ConnectOptions, Session } from './handler.ts'
+import type { CloseReasonName } from './handler.ts'
 import { Registry } from './registry.ts'
 import { type Held, LiveSession, Receiving } from './session.ts'
 
 /** After everything was reset: who is still there has a pin or a flag of a thread that died. */
 const ABANDON_AFTER_MS = 250
 
-interface Connecting {
-  readonly resolve: (session: Session) => void
-  readonly reject: (error: OverlappedError) => void
-  readonly target: string
-}
-
 export class Lifecycle implements SenderEvents<LiveSession> {
   readonly registry: Registry
+  readonly connecting: Connecting
   /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
   readonly resumed: LiveSession[] = []
   stopping = false
   readonly #core: Core
   /** Sessions whose count fell to 0 and whose onLeave is due. */
   readonly #released: LiveSession[] = []
-  readonly #connecting = new Map<LiveSession, Connecting>()
   readonly #assignedAt: number
   readonly #releaseHead: number
   readonly #requestHead: number
@@ -67,6 +60,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   constructor(core: Core) {
     this.#core = core
     this.registry = new Registry(core.arena)
+    this.connecting = new Connecting(core)
     const block = core.arena.threadAt(core.arena.thread)
     this.#assignedAt = block + THREAD_ASSIGNED_SESSIONS
     this.#releaseHead = block + THREAD_RELEASE_HEAD
@@ -112,66 +106,23 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     return CloseReason.REFUSED
   }
 
-  /** @throws {OverlappedError} ERR_SESSION_TABLE_FULL, ERR_CONNECT, ERR_ARGUMENT */
-  connect(options: ConnectOptions): Promise<Session> {
-    const core = this.#core
-    const protocol = core.protocols.find((known) => known.name === options.protocol)
-    if (protocol === undefined) {
-      const names = core.protocols.map((known) => `'${known.name}'`).join(', ')
-      throw new OverlappedError(
-        'ERR_ARGUMENT',
-        `connect(): there is no protocol '${options.protocol}'; there are ${names}`,
-      )
-    }
-    if (this.stopping)
-      throw new OverlappedError('ERR_SERVER_STATE', 'connect(): the server is stopping')
-    const target = `${options.host}:${options.port}`
-    const { errno, value: token } = core.binding.prepareConnect(
-      options.host,
-      options.port,
-      protocol.noDelay,
-      protocol.sendBufferBytes,
-      protocol.receiveBufferBytes,
-    )
-    if (errno !== 0)
-      throw new OverlappedError(
-        'ERR_CONNECT',
-        `connect(): ${target} is not an address that a socket can be made for`,
-      )
+  /** A session that is going to be connected, whose content runs in thread `content`; null: no slot is free. */
+  openOutbound(protocol: Protocol, content: number): LiveSession | null {
     const slot = this.registry.allocate()
-    if (slot === -1) {
-      core.submissions.refuse(token)
-      throw new OverlappedError(
-        'ERR_SESSION_TABLE_FULL',
-        `connect(): this worker has all of its ${this.registry.capacity} sessions; raise maxSessions`,
-      )
-    }
-    add(core.arena.words, this.#assignedAt, 1)
-    const session = this.#make(slot, protocol, core.arena.thread)
-    core.submissions.connect(slot, session.generation, token)
-    return new Promise((resolve, reject) =>
-      this.#connecting.set(session, { resolve, reject, target }),
-    )
+    if (slot === -1) return null
+    add(this.#core.arena.words, this.#assignedAt, 1)
+    return this.#make(slot, protocol, content)
   }
 
-  connected(session: LiveSession, status: IoStatus): void {
-    const waiting = this.#connecting.get(session) as Connecting
-    this.#connecting.delete(session)
-    if (status === IoStatus.OK && session.state === SessionState.OPEN) {
-      this.#core.counters[Counter.CONNECTED]++
-      // Until now other threads have found it not open.
-      store(this.#core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
-      waiting.resolve(session)
-      this.#begin(session)
-      return
-    }
-    this.#core.counters[Counter.CONNECT_FAILED]++
-    waiting.reject(
-      new OverlappedError(
-        'ERR_CONNECT',
-        `the connection to ${waiting.target} was not made: ${IO_STATUS_NAMES[status]}`,
-      ),
-    )
+  /** It is connected. */
+  beginOutbound(session: LiveSession): void {
+    // Until now other threads have found it not open.
+    store(this.#core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
+    this.#begin(session)
+  }
+
+  /** It was not connected, or ended meanwhile. */
+  endOutbound(session: LiveSession): void {
     this.#to(session, SessionState.TERMINATING, CloseReason.CONNECT_FAILED)
     session.receiving = Receiving.ENDED
     this.#core.sender.kill(session)
@@ -571,16 +522,15 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.joined = false
     core.counters[Counter.LEFT]++
     const { handler } = session.protocolOf
-    if (handler.onLeave === undefined) return
-    try {
-      core.watch(
-        handler,
-        handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName),
-        session,
-      )
-    } catch (error) {
-      core.handlerFailed(handler, error, session)
+    const reason = CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName
+    if (handler.onLeave !== undefined) {
+      try {
+        core.watch(handler, handler.onLeave(session, reason), session)
+      } catch (error) {
+        core.handlerFailed(handler, error, session)
+      }
     }
+    this.connecting.left(session, reason)
   }
 
   #countEnd(reason: CloseReason): void {
@@ -631,6 +581,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
           this.terminate(session, CloseReason.SERVER_STOP)
         timer = setTimeout(() => {
           for (const session of [...this.registry.live]) this.#left(session)
+          this.connecting.abandon()
           resolve()
         }, ABANDON_AFTER_MS)
       }, timeoutMs)

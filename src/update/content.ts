@@ -16,7 +16,6 @@ import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
 import {
   type CloseReasonName,
-  type ConnectOptions,
   type Handler,
   reportFailure,
   type Session,
@@ -101,10 +100,6 @@ export class Content implements ContentHome {
 
   at(slot: number): Session | undefined {
     return this.#sessions[slot]
-  }
-
-  connect(_: ConnectOptions): Promise<Session> {
-    throw new OverlappedError('ERR_SERVER_STATE', 'connect() is not there in an update thread')
   }
 
   markPending(): void {
