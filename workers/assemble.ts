@@ -9,14 +9,16 @@ import type { Outbox } from '../src/outbound/outbox.ts'
 import { Sender } from '../src/outbound/sender.ts'
 import { SubmissionRing } from '../src/outbound/submission_ring.ts'
 import type { WorkerBoot } from '../src/server/boot.ts'
-import { Core, type Protocol, type SessionLimits } from '../src/session/core.ts'
-import type { AssignFunction, Handler } from '../src/session/handler.ts'
+import { type After, Core, type Protocol, type SessionLimits } from '../src/session/core.ts'
+import type { AssignFunction, ConnectOptions, Handler, Session } from '../src/session/handler.ts'
 import { Lifecycle } from '../src/session/lifecycle.ts'
+
 import { PacketCursor } from '../src/session/packet.ts'
 import { ReceiveBuffers } from '../src/session/receive_buffers.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import type { LiveSession } from '../src/session/session.ts'
 import { Arena } from '../src/shared/arena.ts'
+import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { WorkerHeap } from '../src/shared/worker_heap.ts'
@@ -37,12 +39,17 @@ export interface Clock {
   turn(before: number): number
   /** Calls `run` every `ms` until the returned function is called. */
   every(ms: number, run: () => void): () => void
+  readonly after: After
 }
 
 export interface AssembledWorker {
   readonly core: Core
   readonly runtime: ThreadRuntime
   readonly lifecycle: Lifecycle
+  /** What the sessions of a handler call here, where content runs in update threads. */
+  forward(handler: Handler): Handler
+  /** The protocols that connect() was given. */
+  readonly protocols: ProtocolTable
   /** Called by the native loop whenever there is something to do. */
   turn(): void
   stopSweeping(): void
@@ -60,6 +67,7 @@ export function assembleWorker(
   handlers: ReadonlyMap<string, Handler>,
   makeClock: (arena: Arena) => Clock,
   post: (to: string, message: unknown) => void,
+  connect: (options: ConnectOptions) => Promise<Session>,
   assigns: ReadonlyMap<string, AssignFunction> = new Map(),
 ): AssembledWorker {
   const arena = new Arena(binding, boot.memories, boot.thread)
@@ -98,6 +106,7 @@ export function assembleWorker(
     buffers,
     protocols,
     limits: boot.options,
+    after: clock.after,
   })
   const { workerCount, driverCount } = arena.plan
   if (driverCount > workerCount) core.senderThread = workerCount + 1
@@ -106,12 +115,16 @@ export function assembleWorker(
     core.link = forwarder
     for (const protocol of protocols) protocol.handler = forwarder.handlerFor(protocol.handler)
   }
+  const protocolTable = new ProtocolTable(
+    arena,
+    protocols.map((protocol) => protocol.encoder),
+  )
   const runtime = new ThreadRuntime({
     arena,
     sender: sender as unknown as Sender<Outbox>,
     table,
     waker,
-    encoders: protocols.map((protocol) => protocol.encoder),
+    protocols: protocolTable,
     names: protocols.map((protocol) => protocol.name),
     maxBackpressure: boot.options.maxBackpressure,
     thread: `worker${boot.thread}`,
@@ -119,6 +132,7 @@ export function assembleWorker(
     post,
     core,
     content: null,
+    connect,
   })
   const lifecycle = new Lifecycle(core)
   core.lifecycle = lifecycle
@@ -140,11 +154,7 @@ export function assembleWorker(
 
   /** What was forwarded; the driver first hears of the sockets that it is about. */
   const showContent = (link: Forwarder) => {
-    if (lifecycle.hasAttached) {
-      lifecycle.hasAttached = false
-      submissions.prepare()
-      binding.handOver()
-    }
+    lifecycle.showAttached()
     link.publish()
     // An update thread that sleeps can begin while this turn goes on.
     waker.flush()
@@ -177,7 +187,15 @@ export function assembleWorker(
     sweeper.sessionsMayBe(lifecycle.registry.live.length)
   }
 
-  return { core, runtime, lifecycle, turn, stopSweeping: sweeper.stop }
+  return {
+    core,
+    runtime,
+    lifecycle,
+    protocols: protocolTable,
+    forward: (handler) => forwarder?.handlerFor(handler) ?? handler,
+    turn,
+    stopSweeping: sweeper.stop,
+  }
 }
 
 /** New sessions go to the update thread that their handler's module assigns, else by slot. */

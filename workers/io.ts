@@ -6,11 +6,12 @@ import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { THREAD_THREAD_STATE, THREAD_TURN_AT_MS, ThreadState } from '../src/layout/layout.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
-import type { AssignFunction, Handler } from '../src/session/handler.ts'
 import type { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
 import { assembleWorker, type Clock } from './assemble.ts'
-import { loadHandlers } from './handlers.ts'
+import { HandlerSet, handlerUrls } from './handlers.ts'
+import { afterMs, createConnector } from './outbound.ts'
+import { RemoteDials } from './remote_dials.ts'
 import { createTicker, deliver } from './ticker.ts'
 
 const NS_PER_MS = 1_000_000n
@@ -32,6 +33,7 @@ function realClock(arena: Arena): Clock {
       const timer = setInterval(run, ms)
       return () => clearInterval(timer)
     },
+    after: afterMs,
   }
 }
 
@@ -40,23 +42,39 @@ export async function runIoWorker(
   tell: (message: FromWorker) => void,
 ): Promise<void> {
   const binding = loadBinding()
-  const loaded = await loadHandlers(boot.protocols)
-  const handlers = new Map<string, Handler>()
-  const assigns = new Map<string, AssignFunction>()
-  for (const [url, { handler, assign }] of loaded) {
-    handlers.set(url, handler)
-    if (assign !== undefined) assigns.set(url, assign)
-  }
-  const { core, runtime, lifecycle, turn, stopSweeping } = assembleWorker(
+  const handlers = new HandlerSet((handler) => ticker.add(handler))
+  await handlers.load(handlerUrls(boot))
+  const assembled = assembleWorker(
     boot,
     binding,
-    handlers,
+    handlers.handlers,
     realClock,
     (to, message) => tell({ type: 'post', to, message }),
-    assigns,
+    (options) => connector.connect(options),
+    handlers.assigns,
   )
+  const { core, runtime, lifecycle, protocols, turn, stopSweeping } = assembled
   // Where content runs in update threads, this one calls no event but onConnectionRequest.
-  const own = core.link === null ? [...handlers.values()] : []
+  const runsContent = core.link === null
+  const own = () => (runsContent ? handlers.handlers.values() : [])
+  const connector = createConnector({
+    boot,
+    dialler: lifecycle.connecting,
+    table: protocols,
+    handlers,
+    runtime,
+    calls: core,
+    onRegistered: (index, { record }, handler) =>
+      core.addProtocol({
+        ...record,
+        index,
+        name: '',
+        encoder: protocols.encoderOf(index),
+        handler,
+      }),
+    handlerOf: (index) => core.protocols[index].handler,
+    after: core.after,
+  })
   const why = binding.openLoop(
     boot.memories.runtime,
     boot.thread,
@@ -69,29 +87,33 @@ export async function runIoWorker(
   )
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
 
-  const ticker = createTicker(own, boot.options.tickRate, 'skip', 1, core)
+  const remote = new RemoteDials(assembled, tell)
+  const ticker = createTicker([...own()], boot.options.tickRate, 'skip', 1, core)
   const { arena } = core
   const stateAt = arena.threadAt(boot.thread) + THREAD_THREAD_STATE
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve(message.timeoutMs)
       else if (message.type === 'message')
-        for (const handler of own) deliver(handler, message.message, message.from, core)
+        for (const handler of own()) deliver(handler, message.message, message.from, core)
+      else remote.heard(message)
     })
   })
   try {
-    for (const handler of own) await handler.onStart?.(runtime)
+    if (runsContent) await handlers.start(runtime)
     store(arena.words, stateAt, ThreadState.RUNNING)
     ticker.start()
     tell({ type: 'ready' })
     const timeoutMs = await stopped
     binding.closeListeners()
     store(arena.words, stateAt, ThreadState.STOPPING)
+    const answered = connector.stop()
     await lifecycle.stop(timeoutMs)
+    await answered
     // The last handles are closed by what was submitted, some of them with RST.
     binding.submit()
     ticker.stop()
-    for (const handler of own) await handler.onStop?.(runtime)
+    if (runsContent) await handlers.stop(runtime)
   } finally {
     stopSweeping()
     ticker.stop()

@@ -6,6 +6,7 @@ import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { Encoder } from '../src/framing/encode.ts'
 import {
+  CONTROL_SENT_WANTED,
   THREAD_DEAF,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
@@ -18,10 +19,10 @@ import { type SendOutbox, SendSide } from '../src/send/send_side.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
 import { Arena } from '../src/shared/arena.ts'
 import { load, store } from '../src/shared/atomics.ts'
+import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { WorkerHeap } from '../src/shared/worker_heap.ts'
-import { loadHandlers } from './handlers.ts'
 
 /** Submissions of one turn, as in a worker. */
 const ROUNDS_PER_TURN = 4
@@ -31,8 +32,6 @@ export async function runSendThread(
   tell: (message: FromWorker) => void,
 ): Promise<void> {
   const binding = loadBinding()
-  const loaded = await loadHandlers(boot.protocols)
-  const wantsSent = [...loaded.values()].some(({ handler }) => handler.onSend !== undefined)
   const arena = new Arena(binding, boot.memories, boot.thread)
   const { words } = arena
   const waker = new Waker(arena, binding)
@@ -47,10 +46,11 @@ export async function runSendThread(
     table,
     sender,
     submissions,
-    protocols: boot.protocols.map(({ framing, closeMode }) => ({
-      encoder: new Encoder(framing),
-      resetOnClose: closeMode === 'reset',
-    })),
+    protocols: new ProtocolTable(
+      arena,
+      boot.protocols.map(({ framing }) => new Encoder(framing)),
+    ),
+    resetsOnClose: boot.protocols.map(({ closeMode }) => closeMode === 'reset'),
   })
   sender.attach({
     submissions,
@@ -58,14 +58,19 @@ export async function runSendThread(
     events: side,
     maxGather: boot.options.maxGather,
     maxBackpressure: boot.options.maxBackpressure,
-    wantsSent,
+    wantsSent: false,
     drainsByWord: true,
     lanes: side,
   })
   const isFlush = createFlushTimer(arena, boot.options.send.flushInterval)
 
+  let reportsSent = false
   const turn = () => {
     waker.answerBell()
+    if (!reportsSent && load(words, CONTROL_SENT_WANTED) !== 0) {
+      reportsSent = true
+      sender.reportSent()
+    }
     const takes = isFlush()
     for (let round = 1; ; round++) {
       side.drain()

@@ -15,6 +15,8 @@ export interface HandlerCalls {
 }
 
 export interface Ticker {
+  /** A handler that was loaded later than the others. */
+  add(handler: Handler): void
   start(): void
   stop(): void
 }
@@ -45,6 +47,7 @@ export function createTicker(
   before?: () => void,
 ): Ticker {
   const ticking = handlers.filter((handler) => handler.onTick !== undefined)
+  let isStarted = false
   const { counters } = calls
   let schedule: TickSchedule | null = null
   let timer: NodeJS.Timeout | null = null
@@ -79,14 +82,24 @@ export function createTicker(
     }
     again(schedule)
   }
+  const begin = () => {
+    if (!isStarted || schedule !== null || (ticking.length === 0 && before === undefined)) return
+    lastMs = performance.now()
+    schedule = new TickSchedule(ticksPerSecond, lastMs, overrun, mostAtOnce)
+    again(schedule)
+  }
   return {
+    add(handler: Handler): void {
+      if (handler.onTick === undefined) return
+      ticking.push(handler)
+      begin()
+    },
     start(): void {
-      if (ticking.length === 0 && before === undefined) return
-      lastMs = performance.now()
-      schedule = new TickSchedule(ticksPerSecond, lastMs, overrun, mostAtOnce)
-      again(schedule)
+      isStarted = true
+      begin()
     },
     stop(): void {
+      isStarted = false
       if (timer !== null) clearTimeout(timer)
       schedule = timer = null
     },

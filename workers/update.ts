@@ -5,19 +5,29 @@
 import { DRIVER_NONE, loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { Encoder } from '../src/framing/encode.ts'
-import { THREAD_DEAF, THREAD_THREAD_STATE, ThreadState } from '../src/layout/layout.ts'
+import {
+  CONTROL_SENT_WANTED,
+  THREAD_DEAF,
+  THREAD_THREAD_STATE,
+  ThreadState,
+} from '../src/layout/layout.ts'
 import type { Outbox } from '../src/outbound/outbox.ts'
 import { Sender } from '../src/outbound/sender.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
+import type { Handler } from '../src/session/handler.ts'
 import { PacketCursor } from '../src/session/packet.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
+import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { threadName } from '../src/shared/thread_ids.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { Content } from '../src/update/content.ts'
-import { loadHandlers } from './handlers.ts'
+import type { ContentProtocol } from '../src/update/content_session.ts'
+import { RemoteDialler } from '../src/update/remote_dialler.ts'
+import { HandlerSet, handlerUrls } from './handlers.ts'
+import { afterMs, createConnector } from './outbound.ts'
 import { createTicker, deliver } from './ticker.ts'
 
 export async function runUpdateThread(
@@ -25,18 +35,33 @@ export async function runUpdateThread(
   tell: (message: FromWorker) => void,
 ): Promise<void> {
   const binding = loadBinding()
-  const loaded = await loadHandlers(boot.protocols)
-  const handlers = [...loaded.values()].map(({ handler }) => handler)
+  const handlers = new HandlerSet((handler) => ticker.add(handler))
+  await handlers.load(handlerUrls(boot))
   const arena = new Arena(binding, boot.memories, boot.thread)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
   const sender = new Sender<Outbox>(arena, waker, table, true)
-  const protocols = boot.protocols.map(({ name, framing, handler }) => ({
+  const protocols: ContentProtocol[] = boot.protocols.map(({ name, framing, handler }) => ({
     name,
     encoder: new Encoder(framing),
-    handler: loaded.get(handler)!.handler,
+    handler: handlers.handlers.get(handler) as Handler,
   }))
+  const protocolTable = new ProtocolTable(
+    arena,
+    protocols.map(({ encoder }) => encoder),
+  )
+  if (protocols.some(({ handler }) => handler.onSend !== undefined))
+    store(arena.words, CONTROL_SENT_WANTED, 1)
   const { update } = boot.options
+  const dialler = new RemoteDialler(
+    arena,
+    {
+      dial: (thread, order) => tell({ type: 'dial', thread, order }),
+      giveUp: (thread, content, number, error) =>
+        tell({ type: 'giveUp', thread, content, number, error }),
+    },
+    (protocol) => protocols[protocol].handler.onSend !== undefined,
+  )
   const content = new Content({
     arena,
     waker,
@@ -44,6 +69,7 @@ export async function runUpdateThread(
     sender,
     protocols,
     binding,
+    dialler,
     send: (thread, session) => tell({ type: 'move', thread, session }),
   })
   const runtime = new ThreadRuntime({
@@ -51,7 +77,7 @@ export async function runUpdateThread(
     sender,
     table,
     waker,
-    encoders: protocols.map(({ encoder }) => encoder),
+    protocols: protocolTable,
     names: protocols.map(({ name }) => name),
     maxBackpressure: boot.options.maxBackpressure,
     thread: threadName(arena.plan, boot.thread),
@@ -59,6 +85,21 @@ export async function runUpdateThread(
     post: (to, message) => tell({ type: 'post', to, message }),
     core: null,
     content,
+    connect: (options) => connector.connect(options),
+  })
+  const connector = createConnector({
+    boot,
+    dialler,
+    table: protocolTable,
+    handlers,
+    runtime,
+    calls: content,
+    onRegistered: (index, _, handler) => {
+      protocols[index] = { name: '', encoder: protocolTable.encoderOf(index), handler }
+      if (handler.onSend !== undefined) store(arena.words, CONTROL_SENT_WANTED, 1)
+    },
+    handlerOf: (index) => protocols[index].handler,
+    after: afterMs,
   })
   content.attach(runtime, new PacketCursor(arena, null, (packet) => runtime.retainPacket(packet)))
 
@@ -93,7 +134,7 @@ export async function runUpdateThread(
   // Between ticks nobody is to wake this thread: it hears of messages when a tick begins.
   if (!update.eager) arena.words[block + THREAD_DEAF] = 1
   const ticker = createTicker(
-    handlers,
+    [...handlers.handlers.values()],
     update.tickRate,
     update.overrun,
     update.catchUpMax,
@@ -109,18 +150,24 @@ export async function runUpdateThread(
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve()
       else if (message.type === 'move') content.moveIn(message.session)
-      else for (const handler of handlers) deliver(handler, message.message, message.from, content)
+      else if (message.type === 'dialFailed') dialler.failed(message.number, message.error)
+      else if (message.type === 'message')
+        for (const handler of handlers.handlers.values())
+          deliver(handler, message.message, message.from, content)
     })
   })
   try {
-    for (const handler of handlers) await handler.onStart?.(runtime)
+    await handlers.start(runtime)
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.RUNNING)
     ticker.start()
     tell({ type: 'ready' })
     await stopped
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.STOPPING)
     ticker.stop()
-    for (const handler of handlers) await handler.onStop?.(runtime)
+    // No worker is left that would answer.
+    dialler.abandon()
+    await connector.stop()
+    await handlers.stop(runtime)
   } finally {
     ticker.stop()
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)

@@ -15,7 +15,7 @@ export default defineHandler({
       const session = await runtime.connect({ protocol: 'echo', host, port })
       session.send('ping')
     } catch (error) {
-      runtime.post('main', error.code) // ERR_CONNECT
+      runtime.post('main', error.code) // ERR_CONNECT_REFUSED
     }
   },
   onRecv(session, packet) {

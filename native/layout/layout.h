@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -1633541825;
+inline constexpr int32_t kLayoutHash = -2134593003;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -16,6 +16,11 @@ inline constexpr int32_t kSlotBits = 20;  // Bits of a session id (and of user_d
 inline constexpr int32_t kSessionsMax = 1048575;  // Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.
 inline constexpr int32_t kListenersMax = 256;  // Listeners and outbound protocols of one runtime.
 inline constexpr int32_t kGroupsMax = 65535;  // Most groups alive at once: the directory is looked through by whoever makes one.
+inline constexpr int32_t kProtocolFlagLittleEndian = 1;  // Length prefix: the length has its low byte first.
+inline constexpr int32_t kProtocolFlagIncludesHeader = 2;  // Length prefix: the length counts the header too.
+inline constexpr int32_t kProtocolFlagStrip = 4;  // Delimiter: the handler gets payloads without it.
+inline constexpr int32_t kProtocolFlagResetOnClose = 8;  // closeMode is `reset`.
+inline constexpr int32_t kProtocolFlagNoDelay = 16;  // TCP_NODELAY.
 inline constexpr int32_t kGatherMax = 1024;  // Most slices in one gathered send: UIO_MAXIOV, uio(7).
 inline constexpr int32_t kIoReleased = 1073741824;  // Bit of the I/O count: the session is released, no pin succeeds any more.
 inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a slot; after it the slot is retired.
@@ -69,16 +74,20 @@ struct Control {
   int32_t job_rings_at;
   int32_t job_ring_capacity;
   int32_t counters_at;
+  int32_t protocols_at;
   int32_t control_words;
+  int32_t sent_wanted;
   int32_t recv_byte_at;
   int32_t heap_byte_at;
   int32_t chunk_byte_at;
   int32_t job_byte_at;
   int32_t job_bytes_per_ring;
   int32_t arena_bytes;
-  int32_t pad_0[10];
+  int32_t pad_0[8];
+  int32_t protocol_count;
+  int32_t pad_1[15];
 };
-static_assert(sizeof(Control) == 192);
+static_assert(sizeof(Control) == 256);
 static_assert(alignof(Control) == 4);
 static_assert(offsetof(Control, magic) == 0);
 static_assert(offsetof(Control, layout_hash) == 4);
@@ -111,13 +120,16 @@ static_assert(offsetof(Control, submissions_at) == 108);
 static_assert(offsetof(Control, job_rings_at) == 112);
 static_assert(offsetof(Control, job_ring_capacity) == 116);
 static_assert(offsetof(Control, counters_at) == 120);
-static_assert(offsetof(Control, control_words) == 124);
-static_assert(offsetof(Control, recv_byte_at) == 128);
-static_assert(offsetof(Control, heap_byte_at) == 132);
-static_assert(offsetof(Control, chunk_byte_at) == 136);
-static_assert(offsetof(Control, job_byte_at) == 140);
-static_assert(offsetof(Control, job_bytes_per_ring) == 144);
-static_assert(offsetof(Control, arena_bytes) == 148);
+static_assert(offsetof(Control, protocols_at) == 124);
+static_assert(offsetof(Control, control_words) == 128);
+static_assert(offsetof(Control, sent_wanted) == 132);
+static_assert(offsetof(Control, recv_byte_at) == 136);
+static_assert(offsetof(Control, heap_byte_at) == 140);
+static_assert(offsetof(Control, chunk_byte_at) == 144);
+static_assert(offsetof(Control, job_byte_at) == 148);
+static_assert(offsetof(Control, job_bytes_per_ring) == 152);
+static_assert(offsetof(Control, arena_bytes) == 156);
+static_assert(offsetof(Control, protocol_count) == 192);
 
 // One block per thread: the words by which other threads reach it.
 struct Thread {
@@ -255,6 +267,37 @@ static_assert(offsetof(Job, kind_slot) == 0);
 static_assert(offsetof(Job, first) == 4);
 static_assert(offsetof(Job, second) == 8);
 
+// A protocol that connect() was given: what another thread must know to send to its sessions or to receive for them.
+struct Protocol {
+  int32_t published;
+  int32_t framing;
+  int32_t flags;
+  int32_t marker_bytes;
+  int32_t prefix_offset;
+  int32_t delimiter_0;
+  int32_t delimiter_1;
+  int32_t delimiter_2;
+  int32_t delimiter_3;
+  int32_t max_payload_length;
+  int32_t send_buffer_bytes;
+  int32_t receive_buffer_bytes;
+  int32_t pad_0[4];
+};
+static_assert(sizeof(Protocol) == 64);
+static_assert(alignof(Protocol) == 4);
+static_assert(offsetof(Protocol, published) == 0);
+static_assert(offsetof(Protocol, framing) == 4);
+static_assert(offsetof(Protocol, flags) == 8);
+static_assert(offsetof(Protocol, marker_bytes) == 12);
+static_assert(offsetof(Protocol, prefix_offset) == 16);
+static_assert(offsetof(Protocol, delimiter_0) == 20);
+static_assert(offsetof(Protocol, delimiter_1) == 24);
+static_assert(offsetof(Protocol, delimiter_2) == 28);
+static_assert(offsetof(Protocol, delimiter_3) == 32);
+static_assert(offsetof(Protocol, max_payload_length) == 36);
+static_assert(offsetof(Protocol, send_buffer_bytes) == 40);
+static_assert(offsetof(Protocol, receive_buffer_bytes) == 44);
+
 // A slice of memory waiting to be sent to one session.
 struct Node {
   int32_t next;
@@ -346,6 +389,14 @@ enum class SessionState : int32_t {
   kRetired = 5,  // Every generation was used; the slot is not used again.
 };
 inline constexpr int32_t kSessionStateCount = 6;
+
+// Kind of a framing in the protocol table.
+enum class FramingKind : int32_t {
+  kLengthPrefix = 1,  // A length before each payload.
+  kDelimiter = 2,  // A byte sequence after each payload.
+  kRaw = 3,  // No messages.
+};
+inline constexpr int32_t kFramingKindCount = 4;
 
 // What a record of a job ring says; the first word of a record is kind | slot << 8.
 enum class JobKind : int32_t {

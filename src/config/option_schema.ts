@@ -443,6 +443,66 @@ const outbound: Readonly<Record<keyof OutboundOptions, Entry>> = {
   name: { ...protocol.name, required: true },
 }
 
+const TIMER_MAX = 2_147_483_647
+
+/** Options of every runtime.connect(). */
+const dial: Readonly<Record<string, Entry>> = {
+  host: {
+    type: 'text',
+    pattern: /^[^\s[\]]{1,253}$/,
+    allowed: 'an address or host name of 1 to 253 characters, IPv6 without brackets',
+    required: true,
+    doc: 'Whom to connect to.',
+    reason: '253 characters are the longest host name, RFC 1035.',
+    codeOnly: true,
+  },
+  port: {
+    type: 'integer',
+    min: 1,
+    max: 65_535,
+    required: true,
+    doc: 'TCP port.',
+    reason: 'A port has 16 bits.',
+    codeOnly: true,
+  },
+  timeout: {
+    type: 'integer',
+    min: 1,
+    max: TIMER_MAX,
+    unit: 'milliseconds',
+    default: 10_000,
+    doc: 'For one attempt: resolving the name, and all of its addresses.',
+    reason: 'A timer of Node has 31 bits.',
+    codeOnly: true,
+  },
+  data: {
+    type: 'any',
+    allowed: 'any value',
+    doc: 'What session.data is from onJoin on; it does not leave the thread.',
+    codeOnly: true,
+  },
+  signal: {
+    type: 'any',
+    allowed: 'an AbortSignal',
+    doc: 'Aborted, it ends connecting and reconnecting; a session that is connected stays.',
+    codeOnly: true,
+  },
+  reconnect: {
+    type: 'any',
+    allowed: 'true, false, or { minDelay, maxDelay, factor, jitter, attempts }',
+    default: false,
+    doc: 'Whether to go on until connected, and to connect again when the session ends.',
+    codeOnly: true,
+  },
+}
+
+/** A protocol that has no name. */
+const { name: protocolName, ...unnamed } = protocol
+const connectByName: Readonly<Record<string, Entry>> = {
+  protocol: { ...protocolName, required: true, doc: 'Name of one of the `outbound` protocols.' },
+  ...dial,
+}
+
 const framing = {
   framing: {
     type: 'choice',
@@ -541,6 +601,14 @@ export const serverOptions = named(server)
 export const listenerOptions = named(listener)
 /** Options of one outbound protocol; flags and environment are the listener's. */
 export const outboundOptions = named(outbound).map((spec) => ({ ...spec, flag: '', env: '' }))
+/** Options of connect() that names a protocol. */
+export const connectByNameOptions = named(connectByName)
+/** Options of connect() that is given a framing. */
+export const connectOptions = named({ ...unnamed, ...dial }).map((spec) => ({
+  ...spec,
+  flag: '',
+  env: '',
+}))
 /** Keys of one framing, as files, flags and environment say it. */
 export const framingOptions = named(framing)
 
@@ -623,6 +691,11 @@ export function optionsPage(): string {
     ...serverOptions.filter(({ type }) => type === 'nested').map(nestedSection),
     section('Listener', 'Each of `listeners`.', listenerOptions),
     section('Outbound protocol', 'Each of `outbound`.', outboundOptions),
+    section(
+      'connect()',
+      'Given to `runtime.connect()`; `protocol` names an outbound protocol instead of the first six.',
+      connectOptions,
+    ),
     section('Framing', 'In files, flags and environment; code calls a function.', framingOptions),
   ].join('\n')
 }

@@ -25,12 +25,12 @@ import { createFrameReader, type FrameReader } from './frame_reader.ts'
 export class Dispatcher implements DeferredReader {
   readonly #core: Core
   readonly #ring: CompletionRing
-  readonly #readers: readonly FrameReader[]
+  /** By protocol, made when the first bytes of one come. */
+  readonly #readers: FrameReader[] = []
 
   constructor(core: Core) {
     this.#core = core
     this.#ring = new CompletionRing(core.arena)
-    this.#readers = core.protocols.map((protocol) => createFrameReader(core, protocol))
   }
 
   /** Handles every completion that is there. */
@@ -91,7 +91,7 @@ export class Dispatcher implements DeferredReader {
       }
       session.stopped = false
     }
-    this.#readers[session.protocol].read(session, buffer, start, end)
+    this.#reader(session).read(session, buffer, start, end)
   }
 
   /** Goes on with what waited for update threads. */
@@ -106,6 +106,11 @@ export class Dispatcher implements DeferredReader {
     else this.#readNow(session, buffer, start, end)
   }
 
+  #reader({ protocol, protocolOf }: LiveSession): FrameReader {
+    this.#readers[protocol] ??= createFrameReader(this.#core, protocolOf)
+    return this.#readers[protocol]
+  }
+
   #other(session: LiveSession, kind: number, at: number): void {
     const core = this.#core
     const { words } = this.#ring
@@ -115,7 +120,7 @@ export class Dispatcher implements DeferredReader {
         core.sender.completed(session, status, words[at + COMPLETION_RESULT])
         break
       case CompletionKind.CONNECT:
-        core.lifecycle.connected(session, status)
+        core.lifecycle.connecting.connected(session, status, words[at + COMPLETION_RESULT])
         break
       case CompletionKind.PAUSED:
         core.lifecycle.pausedByDriver(session)

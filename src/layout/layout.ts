@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1633541825
+export const LAYOUT_HASH = -2134593003
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -19,6 +19,16 @@ export const SESSIONS_MAX = 1048575
 export const LISTENERS_MAX = 256
 /** Most groups alive at once: the directory is looked through by whoever makes one. */
 export const GROUPS_MAX = 65535
+/** Length prefix: the length has its low byte first. */
+export const PROTOCOL_FLAG_LITTLE_ENDIAN = 1
+/** Length prefix: the length counts the header too. */
+export const PROTOCOL_FLAG_INCLUDES_HEADER = 2
+/** Delimiter: the handler gets payloads without it. */
+export const PROTOCOL_FLAG_STRIP = 4
+/** closeMode is `reset`. */
+export const PROTOCOL_FLAG_RESET_ON_CLOSE = 8
+/** TCP_NODELAY. */
+export const PROTOCOL_FLAG_NO_DELAY = 16
 /** Most slices in one gathered send: UIO_MAXIOV, uio(7). */
 export const GATHER_MAX = 1024
 /** Bit of the I/O count: the session is released, no pin succeeds any more. */
@@ -59,7 +69,7 @@ export const SESSION_REQUEST_OVERFLOW = 512
 export const COMPLETION_FLAG_TERMINAL = 1
 
 /** Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena. Size in words. */
-export const CONTROL_WORDS = 48
+export const CONTROL_WORDS = 64
 export const CONTROL_MAGIC = 0
 export const CONTROL_LAYOUT_HASH = 1
 export const CONTROL_THREAD_COUNT = 2
@@ -91,13 +101,16 @@ export const CONTROL_SUBMISSIONS_AT = 27
 export const CONTROL_JOB_RINGS_AT = 28
 export const CONTROL_JOB_RING_CAPACITY = 29
 export const CONTROL_COUNTERS_AT = 30
-export const CONTROL_CONTROL_WORDS = 31
-export const CONTROL_RECV_BYTE_AT = 32
-export const CONTROL_HEAP_BYTE_AT = 33
-export const CONTROL_CHUNK_BYTE_AT = 34
-export const CONTROL_JOB_BYTE_AT = 35
-export const CONTROL_JOB_BYTES_PER_RING = 36
-export const CONTROL_ARENA_BYTES = 37
+export const CONTROL_PROTOCOLS_AT = 31
+export const CONTROL_CONTROL_WORDS = 32
+export const CONTROL_SENT_WANTED = 33
+export const CONTROL_RECV_BYTE_AT = 34
+export const CONTROL_HEAP_BYTE_AT = 35
+export const CONTROL_CHUNK_BYTE_AT = 36
+export const CONTROL_JOB_BYTE_AT = 37
+export const CONTROL_JOB_BYTES_PER_RING = 38
+export const CONTROL_ARENA_BYTES = 39
+export const CONTROL_PROTOCOL_COUNT = 48
 
 /** One block per thread: the words by which other threads reach it. Size in words. */
 export const THREAD_WORDS = 160
@@ -158,6 +171,21 @@ export const JOB_WORDS = 4
 export const JOB_KIND_SLOT = 0
 export const JOB_FIRST = 1
 export const JOB_SECOND = 2
+
+/** A protocol that connect() was given: what another thread must know to send to its sessions or to receive for them. Size in words. */
+export const PROTOCOL_WORDS = 16
+export const PROTOCOL_PUBLISHED = 0
+export const PROTOCOL_FRAMING = 1
+export const PROTOCOL_FLAGS = 2
+export const PROTOCOL_MARKER_BYTES = 3
+export const PROTOCOL_PREFIX_OFFSET = 4
+export const PROTOCOL_DELIMITER_0 = 5
+export const PROTOCOL_DELIMITER_1 = 6
+export const PROTOCOL_DELIMITER_2 = 7
+export const PROTOCOL_DELIMITER_3 = 8
+export const PROTOCOL_MAX_PAYLOAD_LENGTH = 9
+export const PROTOCOL_SEND_BUFFER_BYTES = 10
+export const PROTOCOL_RECEIVE_BUFFER_BYTES = 11
 
 /** A slice of memory waiting to be sent to one session. Size in words. */
 export const NODE_WORDS = 4
@@ -321,6 +349,25 @@ export const SESSION_STATE_NAMES: readonly string[] = [
   'terminating',
   'released',
   'retired',
+]
+
+/** Kind of a framing in the protocol table. */
+export const FramingKind = {
+  /** A length before each payload. */
+  LENGTH_PREFIX: 1,
+  /** A byte sequence after each payload. */
+  DELIMITER: 2,
+  /** No messages. */
+  RAW: 3,
+} as const
+export type FramingKind = (typeof FramingKind)[keyof typeof FramingKind]
+export const FRAMING_KIND_COUNT = 4
+/** Names of FramingKind, by value. */
+export const FRAMING_KIND_NAMES: readonly string[] = [
+  '',
+  'lengthPrefix',
+  'delimiter',
+  'raw',
 ]
 
 /** What a record of a job ring says; the first word of a record is kind | slot << 8. */
@@ -647,5 +694,11 @@ export type ErrorCode =
   | 'ERR_BUFFER_RELEASED'
   | 'ERR_OPEN_NESTED'
   | 'ERR_SESSION_TABLE_FULL'
+  | 'ERR_PROTOCOL_TABLE_FULL'
   | 'ERR_CONNECT'
+  | 'ERR_CONNECT_REFUSED'
+  | 'ERR_CONNECT_UNREACHABLE'
+  | 'ERR_CONNECT_TIMED_OUT'
+  | 'ERR_CONNECT_ABORTED'
+  | 'ERR_NAME_NOT_FOUND'
   | 'ERR_PAYLOAD_TOO_LONG'

@@ -156,6 +156,13 @@ export class Sender<T extends Outbox> {
     this.#maxBackpressure = parts.maxBackpressure
   }
 
+  /** From here on events.sent() is called, as a handler with onSend was loaded. */
+  reportSent(): void {
+    const parts = this.#parts
+    assert(parts !== null, 'only a worker reports what was sent')
+    this.#parts = { ...parts, wantsSent: true }
+  }
+
   // --- writing ---------------------------------------------------------------------------------
 
   /**

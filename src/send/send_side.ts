@@ -3,7 +3,6 @@
 // Thread: one send thread.
 
 import { assert } from '../assert.ts'
-import type { Encoder } from '../framing/encode.ts'
 import { CompletionRing } from '../inbound/completion_ring.ts'
 import {
   COMPLETION_GENERATION,
@@ -32,15 +31,10 @@ import type { LaneEvents, Sender, SenderEvents } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
+import type { ProtocolTable } from '../shared/protocol_table.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import { type JobMemory, JobProducer } from '../update/job_ring.ts'
-
-/** A listener or outbound protocol, as a send thread needs it. */
-export interface SendProtocol {
-  readonly encoder: Encoder
-  readonly resetOnClose: boolean
-}
 
 export class SendOutbox extends Outbox {
   /** Its sends are over here, or go on in another lane. */
@@ -56,7 +50,9 @@ export interface SendSideParts {
   readonly table: SessionTable
   readonly sender: Sender<SendOutbox>
   readonly submissions: SubmissionRing
-  readonly protocols: readonly SendProtocol[]
+  readonly protocols: ProtocolTable
+  /** Whether a close of its sessions is a reset, by index of the declared protocols. */
+  readonly resetsOnClose: readonly boolean[]
 }
 
 /** Records of a send thread hold no memory. */
@@ -127,7 +123,7 @@ export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox
     const words = this.#words
     const generation = load(words, at + SESSION_GENERATION) >>> 0
     const protocol = load(words, at + SESSION_LISTENER)
-    const outbox = new SendOutbox(slot, generation, at, protocol, protocols[protocol].encoder)
+    const outbox = new SendOutbox(slot, generation, at, protocol, protocols.encoderOf(protocol))
     // Its count comes with the flag.
     outbox.counted = false
     outbox.sendDead = words[at + SESSION_STREAM_ENDED] !== 0
@@ -169,14 +165,15 @@ export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox
   /** Nothing waits and nothing is in flight: what its state asks for is due. */
   sentAll(outbox: SendOutbox): void {
     if (outbox.isGone) return
-    const { sender, submissions, protocols } = this.#parts
-    const { slot, generation, at } = outbox
+    const { sender, submissions, protocols, resetsOnClose } = this.#parts
+    const { slot, generation, at, protocol } = outbox
     // order: after the flag was cleared and the list taken; pairs with the owner's store before its hand-over [LANE-3]
     const state = load(this.#words, at + SESSION_STATE)
     if (state === SessionState.OPEN) return
     if (state === SessionState.CLOSING && this.#words[at + SESSION_STREAM_ENDED] === 0) {
       this.#words[at + SESSION_STREAM_ENDED] = 1
-      if (protocols[outbox.protocol].resetOnClose) sender.request(slot, SESSION_REQUEST_FLUSHED)
+      const isReset = resetsOnClose[protocol] ?? protocols.recordOf(protocol).resetOnClose
+      if (isReset) sender.request(slot, SESSION_REQUEST_FLUSHED)
       else submissions.shutdown(slot, generation)
     }
     this.#giveBack(outbox)

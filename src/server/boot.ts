@@ -5,6 +5,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { SharedMemories } from '../shared/arena.ts'
 import type { MovedSession } from '../update/content.ts'
+import type { RemoteError, RemoteOrder } from '../update/remote_dialler.ts'
 import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
 
 export type ThreadRole = 'worker' | 'update' | 'send'
@@ -18,6 +19,8 @@ export interface WorkerBoot {
   /** IO_URING_FEATURES bits that are not to be used. */
   readonly featuresForbidden: number
   readonly protocols: readonly ResolvedProtocol[]
+  /** URL of the server's handler, where it has one: that of connect() with a framing and no handler. */
+  readonly handler: string | undefined
   readonly options: Pick<
     ResolvedOptions,
     | 'data'
@@ -35,19 +38,25 @@ export interface WorkerBoot {
 }
 
 export type ToWorker =
-  | MoveMessage
+  | PassedMessage
   | { readonly type: 'stop'; readonly timeoutMs: number }
   | { readonly type: 'message'; readonly message: unknown; readonly from: string }
 
-/** A session that goes from one update thread to another; main only passes it on. */
-export interface MoveMessage {
-  readonly type: 'move'
-  readonly thread: number
-  readonly session: MovedSession
-}
+/** From one thread to another, for things that happen now and then; main only passes it on. */
+export type PassedMessage = { readonly thread: number } & (
+  | { readonly type: 'move'; readonly session: MovedSession }
+  | { readonly type: 'dial'; readonly order: RemoteOrder }
+  | {
+      readonly type: 'giveUp'
+      readonly content: number
+      readonly number: number
+      readonly error: RemoteError
+    }
+  | { readonly type: 'dialFailed'; readonly number: number; readonly error: RemoteError }
+)
 
 export type FromWorker =
-  | MoveMessage
+  | PassedMessage
   | { readonly type: 'ready' }
   | { readonly type: 'post'; readonly to: string; readonly message: unknown }
 

@@ -9,13 +9,16 @@ import {
   CONTROL_CONTROL_WORDS,
   CONTROL_LAYOUT_HASH,
   CONTROL_MAGIC,
+  CONTROL_PROTOCOL_COUNT,
   CONTROL_RECV_BUFFER_BYTES,
   CONTROL_WORDS,
   JOB_RING_WORDS,
   JOB_WORDS,
   LAYOUT_HASH,
+  LISTENERS_MAX,
   MAGIC,
   NODE_WORDS,
+  PROTOCOL_WORDS,
   SESSION_OWNER,
   SESSION_SENDER,
   SESSION_WORDS,
@@ -74,6 +77,7 @@ function mostSessions(
     driverCount * (completionCapacity * COMPLETION_WORDS + SUBMISSION_WORDS) +
     driverCount * updateCount * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS) +
     chunkCount * 2 +
+    LISTENERS_MAX * PROTOCOL_WORDS +
     REGIONS * CACHE_LINE_WORDS
   const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS
   return Math.floor((CONTROL_WORDS_MAX - others) / perSession)
@@ -168,6 +172,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   const submissionsAt = region(drivers * SUBMISSION_WORDS)
   const jobRingsAt = region(drivers * updates * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS))
   const countersAt = region(threads * COUNTERS_STRIDE * 2)
+  const protocolsAt = region(LISTENERS_MAX * PROTOCOL_WORDS)
   const controlWords = region(0)
 
   let control: SharedArrayBuffer
@@ -205,6 +210,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     jobRingsAt,
     jobRingCapacity: JOB_RING_CAPACITY,
     countersAt,
+    protocolsAt,
     recvByteAt: 0,
     heapByteAt,
     chunkByteAt,
@@ -217,6 +223,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   words[CONTROL_LAYOUT_HASH] = LAYOUT_HASH
   words[CONTROL_RECV_BUFFER_BYTES] = receiveBufferSize
   words[CONTROL_CONTROL_WORDS] = controlWords
+  words[CONTROL_PROTOCOL_COUNT] = options.listeners.length + options.outbound.length
   for (let chunk = 0; chunk < chunkCount; chunk++)
     words[chunkBitmapAt + (chunk >>> 5)] |= 1 << (chunk & 31)
   for (let slot = 0; slot < maxSessions; slot++) {

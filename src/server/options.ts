@@ -148,6 +148,8 @@ export interface ResolvedListener extends ResolvedProtocol {
 
 /** Every option, in force. */
 export interface ResolvedOptions {
+  /** URL of the server's handler module. */
+  readonly handler: string | undefined
   readonly listeners: readonly ResolvedListener[]
   readonly outbound: readonly ResolvedProtocol[]
   readonly data: unknown

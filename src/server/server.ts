@@ -40,6 +40,7 @@ import type {
 import { ThreadRuntime } from '../session/runtime.ts'
 import { Arena } from '../shared/arena.ts'
 import { load, store } from '../shared/atomics.ts'
+import { ProtocolTable } from '../shared/protocol_table.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { threadByName, threadNames } from '../shared/thread_ids.ts'
 import { Waker } from '../shared/waker.ts'
@@ -178,6 +179,7 @@ export class Server
       driver: kind,
       featuresForbidden,
       protocols: [...options.listeners, ...options.outbound],
+      handler: options.handler,
       options: {
         data: options.data,
         maxBackpressure: options.maxBackpressure,
@@ -215,7 +217,10 @@ export class Server
       sender: new Sender(arena, waker, table, false),
       table,
       waker,
-      encoders: protocols.map((protocol) => new Encoder(protocol.framing)),
+      protocols: new ProtocolTable(
+        arena,
+        protocols.map((protocol) => new Encoder(protocol.framing)),
+      ),
       names: protocols.map((protocol) => protocol.name),
       maxBackpressure: options.maxBackpressure,
       thread: 'main',
@@ -223,6 +228,7 @@ export class Server
       post: (to, message) => this.#route('main', to, message),
       core: null,
       content: null,
+      connect: null,
     })
   }
 

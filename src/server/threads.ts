@@ -51,10 +51,10 @@ export class Threads {
         if (message.type === 'ready') {
           started = true
           resolve()
-        } else if (message.type === 'move') {
-          this.tell(message.thread, message)
-        } else {
+        } else if (message.type === 'post') {
           this.#events.post(name, message.to, message.message)
+        } else {
+          this.tell(message.thread, message)
         }
       }
       port1.on('message', heard)

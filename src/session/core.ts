@@ -4,11 +4,11 @@
 
 import type { Binding } from '../binding.ts'
 import type { Encoder } from '../framing/encode.ts'
-import type { Framing } from '../framing/framing.ts'
 import { CloseReason, THREAD_LOCAL_PENDING } from '../layout/layout.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'
+import type { ProtocolRecord } from '../shared/protocol_table.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { WorkerHeap } from '../shared/worker_heap.ts'
@@ -19,18 +19,13 @@ import type { ReceiveBuffers } from './receive_buffers.ts'
 import type { LiveSession } from './session.ts'
 
 /** A listener or outbound protocol, ready for use in this thread. */
-export interface Protocol {
+export interface Protocol extends ProtocolRecord {
   readonly index: number
+  /** '' of a protocol that connect() was given. */
   readonly name: string
-  readonly framing: Framing
   readonly encoder: Encoder
-  readonly maxPayloadLength: number
   /** The user's; where content runs in another thread, what forwards to it. */
   handler: Handler
-  readonly resetOnClose: boolean
-  readonly noDelay: boolean
-  readonly sendBufferBytes: number
-  readonly receiveBufferBytes: number
 }
 
 /** Options that sessions read, in milliseconds; 0 is off. */
@@ -68,6 +63,8 @@ export interface ContentLink {
   publish(): void
   endTurn(): void
 }
+/** Calls `run` once in `ms` milliseconds, unless the returned function is called before. Nobody stays awake for it. */
+export type After = (ms: number, run: () => void) => () => void
 
 export interface CoreParts {
   readonly arena: Arena
@@ -80,6 +77,7 @@ export interface CoreParts {
   readonly buffers: ReceiveBuffers
   readonly protocols: readonly Protocol[]
   readonly limits: SessionLimits
+  readonly after: After
 }
 
 export class Core {
@@ -91,8 +89,10 @@ export class Core {
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
   readonly buffers: ReceiveBuffers
-  readonly protocols: readonly Protocol[]
+  /** By index; those of connect() are added by addProtocol(), so there may be holes. */
+  readonly protocols: Protocol[]
   readonly limits: SessionLimits
+  readonly after: After
   readonly counters: Float64Array
   readonly pendingAt: number
   /** Milliseconds, read once per turn. */
@@ -115,11 +115,18 @@ export class Core {
     this.submissions = parts.submissions
     this.heap = parts.heap
     this.buffers = parts.buffers
-    this.protocols = parts.protocols
+    this.protocols = [...parts.protocols]
     this.limits = parts.limits
+    this.after = parts.after
     this.counters = parts.arena.counters
     this.senderThread = parts.arena.thread
     this.pendingAt = parts.arena.threadAt(parts.arena.thread) + THREAD_LOCAL_PENDING
+  }
+
+  /** A protocol that connect() was given in this thread. */
+  addProtocol(protocol: Protocol): void {
+    this.protocols[protocol.index] = protocol
+    if (protocol.handler.onSend !== undefined) this.sender.reportSent()
   }
 
   /** Asks for another turn before the thread sleeps. */

@@ -14,29 +14,31 @@ import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
+import type { ProtocolTable } from '../shared/protocol_table.ts'
 import type { SendResult } from './handler.ts'
 import type { PreparedBuffer } from './send_buffer.ts'
 
 export class ForeignSends {
   readonly #arena: Arena
   readonly #sender: Sender<Outbox>
-  readonly #encoders: readonly Encoder[]
+  readonly #protocols: ProtocolTable
   readonly #maxBackpressure: number
 
   constructor(
     arena: Arena,
     sender: Sender<Outbox>,
-    encoders: readonly Encoder[],
+    protocols: ProtocolTable,
     maxBackpressure: number,
   ) {
     this.#arena = arena
     this.#sender = sender
-    this.#encoders = encoders
+    this.#protocols = protocols
     this.#maxBackpressure = maxBackpressure
   }
 
   #encoderOf(slot: number): Encoder {
-    return this.#encoders[load(this.#arena.words, this.#arena.sessionAt(slot) + SESSION_LISTENER)]
+    const { words } = this.#arena
+    return this.#protocols.encoderOf(load(words, this.#arena.sessionAt(slot) + SESSION_LISTENER))
   }
 
   /** Queues part of `bytes` as one message. */

@@ -3,6 +3,7 @@
 // Thread: the thread that runs content.
 
 import { OverlappedError } from '../errors.ts'
+import type { Framing } from '../framing/framing.ts'
 import { Counter } from '../layout/layout.ts'
 import type { SessionId } from '../shared/session_id.ts'
 
@@ -89,7 +90,7 @@ export interface Session<Data = unknown> {
   data: Data
   /** A 32-bit word of the user's, kept in shared memory. */
   tag: number
-  /** Name of the listener or outbound protocol. */
+  /** Name of the listener or outbound protocol; '' where connect() was given the framing. */
   readonly listener: string
   readonly remoteAddress: PeerAddress
   readonly runtime: Runtime
@@ -137,12 +138,65 @@ export interface BroadcastOptions {
 /** Sessions by the status that send() would have returned. */
 export type BroadcastResult = Record<SendResult, number>
 
-export interface ConnectOptions {
-  /** Name of one of the server's `outbound` protocols. */
-  readonly protocol: string
-  /** An IP address. */
+/** Delays between attempts; each is drawn from [delay * (1 - jitter), delay]. */
+export interface ReconnectOptions {
+  /** Milliseconds before the second attempt, or before the first one after a session ended. Default 100. */
+  readonly minDelay?: number
+  /** Milliseconds that a delay grows to. Default 30,000. */
+  readonly maxDelay?: number
+  /** What each delay is of the one before: 1 to 10. Default 2. */
+  readonly factor?: number
+  /** How much of a delay is left to chance: 0 to 1. Default 0.5. */
+  readonly jitter?: number
+  /** Attempts in a row without success until it gives up. Default Infinity. */
+  readonly attempts?: number
+}
+
+interface DialOptions {
+  /** An IP address, or a name whose addresses are tried in their order. */
   readonly host: string
   readonly port: number
+  /** Milliseconds for one attempt, all addresses together. Default 10,000. */
+  readonly timeout?: number
+  /** What session.data is from onJoin on; the same value for each session of a reconnecting client. */
+  readonly data?: unknown
+  /** Aborted, it ends connecting and reconnecting; a session that is connected stays. */
+  readonly signal?: AbortSignal
+  /** Goes on until connected, and connects again when the session ends, unless this side ended it. Default false. */
+  readonly reconnect?: boolean | ReconnectOptions
+}
+
+export interface ConnectByName extends DialOptions {
+  /** Name of one of the server's `outbound` protocols. */
+  readonly protocol: string
+}
+
+export interface ConnectByFraming extends DialOptions {
+  readonly framing: Framing
+  /** Module with a default export of defineHandler; the server's where absent. */
+  readonly handler?: URL | string
+  /** `reset` ends sessions with RST, which leaves no TIME_WAIT. Default `graceful`. */
+  readonly closeMode?: 'graceful' | 'reset'
+  /** TCP_NODELAY. Default true. */
+  readonly noDelay?: boolean
+  /** SO_SNDBUF in bytes; the system's where absent. */
+  readonly sendBufferBytes?: number
+  /** SO_RCVBUF in bytes; the system's where absent. */
+  readonly receiveBufferBytes?: number
+}
+
+export type ConnectOptions = ConnectByName | ConnectByFraming
+
+/** An attempt of a reconnecting client that failed. */
+export interface ConnectFailure {
+  readonly host: string
+  readonly port: number
+  /** Attempts in a row that have failed, this one counted. */
+  readonly attempt: number
+  /** Milliseconds until the next one; null: there is none. */
+  readonly retryInMs: number | null
+  /** The `data` of connect(). */
+  readonly data: unknown
 }
 
 /** The server as content sees it; the same methods in every thread. */
@@ -162,7 +216,13 @@ export interface Runtime {
   prepare(data: Sendable): SendBuffer
   /** One reservation at a time; one that is left open at the end of a turn is abandoned and counted. */
   open(maxBytes: number): Reservation
-  /** An outbound session of this worker. */
+  /**
+   * An outbound session of this thread, connected; not on main. At most 256 listeners, outbound protocols and
+   * different framings with their options together.
+   * @throws {OverlappedError} ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMED_OUT, ERR_CONNECT_ABORTED,
+   * ERR_CONNECT, ERR_NAME_NOT_FOUND, ERR_SESSION_TABLE_FULL, ERR_PROTOCOL_TABLE_FULL, ERR_SERVER_STATE,
+   * ERR_HANDLER_LOAD, ERR_HANDLER_SHAPE, ERR_ARGUMENT, ERR_OPTION_UNKNOWN, ERR_OPTION_TYPE, ERR_OPTION_RANGE
+   */
   connect(options: ConnectOptions): Promise<Session>
   /** Sends a structured clone to onMessage of a worker, or to the server's `message` event. */
   post(thread: string, message: unknown): void
@@ -210,6 +270,8 @@ export interface Handler<Data = unknown> {
   onTick?(dtMs: number): void | Promise<void>
   /** From runtime.post(). */
   onMessage?(message: unknown, from: string): void | Promise<void>
+  /** An attempt of connect() with `reconnect` failed; before the promise rejects, if it was the last one. */
+  onConnectFailed?(error: OverlappedError, failure: ConnectFailure): void | Promise<void>
   /** What a handler threw or rejected with. Without it the error is printed. */
   onError?(error: unknown, session?: Session<Data>): void
 }
@@ -226,6 +288,7 @@ const EVENTS: readonly string[] = [
   'onLeave',
   'onTick',
   'onMessage',
+  'onConnectFailed',
   'onError',
 ]
 

@@ -3,12 +3,10 @@
 // Thread: the owning worker.
 
 import { assert } from '../assert.ts'
-import { OverlappedError } from '../errors.ts'
 import {
   CLOSE_REASON_NAMES,
   CloseReason,
   Counter,
-  IO_STATUS_NAMES,
   IoStatus,
   SESSION_CLOSE_REASON,
   SESSION_CONTENT,
@@ -46,31 +44,26 @@ import { add, exchange, load, store, sub } from '../shared/atomics.ts'
 import { open, release, retain } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
+import { Connecting } from './connecting.ts'
 import type { Core, Protocol } from './core.ts'
-import type { CloseReasonName, ConnectOptions, Session } from './handler.ts'
+import type { CloseReasonName } from './handler.ts'
 import { Registry } from './registry.ts'
 import { type Held, LiveSession, Receiving } from './session.ts'
 
 /** After everything was reset: who is still there has a pin or a flag of a thread that died. */
 const ABANDON_AFTER_MS = 250
 
-interface Connecting {
-  readonly resolve: (session: Session) => void
-  readonly reject: (error: OverlappedError) => void
-  readonly target: string
-}
-
 export class Lifecycle implements SenderEvents<LiveSession> {
   readonly registry: Registry
+  readonly connecting: Connecting
   /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
   readonly resumed: LiveSession[] = []
   stopping = false
   /** Sockets were attached that other threads must not hear of before the driver knows them. */
-  hasAttached = false
+  #hasAttached = false
   readonly #core: Core
   /** Sessions whose count fell to 0 and whose onLeave is due. */
   readonly #released: LiveSession[] = []
-  readonly #connecting = new Map<LiveSession, Connecting>()
   readonly #assignedAt: number
   readonly #releaseHead: number
   readonly #requestHead: number
@@ -79,6 +72,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   constructor(core: Core) {
     this.#core = core
     this.registry = new Registry(core.arena)
+    this.connecting = new Connecting(core)
     const block = core.arena.threadAt(core.arena.thread)
     this.#assignedAt = block + THREAD_ASSIGNED_SESSIONS
     this.#releaseHead = block + THREAD_RELEASE_HEAD
@@ -106,7 +100,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.transitToken = token
     store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
-    this.hasAttached = true
+    this.#hasAttached = true
     this.#begin(session)
   }
 
@@ -125,66 +119,28 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     return CloseReason.REFUSED
   }
 
-  /** @throws {OverlappedError} ERR_SESSION_TABLE_FULL, ERR_CONNECT, ERR_ARGUMENT */
-  connect(options: ConnectOptions): Promise<Session> {
-    const core = this.#core
-    const protocol = core.protocols.find((known) => known.name === options.protocol)
-    if (protocol === undefined) {
-      const names = core.protocols.map((known) => `'${known.name}'`).join(', ')
-      throw new OverlappedError(
-        'ERR_ARGUMENT',
-        `connect(): there is no protocol '${options.protocol}'; there are ${names}`,
-      )
-    }
-    if (this.stopping)
-      throw new OverlappedError('ERR_SERVER_STATE', 'connect(): the server is stopping')
-    const target = `${options.host}:${options.port}`
-    const { errno, value: token } = core.binding.prepareConnect(
-      options.host,
-      options.port,
-      protocol.noDelay,
-      protocol.sendBufferBytes,
-      protocol.receiveBufferBytes,
-    )
-    if (errno !== 0)
-      throw new OverlappedError(
-        'ERR_CONNECT',
-        `connect(): ${target} is not an address that a socket can be made for`,
-      )
+  /** A session that is going to be connected, whose content runs in thread `content`; null: no slot is free. */
+  openOutbound(protocol: Protocol, content: number): LiveSession | null {
     const slot = this.registry.allocate()
-    if (slot === -1) {
-      core.submissions.refuse(token)
-      throw new OverlappedError(
-        'ERR_SESSION_TABLE_FULL',
-        `connect(): this worker has all of its ${this.registry.capacity} sessions; raise maxSessions`,
-      )
-    }
-    add(core.arena.words, this.#assignedAt, 1)
-    const session = this.#make(slot, protocol, core.arena.thread)
-    core.submissions.connect(slot, session.generation, token)
-    return new Promise((resolve, reject) =>
-      this.#connecting.set(session, { resolve, reject, target }),
-    )
+    if (slot === -1) return null
+    add(this.#core.arena.words, this.#assignedAt, 1)
+    return this.#make(slot, protocol, content)
   }
 
-  connected(session: LiveSession, status: IoStatus): void {
-    const waiting = this.#connecting.get(session) as Connecting
-    this.#connecting.delete(session)
-    if (status === IoStatus.OK && session.state === SessionState.OPEN) {
-      this.#core.counters[Counter.CONNECTED]++
-      // Until now other threads have found it not open.
-      store(this.#core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
-      waiting.resolve(session)
-      this.#begin(session)
-      return
-    }
-    this.#core.counters[Counter.CONNECT_FAILED]++
-    waiting.reject(
-      new OverlappedError(
-        'ERR_CONNECT',
-        `the connection to ${waiting.target} was not made: ${IO_STATUS_NAMES[status]}`,
-      ),
-    )
+  submitConnect(session: LiveSession, token: number): void {
+    this.#core.submissions.connect(session.slot, session.generation, token)
+    this.#hasAttached = true
+  }
+
+  /** It is connected. */
+  beginOutbound(session: LiveSession): void {
+    // Until now other threads have found it not open.
+    store(this.#core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
+    this.#begin(session)
+  }
+
+  /** It was not connected, or ended meanwhile. */
+  endOutbound(session: LiveSession): void {
     this.#to(session, SessionState.TERMINATING, CloseReason.CONNECT_FAILED)
     session.receiving = Receiving.ENDED
     this.#core.sender.kill(session)
@@ -249,8 +205,18 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   #tellSender(slot: number): void {
     const { table, sender } = this.#core
     if (!table.pinOpen(slot)) return
+    // It borrows the socket: the driver must know it before.
+    this.showAttached()
     sender.handOver(slot)
     table.unpin(slot)
+  }
+
+  /** The driver hears of the sockets that were attached, before other threads do. */
+  showAttached(): void {
+    if (!this.#hasAttached) return
+    this.#hasAttached = false
+    this.#core.submissions.prepare()
+    this.#core.binding.handOver()
   }
 
   /** Its send thread hears of a new state by the flush stack: it ends the stream, or drops what waits [LANE-3]. */
@@ -634,16 +600,15 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.joined = false
     core.counters[Counter.LEFT]++
     const { handler } = session.protocolOf
-    if (handler.onLeave === undefined) return
-    try {
-      core.watch(
-        handler,
-        handler.onLeave(session, CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName),
-        session,
-      )
-    } catch (error) {
-      core.handlerFailed(handler, error, session)
+    const reason = CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName
+    if (handler.onLeave !== undefined) {
+      try {
+        core.watch(handler, handler.onLeave(session, reason), session)
+      } catch (error) {
+        core.handlerFailed(handler, error, session)
+      }
     }
+    this.connecting.left(session, reason)
   }
 
   #countEnd(reason: CloseReason): void {
@@ -694,6 +659,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
           this.terminate(session, CloseReason.SERVER_STOP)
         timer = setTimeout(() => {
           for (const session of [...this.registry.live]) this.#left(session)
+          this.connecting.abandon()
           resolve()
         }, ABANDON_AFTER_MS)
       }, timeoutMs)

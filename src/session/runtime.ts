@@ -3,7 +3,6 @@
 // Thread: one instance per thread; `core` is there in workers only.
 
 import { OverlappedError } from '../errors.ts'
-import type { Encoder } from '../framing/encode.ts'
 import {
   Counter,
   SESSION_GENERATION,
@@ -16,6 +15,7 @@ import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
+import type { ProtocolTable } from '../shared/protocol_table.ts'
 import { generationOf, isSessionId, type SessionId, slotOf } from '../shared/session_id.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
@@ -41,7 +41,8 @@ export interface RuntimeParts {
   readonly sender: Sender<Outbox>
   readonly table: SessionTable
   readonly waker: Waker
-  readonly encoders: readonly Encoder[]
+  readonly protocols: ProtocolTable
+  /** Of the declared protocols, by index. */
   readonly names: readonly string[]
   readonly maxBackpressure: number
   readonly thread: string
@@ -51,6 +52,8 @@ export interface RuntimeParts {
   readonly core: Core | null
   /** Update threads only: the sessions whose content they run. */
   readonly content: ContentHome | null
+  /** Threads that run content only. */
+  readonly connect: ((options: ConnectOptions) => Promise<Session>) | null
 }
 
 /** The sessions of an update thread, as its runtime sees them. */
@@ -59,8 +62,6 @@ export interface ContentHome {
   sessions(): Iterable<Session>
   /** The one that a slot holds. */
   at(slot: number): Session | undefined
-  /** An outbound session whose content is here. */
-  connect(options: ConnectOptions): Promise<Session>
   /** Something was queued that a turn must publish. */
   markPending(): void
 }
@@ -84,7 +85,7 @@ export class ThreadRuntime implements Runtime {
     this.foreign = new ForeignSends(
       parts.arena,
       parts.sender,
-      parts.encoders,
+      parts.protocols,
       parts.maxBackpressure,
     )
     const { thread, plan } = parts.arena
@@ -200,16 +201,16 @@ export class ThreadRuntime implements Runtime {
     return this.#buffers.open(maxBytes)
   }
 
-  /** @throws {OverlappedError} ERR_SERVER_STATE on main */
   connect(options: ConnectOptions): Promise<Session> {
-    const { core, content } = this.#parts
-    if (content !== null) return content.connect(options)
-    if (core === null)
-      throw new OverlappedError(
+    const { connect } = this.#parts
+    if (connect !== null) return connect(options)
+    return Promise.reject(
+      new OverlappedError(
         'ERR_SERVER_STATE',
-        'connect() was called on main; sessions belong to the threads that run content',
-      )
-    return core.lifecycle.connect(options)
+        'connect() was called on main; sessions belong to the threads that run content: call it in a handler, ' +
+          'in onStart(runtime) or for what post() brings to its onMessage',
+      ),
+    )
   }
 
   post(thread: string, message: unknown): void {
@@ -376,8 +377,8 @@ export class ThreadRuntime implements Runtime {
       )
     }
     const { bytes, start, length } = this.#bytesOf(method, data)
-    const { encoders } = this.#parts
-    const encoder = encoders.length === 1 ? encoders[0] : encoders[protocol]
+    const { protocols } = this.#parts
+    const encoder = protocol === -1 ? protocols.likely : protocols.encoderOf(protocol)
     return encoder === undefined
       ? this.#buffers.copy(bytes, start, length)
       : this.#buffers.frame(encoder, bytes, start, length)

@@ -25,6 +25,7 @@ import {
   CONTROL_JOB_RINGS_AT,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
+  CONTROL_PROTOCOLS_AT,
   CONTROL_RECV_BUFFER_STRIDE,
   CONTROL_RECV_BUFFERS_PER_WORKER,
   CONTROL_RECV_BYTE_AT,
@@ -83,6 +84,7 @@ export interface Plan {
   readonly jobRingsAt: number
   readonly jobRingCapacity: number
   readonly countersAt: number
+  readonly protocolsAt: number
   readonly recvByteAt: number
   readonly heapByteAt: number
   readonly chunkByteAt: number
@@ -121,6 +123,7 @@ export function readPlan(words: Int32Array): Plan {
     jobRingsAt: words[CONTROL_JOB_RINGS_AT],
     jobRingCapacity: words[CONTROL_JOB_RING_CAPACITY],
     countersAt: words[CONTROL_COUNTERS_AT],
+    protocolsAt: words[CONTROL_PROTOCOLS_AT],
     recvByteAt: words[CONTROL_RECV_BYTE_AT],
     heapByteAt: words[CONTROL_HEAP_BYTE_AT],
     chunkByteAt: words[CONTROL_CHUNK_BYTE_AT],
@@ -160,6 +163,7 @@ export function writePlan(words: Int32Array, plan: Plan): void {
   words[CONTROL_JOB_RINGS_AT] = plan.jobRingsAt
   words[CONTROL_JOB_RING_CAPACITY] = plan.jobRingCapacity
   words[CONTROL_COUNTERS_AT] = plan.countersAt
+  words[CONTROL_PROTOCOLS_AT] = plan.protocolsAt
   words[CONTROL_RECV_BYTE_AT] = plan.recvByteAt
   words[CONTROL_HEAP_BYTE_AT] = plan.heapByteAt
   words[CONTROL_CHUNK_BYTE_AT] = plan.chunkByteAt

@@ -20,7 +20,6 @@ import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
 import {
   type CloseReasonName,
-  type ConnectOptions,
   type Handler,
   reportFailure,
   type Session,
@@ -35,6 +34,7 @@ import { threadByName, threadName } from '../shared/thread_ids.ts'
 import type { Waker } from '../shared/waker.ts'
 import { type ContentParts, type ContentProtocol, ContentSession } from './content_session.ts'
 import { JobConsumer } from './job_ring.ts'
+import type { RemoteDialler } from './remote_dialler.ts'
 
 /** Records of one ring that are handled before what they caused is shown to other threads. */
 const RECORDS_PER_PASS = 256
@@ -58,8 +58,10 @@ export interface ContentOptions {
   readonly waker: Waker
   readonly table: SessionTable
   readonly sender: Sender<Outbox>
+  /** By index; those of connect() are added, so there may be holes. */
   readonly protocols: readonly ContentProtocol[]
   readonly binding: Pick<Binding, 'sessionAddress'>
+  readonly dialler: RemoteDialler
   /** Sends a session to another update thread. */
   readonly send: (thread: number, move: MovedSession) => void
 }
@@ -77,6 +79,8 @@ export class Content implements ContentHome {
   readonly #live: ContentSession[] = []
   /** Sessions that were resumed and hold messages. */
   readonly #resumed: ContentSession[] = []
+  /** Of the CONNECTED record before a JOIN; 0: there was none. */
+  #connectNumber = 0
   // Set right after construction; the runtime refers to this.
   #parts!: ContentParts
   #packet!: PacketCursor
@@ -125,10 +129,6 @@ export class Content implements ContentHome {
     return this.#sessions[slot]
   }
 
-  connect(_: ConnectOptions): Promise<Session> {
-    throw new OverlappedError('ERR_SERVER_STATE', 'connect() is not there in an update thread')
-  }
-
   markPending(): void {
     this.#words[this.#pendingAt] = 1
   }
@@ -161,6 +161,9 @@ export class Content implements ContentHome {
     }
     const session = this.#sessions[slot]
     switch (kind) {
+      case JobKind.CONNECTED:
+        this.#connectNumber = second
+        break
       case JobKind.RECV:
         if (session !== undefined) this.#received(session, first, second)
         break
@@ -190,6 +193,9 @@ export class Content implements ContentHome {
       this.#options.protocols[protocol],
     )
     this.#adopt(session)
+    // Its CONNECTED came right before.
+    if (this.#connectNumber !== 0) this.#options.dialler.connected(this.#connectNumber, session)
+    this.#connectNumber = 0
     this.#call(session, 'onJoin')
   }
 
@@ -200,6 +206,7 @@ export class Content implements ContentHome {
   }
 
   #received(session: ContentSession, start: number, length: number): void {
+    session.hasSpoken = true
     if (session.isDone) return
     if (session.paused || session.held !== null) {
       session.held ??= []
@@ -291,12 +298,13 @@ export class Content implements ContentHome {
     session.held = null
     this.#forget(session)
     const { handler } = session.protocol
+    const name = CLOSE_REASON_NAMES[reason] as CloseReasonName
     try {
-      const name = CLOSE_REASON_NAMES[reason] as CloseReasonName
       this.watch(handler, handler.onLeave?.(session, name), session)
     } catch (error) {
       this.handlerFailed(handler, error, session)
     }
+    this.#options.dialler.left(session, name)
     session.gone()
     this.#options.table.giveBack(session.slot)
   }
@@ -327,6 +335,12 @@ export class Content implements ContentHome {
       )
     }
     if (target === arena.thread || session.isMoving || !session.isOpen) return false
+    if (session.protocol.name === '' || this.#options.dialler.follows(session)) {
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `moveTo('${thread}'): a session that connect() made with a framing of its own, or makes anew, stays where it is`,
+      )
+    }
     // What cannot be cloned is the caller's mistake, who hears of it here.
     structuredClone(session.data)
     session.isMoving = true

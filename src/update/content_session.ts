@@ -73,6 +73,8 @@ export class ContentSession implements Session {
   heldEnd: CloseReason = CloseReason.NONE
   /** Its content takes no more messages: it was closed here, or is on its way to another thread. */
   isDone = false
+  /** Its peer has sent a message. */
+  hasSpoken = false
   /** It has asked to go to another update thread. */
   isMoving = false
   /** Index in the list of live sessions. */

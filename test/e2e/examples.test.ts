@@ -205,8 +205,27 @@ describe('examples/guide', () => {
     await client.ended
     await server.stop()
     const refused = run('guide/client.mjs', ['127.0.0.1', String(port)])
-    await refused.reads(/^ERR_CONNECT\n/)
+    await refused.reads(/^ERR_CONNECT_REFUSED\n/)
     await refused.ended
+  })
+
+  it('connects out without a listener or a declared protocol', async () => {
+    const server = run('echo/server.mjs')
+    const port = await portOf(server)
+    const client = run('guide/outbound.mjs', ['127.0.0.1', String(port)])
+    await client.reads(/^ping\n/)
+    await client.ended
+    await server.stop()
+    const refused = run('guide/outbound.mjs', ['127.0.0.1', String(port)])
+    await refused.reads(/^ERR_CONNECT_REFUSED: connect\(\): 127\.0\.0\.1:\d+ was not reached/)
+    await refused.ended
+    const again = run('guide/outbound.mjs', ['127.0.0.1', String(port), 'again'])
+    await again.reads(/attempt 1: ERR_CONNECT_REFUSED, again in \d+ ms\n/)
+    const second = run('echo/server.mjs', [], { PORT: String(port) })
+    await portOf(second)
+    await again.reads(/^ping 1$/m)
+    await again.ended
+    await second.stop()
   })
 
   it('has the same server in both kinds of file', () => {
@@ -226,17 +245,20 @@ describe('code blocks', () => {
   const squeeze = (text: string) => text.replaceAll(/\n\s*/g, '\n').trim()
   const programsText = files.map(squeeze)
 
-  it.each(['README.md', 'docs/guide/getting_started.md'])('of %s are parts of examples', (page) => {
-    const blocks = [
-      ...readFileSync(join(root, page), 'utf8').matchAll(/^```(?:js|ini|json)\n([\s\S]*?)^```/gm),
-    ]
-    expect(blocks.length).toBeGreaterThan(0)
-    for (const [, block = ''] of blocks) {
-      // A line `// server.mjs` begins a file.
-      for (const part of block.split(/^\/\/ \w+\.mjs\n/m)) {
-        const isPart = programsText.some((text) => text.includes(squeeze(part)))
-        expect(isPart, part).toBe(true)
+  it.each(['README.md', 'docs/guide/getting_started.md', 'docs/guide/outbound.md'])(
+    'of %s are parts of examples',
+    (page) => {
+      const blocks = [
+        ...readFileSync(join(root, page), 'utf8').matchAll(/^```(?:js|ini|json)\n([\s\S]*?)^```/gm),
+      ]
+      expect(blocks.length).toBeGreaterThan(0)
+      for (const [, block = ''] of blocks) {
+        // A line `// server.mjs` begins a file.
+        for (const part of block.split(/^\/\/ \w+\.mjs\n/m)) {
+          const isPart = programsText.some((text) => text.includes(squeeze(part)))
+          expect(isPart, part).toBe(true)
+        }
       }
-    }
-  })
+    },
+  )
 })

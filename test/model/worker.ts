@@ -27,6 +27,7 @@ import type { Lifecycle } from '../../src/session/lifecycle.ts'
 import { ThreadRuntime } from '../../src/session/runtime.ts'
 import type { LiveSession } from '../../src/session/session.ts'
 import { add } from '../../src/shared/atomics.ts'
+import { ProtocolTable } from '../../src/shared/protocol_table.ts'
 import type { SessionTable } from '../../src/shared/session_table.ts'
 import { type AssembledWorker, assembleWorker } from '../../workers/assemble.ts'
 import { ModelDriver, NativeLoop, Peer } from './native.ts'
@@ -113,8 +114,9 @@ export class ModelWorker {
       },
       binding as unknown as Binding,
       new Map([[HANDLER, joining]]),
-      () => ({ now: () => 0, turn: () => 0, every: () => () => {} }),
+      () => ({ now: () => 0, turn: () => 0, every: () => () => {}, after: () => () => {} }),
       () => {},
+      () => Promise.reject(new Error('no model connects')),
     )
     const { core, runtime, lifecycle } = this.#assembled
     this.core = core
@@ -226,7 +228,7 @@ export class ModelMain {
       sender: this.sender,
       table,
       waker,
-      encoders: [encoder],
+      protocols: new ProtocolTable(arena, [encoder]),
       names: ['model'],
       maxBackpressure: 1000,
       thread: 'main',
@@ -234,6 +236,7 @@ export class ModelMain {
       post: () => {},
       core: null,
       content: null,
+      connect: null,
     })
   }
 }

@@ -6,7 +6,9 @@ import type { Binding } from '../../src/binding.ts'
 import {
   COMPLETION_WORDS,
   CONTROL_WORDS,
+  LISTENERS_MAX,
   NODE_WORDS,
+  PROTOCOL_WORDS,
   SESSION_OWNER,
   SESSION_SENDER,
   SESSION_WORDS,
@@ -94,6 +96,7 @@ export class World {
       jobRingsAt: 0,
       jobRingCapacity: 0,
       countersAt: region(threads * COUNTERS_STRIDE * 2),
+      protocolsAt: region(LISTENERS_MAX * PROTOCOL_WORDS),
       recvByteAt: 0,
       heapByteAt: workers * RECV_BUFFERS * RECV_BUFFER_BYTES,
       chunkByteAt,

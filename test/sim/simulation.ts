@@ -76,6 +76,14 @@ const RAW = 'raw'
 /** Virtual time that passes with a step, at most. */
 const STEP_NS_MAX = 30_000
 const PLANNED_ERROR = 'planned'
+/** Some end before the driver answers. */
+const CONNECT_TIMEOUTS_MS = [0.1, 1_000]
+const CONNECT_CODES: readonly string[] = [
+  'ERR_CONNECT',
+  'ERR_CONNECT_REFUSED',
+  'ERR_CONNECT_TIMED_OUT',
+  'ERR_SERVER_STATE',
+]
 
 /** What the harness knows of a session, from its handler's events. */
 export interface Log {
@@ -276,8 +284,18 @@ export class Simulation {
             timers.add(timer)
             return () => timers.delete(timer)
           },
+          after: (ms, run) => {
+            const once = () => {
+              timers.delete(timer)
+              run()
+            }
+            const timer = { everyNs: 0, run: once, dueNs: this.nowNs + ms * NS_PER_MS }
+            timers.add(timer)
+            return () => timers.delete(timer)
+          },
         }),
         () => {},
+        () => Promise.reject(new Error('the simulation dials by itself')),
       )
       const { lifecycle } = rooms
       const terminate = lifecycle.terminate.bind(lifecycle)
@@ -306,7 +324,7 @@ export class Simulation {
     }
     // As a server does: a single worker accepts by itself, several have an accept thread that chooses.
     if (workers === 1) this.addon.listen(this.world, 1, this.#listenerCount)
-    const { Arena, Waker, SessionTable, Sender, ThreadRuntime, Encoder } = threads[0]
+    const { Arena, Waker, SessionTable, ProtocolTable, Sender, ThreadRuntime, Encoder } = threads[0]
     const binding = bindingOf(this.addon, this.world, 0, memory.alias)
     const arena = new Arena(binding, memories, 0)
     const waker = new Waker(arena, binding)
@@ -318,7 +336,10 @@ export class Simulation {
       sender: this.mainSender,
       table,
       waker,
-      encoders: this.protocols.map((protocol) => new Encoder(protocol.framing)),
+      protocols: new ProtocolTable(
+        arena,
+        this.protocols.map((protocol) => new Encoder(protocol.framing)),
+      ),
       names: this.protocols.map((protocol) => protocol.name),
       maxBackpressure: options.maxBackpressure,
       thread: 'main',
@@ -326,6 +347,7 @@ export class Simulation {
       post: () => {},
       core: null,
       content: null,
+      connect: null,
     })
   }
 
@@ -719,20 +741,23 @@ export class Simulation {
   #connectOut(worker: SimWorker): void {
     if (this.clients.length >= CONNECTIONS_MAX) return
     try {
-      const connecting = worker.rooms.runtime.connect({
-        protocol: 'out',
-        host: '127.0.0.1',
+      const { session } = worker.rooms.lifecycle.connecting.dial({
+        address: '127.0.0.1',
         port: 9,
+        protocol: this.protocols.findIndex(({ name }) => name === 'out'),
+        timeoutMs: this.random.pick(CONNECT_TIMEOUTS_MS),
+        data: undefined,
+        onLeft: null,
       })
       worker.connecting++
-      connecting.then(
+      session.then(
         () => {
           worker.connecting--
           this.note('connected')
         },
         (error: { code?: string }) => {
           worker.connecting--
-          if (error.code !== 'ERR_CONNECT') this.fail(error)
+          if (!CONNECT_CODES.includes(error.code ?? '')) this.fail(error)
           this.note('connect failed')
         },
       )

@@ -26,6 +26,9 @@ const below = (room: string): string[] => {
 }
 const everyLayer = LAYERS.flat()
 
+/** The option tables and what refuses a value by them. */
+const optionChecks = ['config/option_schema', 'config/check_option', 'config/check_protocol']
+
 /** The CLI and the load client: users of the library, and handler modules of their own. */
 const above = [
   'layout',
@@ -49,7 +52,9 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   workers: [...everyLayer, 'type:server/options', 'type:server/boot'],
   config: ['layout', 'errors', 'framing', 'server/options'],
   // It reaches workers by URL only.
-  server: [...everyLayer, 'config/option_schema', 'config/check_option'],
+  server: [...everyLayer, ...optionChecks],
+  // A call that takes options of its own checks them as a server's are checked.
+  'session/connect_options': [...below('session'), ...optionChecks],
   index: [...everyLayer, 'server', 'config'],
   cli: above,
   'cli/main': [...above, 'load'],

@@ -235,7 +235,7 @@ void EpollDriver::finish_connect(int32_t slot, Endpoint& endpoint) {
   socklen_t length = sizeof error;
   getsockopt(endpoint.fd, SOL_SOCKET, SO_ERROR, &error, &length);
   endpoint.connecting = false;
-  complete(CompletionKind::kConnect, slot, endpoint.generation, status_of(error));
+  complete(CompletionKind::kConnect, slot, endpoint.generation, status_of(error), error);
 }
 
 void EpollDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
@@ -287,7 +287,7 @@ void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
         endpoint.connecting = result < 0 && errno == EINPROGRESS;
         int error = result < 0 ? errno : 0;
         watch(slot, endpoint, kEdge);
-        if (!endpoint.connecting) complete(CompletionKind::kConnect, slot, generation, status_of(error));
+        if (!endpoint.connecting) complete(CompletionKind::kConnect, slot, generation, status_of(error), error);
       } else {
         watch(slot, endpoint, kEdge);
       }

@@ -512,7 +512,7 @@ void UringDriver::reap(uint32_t most) {
         break;
       case kConnect:
         at(slot).connecting = false;
-        complete(CompletionKind::kConnect, slot, generation, cqe.res >= 0 ? IoStatus::kOk : status_of(-cqe.res));
+        complete(CompletionKind::kConnect, slot, generation, status_of(-cqe.res), -cqe.res);
         break;
       case kAccept:
         on_accept(slot, cqe);
