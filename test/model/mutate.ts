@@ -45,6 +45,7 @@ interface Known {
 }
 
 function waysOf({ kind }: Site): readonly (keyof typeof How)[] {
+  if (kind === 'wait' || kind === 'notify') return ['drop']
   return kind === 'load' || kind === 'store' ? ['drop', 'plain'] : ['drop', 'plain', 'split']
 }
 
