@@ -17,6 +17,7 @@ import { ReceiveBuffers } from '../src/session/receive_buffers.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import type { LiveSession } from '../src/session/session.ts'
 import { Arena } from '../src/shared/arena.ts'
+import { GroupTable } from '../src/shared/group_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { WorkerHeap } from '../src/shared/worker_heap.ts'
@@ -66,6 +67,7 @@ export function assembleWorker(
   const clock = makeClock(arena)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
+  const groups = new GroupTable(arena)
   const sender = new Sender<LiveSession>(arena, waker, table, true)
   const submissions = new SubmissionRing(arena)
   const { heapByteAt, heapBytesPerWorker } = arena.plan
@@ -92,6 +94,7 @@ export function assembleWorker(
     binding,
     waker,
     table,
+    groups,
     sender,
     submissions,
     heap,
@@ -108,6 +111,7 @@ export function assembleWorker(
     arena,
     sender: sender as unknown as Sender<Outbox>,
     table,
+    groups,
     waker,
     encoders: protocols.map((protocol) => protocol.encoder),
     names: protocols.map((protocol) => protocol.name),

@@ -13,6 +13,7 @@ import { PacketCursor } from '../src/session/packet.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
+import { GroupTable } from '../src/shared/group_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { threadName } from '../src/shared/thread_ids.ts'
 import { Waker } from '../src/shared/waker.ts'
@@ -30,6 +31,7 @@ export async function runUpdateThread(
   const arena = new Arena(binding, boot.memories, boot.thread)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
+  const groups = new GroupTable(arena)
   const sender = new Sender<Outbox>(arena, waker, table, true)
   const protocols = boot.protocols.map(({ name, framing, handler }) => ({
     name,
@@ -41,6 +43,7 @@ export async function runUpdateThread(
     arena,
     waker,
     table,
+    groups,
     sender,
     protocols,
     binding,
@@ -50,6 +53,7 @@ export async function runUpdateThread(
     arena,
     sender,
     table,
+    groups,
     waker,
     encoders: protocols.map(({ encoder }) => encoder),
     names: protocols.map(({ name }) => name),

@@ -9,6 +9,7 @@ import { CloseReason, THREAD_LOCAL_PENDING } from '../layout/layout.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'
+import type { GroupTable } from '../shared/group_table.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { WorkerHeap } from '../shared/worker_heap.ts'
@@ -74,6 +75,7 @@ export interface CoreParts {
   readonly binding: Binding
   readonly waker: Waker
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly sender: Sender<LiveSession>
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
@@ -87,6 +89,7 @@ export class Core {
   readonly binding: Binding
   readonly waker: Waker
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly sender: Sender<LiveSession>
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
@@ -109,6 +112,7 @@ export class Core {
     this.binding = parts.binding
     this.waker = parts.waker
     this.table = parts.table
+    this.groups = parts.groups
     this.sender = parts.sender
     this.submissions = parts.submissions
     this.heap = parts.heap

@@ -603,6 +603,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const core = this.#core
     if (!session.joined) return
     session.joined = false
+    session.leaveGroups()
     core.counters[Counter.LEFT]++
     const { handler } = session.protocolOf
     if (handler.onLeave === undefined) return

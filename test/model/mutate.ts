@@ -8,9 +8,17 @@ import { makeProgram, type Program, readSources, type Sources } from './program.
 import { mark, readModule, type Site, swaps } from './transform.ts'
 
 /** Files of scenarios, those that find most and cost least first. */
-export const SCENARIOS = ['stack', 'ring', 'nodes', 'wake', 'io_count', 'chunks', 'send'].map(
-  (name) => `test/model/scenarios/${name}.ts`,
-)
+export const SCENARIOS = [
+  'stack',
+  'ring',
+  'nodes',
+  'wake',
+  'io_count',
+  'lock',
+  'groups',
+  'chunks',
+  'send',
+].map((name) => `test/model/scenarios/${name}.ts`)
 
 /** Rooms whose calls are mutated: their words are those of the protocols. */
 const ROOMS = /^src\/(shared|outbound)\/|^src\/inbound\/completion_ring/

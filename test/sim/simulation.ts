@@ -306,7 +306,7 @@ export class Simulation {
     }
     // As a server does: a single worker accepts by itself, several have an accept thread that chooses.
     if (workers === 1) this.addon.listen(this.world, 1, this.#listenerCount)
-    const { Arena, Waker, SessionTable, Sender, ThreadRuntime, Encoder } = threads[0]
+    const { Arena, Waker, SessionTable, GroupTable, Sender, ThreadRuntime, Encoder } = threads[0]
     const binding = bindingOf(this.addon, this.world, 0, memory.alias)
     const arena = new Arena(binding, memories, 0)
     const waker = new Waker(arena, binding)
@@ -317,6 +317,7 @@ export class Simulation {
       arena,
       sender: this.mainSender,
       table,
+      groups: new GroupTable(arena),
       waker,
       encoders: this.protocols.map((protocol) => new Encoder(protocol.framing)),
       names: this.protocols.map((protocol) => protocol.name),
