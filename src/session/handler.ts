@@ -134,8 +134,8 @@ export interface Session<Data = unknown> {
   pause(): void
   resume(): void
   /**
-   * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, messages
-   * stay in order, onMove is called there with a new object; this one is closed then.
+   * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, and its
+   * groups do, messages stay in order, onMove is called there with a new object; this one is closed then.
    * True: it is on its way; messages received before are still handled here. False: it ends, or is on its way already.
    * @throws {OverlappedError} ERR_ARGUMENT, where there is no such update thread; a DataCloneError for `data`
    */

@@ -63,6 +63,25 @@ describe('Memberships', () => {
     expect(table.info('a')).toBe(undefined)
   })
 
+  it('goes on in another thread, and is over here', () => {
+    const { table, arena, of } = sessions({ capacity: 1 })
+    const mine = of(3)
+    mine.join('a', undefined)
+    mine.join('b', undefined)
+    const groups = structuredClone(mine.handOver())
+    for (const name of ['a', 'c']) expect(mine.join(name, undefined)).toBe('closed')
+    expect(mine.leave('a')).toBe(false)
+    mine.endAll()
+    expect(table.info('a')).toEqual({ members: 1, capacity: 1 })
+    const there = new Memberships(table, arena, 3, groups)
+    expect(there.names).toEqual(['a', 'b'])
+    expect(there.join('a', undefined)).toBe('joined')
+    expect(there.leave('a')).toBe(true)
+    expect(table.info('a')).toBe(undefined)
+    there.endAll()
+    expect(table.info('b')).toBe(undefined)
+  })
+
   it.each<[unknown, string]>([
     [{ capacity: -1 }, 'capacity is -1; it must be a whole number from 0 (no limit) to 1048575'],
     [{ capacity: 1.5 }, 'capacity is 1.5'],
