@@ -67,6 +67,8 @@ export interface Binding {
     turn: () => void,
   ): string
   submit(): number
+  /** Shows the driver what was submitted; what needs the kernel may wait for the next wait. */
+  handOver(): void
   closeListeners(): void
   closeLoop(): void
   transitAddress(token: number): Address

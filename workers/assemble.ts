@@ -106,6 +106,8 @@ export function assembleWorker(
     limits: boot.options,
     after: clock.after,
   })
+  const { workerCount, driverCount } = arena.plan
+  if (driverCount > workerCount) core.senderThread = workerCount + 1
   const forwarder = isContentElsewhere ? createForwarder(core, boot, binding, assigns) : null
   if (forwarder !== null) {
     core.link = forwarder
@@ -142,10 +144,23 @@ export function assembleWorker(
     maxBackpressure: boot.options.maxBackpressure,
     wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
     drainsByWord: isContentElsewhere,
+    lanes: null,
   })
   const dispatcher = new Dispatcher(core)
   core.now = clock.now()
   const sweeper = createSweeper(core, boot.options, clock)
+
+  /** What was forwarded; the driver first hears of the sockets that it is about. */
+  const showContent = (link: Forwarder) => {
+    if (lifecycle.hasAttached) {
+      lifecycle.hasAttached = false
+      submissions.prepare()
+      binding.handOver()
+    }
+    link.publish()
+    // An update thread that sleeps can begin while this turn goes on.
+    waker.flush()
+  }
 
   const turn = () => {
     core.now = clock.turn(core.now)
@@ -157,19 +172,18 @@ export function assembleWorker(
       dispatcher.drain()
       lifecycle.takeForeign()
       dispatcher.resumeHeld()
-      forwarder?.publish()
+      if (forwarder !== null) showContent(forwarder)
       if (round > ROUNDS_PER_TURN) break
       sender.flush()
       lifecycle.finishReleases()
-      const prompt = submissions.promptSends > 0
       submissions.prepare()
       // Otherwise the driver gets everything together with its next wait: one system call less.
-      if (!prompt || binding.submit() === 0) break
+      if (!submissions.takePrompt() || binding.submit() === 0) break
     }
     runtime.endTurn()
     sender.settle()
     // What onLeave of a session left to say.
-    forwarder?.publish()
+    if (forwarder !== null) showContent(forwarder)
     forwarder?.endTurn()
     waker.flush()
     sweeper.sessionsMayBe(lifecycle.registry.live.length)

@@ -92,7 +92,8 @@ export async function runIoWorker(
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve(message.timeoutMs)
-      else for (const handler of own()) deliver(handler, message.message, message.from, core)
+      else if (message.type === 'message')
+        for (const handler of own()) deliver(handler, message.message, message.from, core)
     })
   })
   try {

@@ -39,7 +39,15 @@ export async function runUpdateThread(
     handler: handlers.handlers.get(handler) as Handler,
   }))
   const { update } = boot.options
-  const content = new Content({ arena, waker, table, sender, protocols, binding })
+  const content = new Content({
+    arena,
+    waker,
+    table,
+    sender,
+    protocols,
+    binding,
+    send: (thread, session) => tell({ type: 'move', thread, session }),
+  })
   const runtime = new ThreadRuntime({
     arena,
     sender,
@@ -109,6 +117,7 @@ export async function runUpdateThread(
   const stopped = new Promise<void>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve()
+      else if (message.type === 'move') content.moveIn(message.session)
       else
         for (const handler of handlers.handlers.values())
           deliver(handler, message.message, message.from, content)

@@ -74,9 +74,11 @@ void Driver::accept_ended() {
   shared::count(config_.counters, layout::Counter::kAcceptStarved);
 }
 
-void Driver::show_handle(int32_t slot, int fd) {
-  // order: seq_cst; before the session is published to whoever borrows it
-  shared::atomic(config_.memory.session(slot).handle).store(fd + 1);
+void Driver::show_handle(int32_t slot, int fd, const shared::SocketAddress& peer) {
+  layout::Session& session = config_.memory.session(slot);
+  shared::write_peer(session, peer);
+  // order: seq_cst; before the session is published to whoever borrows it; publishes the peer
+  shared::atomic(session.handle).store(fd + 1);
 }
 
 void Driver::hide_handle(int32_t slot, int32_t last) {

@@ -141,7 +141,7 @@ class Driver {
   virtual void accept_again() = 0;
 
   /** Tells other drivers the descriptor of a slot that was attached. */
-  void show_handle(int32_t slot, int fd);
+  void show_handle(int32_t slot, int fd, const shared::SocketAddress& peer);
   /** Ends that before the descriptor is closed; `last` is 0 or HANDLE_LOST. */
   void hide_handle(int32_t slot, int32_t last);
   /** The descriptor of a session of another driver. */

@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = 764468919;
+inline constexpr int32_t kLayoutHash = -1901605166;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -203,8 +203,9 @@ struct Session {
   int32_t queued_bytes;
   int32_t drain_wanted;
   int32_t lane_wanted;
+  int32_t stream_ended;
   int32_t handed_node;
-  int32_t pad_2[9];
+  int32_t pad_2[8];
 };
 static_assert(sizeof(Session) == 192);
 static_assert(alignof(Session) == 4);
@@ -234,7 +235,8 @@ static_assert(offsetof(Session, flush_link) == 136);
 static_assert(offsetof(Session, queued_bytes) == 140);
 static_assert(offsetof(Session, drain_wanted) == 144);
 static_assert(offsetof(Session, lane_wanted) == 148);
-static_assert(offsetof(Session, handed_node) == 152);
+static_assert(offsetof(Session, stream_ended) == 152);
+static_assert(offsetof(Session, handed_node) == 156);
 
 // Head and tail of a job ring, from a thread with a driver to an update thread.
 struct JobRing {

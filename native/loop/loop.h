@@ -35,6 +35,8 @@ class Loop {
 
   /** Hands the submission area to the driver. Returns the completions that wait. */
   uint32_t submit() { return round_.submit(); }
+  /** The same, but what needs the kernel may wait for the next wait. */
+  void hand_over() { round_.hand_over(false); }
   void stop_accepting() { round_.stop_accepting(); }
 
   /** Drains the driver and ends; libuv's loop can then end too. */

@@ -87,10 +87,10 @@ void Round::stop_accepting() {
 bool Round::has_work() const {
   return block_->submission_used != 0 || block_->local_pending != 0 || completions_.used() != 0 ||
          // order: seq_cst; after the store of parked; pairs with the pushes [WAKE-2]
-         shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
+         (block_->deaf == 0 && (shared::atomic(block_->flush_head).load(std::memory_order_seq_cst) != 0 ||
+                                shared::atomic(block_->doorbell).load(std::memory_order_seq_cst) != 0)) ||
          shared::atomic(block_->release_head).load(std::memory_order_seq_cst) != 0 ||
          shared::atomic(block_->request_head).load(std::memory_order_seq_cst) != 0 ||
-         (block_->deaf == 0 && shared::atomic(block_->doorbell).load(std::memory_order_seq_cst) != 0) ||
          runtime_->inbox(thread_).waiting();
 }
 
@@ -98,7 +98,6 @@ int64_t Round::park(int64_t timeout_ms) {
   if (timeout_ms == 0) return 0;
   // BELL-2: who would not look at a bell does not say that it sleeps, so that nobody signals it in vain.
   bool says_so = block_->deaf == 0;
-  OVERLAPPED_CHECK(says_so || submissions_ == nullptr);
   // order: seq_cst; before the re-check of every input; pairs with a waker's exchange [WAKE-1]
   if (says_so) shared::atomic(block_->parked).store(1, std::memory_order_seq_cst);
   if (has_work()) {

@@ -199,6 +199,13 @@ napi_value submit(napi_env env, napi_callback_info) {
   return waiting;
 }
 
+/** handOver(): the driver knows what was submitted; the kernel may hear of it with the next wait. */
+Value hand_over(const CallbackInfo& info) {
+  State& state = state_of(info.Env());
+  if (state.loop != nullptr) state.loop->hand_over();
+  return info.Env().Undefined();
+}
+
 /** closeListeners(): ends accepting in this thread, where it does. */
 Value close_listeners(const CallbackInfo& info) {
   State& state = state_of(info.Env());
@@ -232,6 +239,14 @@ Value peer_address(const CallbackInfo& info) {
   return address_pair(info.Env(), current == nullptr ? nullptr : current->driver()->peer(integer(info, 0), info[1].As<Napi::Number>().Uint32Value()));
 }
 
+/** sessionAddress(id, slot): { host, port } of the peer of whatever session the slot holds. */
+Value session_address(const CallbackInfo& info) {
+  auto runtime = shared::find_runtime(integer(info, 0));
+  if (runtime == nullptr) return address_pair(info.Env(), nullptr);
+  shared::SocketAddress peer = shared::read_peer(runtime->memory().session(integer(info, 1)));
+  return address_pair(info.Env(), &peer);
+}
+
 /** prepareConnect(host, port, noDelay, sendBufferBytes, receiveBufferBytes): { errno, value: token } */
 Value prepare_connect(const CallbackInfo& info) {
   shared::TransitSocket socket;
@@ -262,10 +277,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("signal", signal);
   add("aliasArena", alias_arena);
   add("openLoop", open_loop);
+  add("handOver", hand_over);
   add("closeListeners", close_listeners);
   add("closeLoop", close_loop);
   add("transitAddress", transit_address);
   add("peerAddress", peer_address);
+  add("sessionAddress", session_address);
   add("prepareConnect", prepare_connect);
   // The one function that is called once per turn goes without the C++ wrapper.
   napi_value function;

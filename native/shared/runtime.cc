@@ -3,8 +3,11 @@
 // Thread: any; the registry has a mutex, it is used at start and stop only.
 #include "shared/runtime.h"
 
+#include <arpa/inet.h>
 #include <sys/eventfd.h>
 
+#include <cstddef>
+#include <cstring>
 #include <map>
 
 namespace shared {
@@ -29,6 +32,37 @@ bool Runtime::wake(int32_t thread) const {
   if (atomic(memory_.thread(thread).parked).exchange(0, std::memory_order_seq_cst) == 0) return false;
   signal(thread);
   return true;
+}
+
+namespace {
+/** In `peer_port`: the address has 16 bytes, not 4. */
+constexpr int32_t kPeerIsV6 = 1 << 16;
+}  // namespace
+
+void write_peer(layout::Session& session, const SocketAddress& peer) {
+  bool is_v6 = peer.any.sa_family == AF_INET6;
+  session.peer_port = ntohs(is_v6 ? peer.v6.sin6_port : peer.v4.sin_port) | (is_v6 ? kPeerIsV6 : 0);
+  if (is_v6) {
+    std::memcpy(&session.peer_0, &peer.v6.sin6_addr, sizeof peer.v6.sin6_addr);
+  } else {
+    std::memcpy(&session.peer_0, &peer.v4.sin_addr, sizeof peer.v4.sin_addr);
+  }
+}
+
+SocketAddress read_peer(const layout::Session& session) {
+  static_assert(offsetof(layout::Session, peer_3) == offsetof(layout::Session, peer_0) + 12);
+  SocketAddress peer{};
+  auto port = htons(static_cast<uint16_t>(session.peer_port));
+  if ((session.peer_port & kPeerIsV6) != 0) {
+    peer.v6.sin6_family = AF_INET6;
+    peer.v6.sin6_port = port;
+    std::memcpy(&peer.v6.sin6_addr, &session.peer_0, sizeof peer.v6.sin6_addr);
+  } else {
+    peer.v4.sin_family = AF_INET;
+    peer.v4.sin_port = port;
+    std::memcpy(&peer.v4.sin_addr, &session.peer_0, sizeof peer.v4.sin_addr);
+  }
+  return peer;
 }
 
 namespace {

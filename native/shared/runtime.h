@@ -24,6 +24,10 @@ union SocketAddress {
   sockaddr_in6 v6;
 };
 
+/** A peer's address into the words of its slot, which any thread may read while the session lives. */
+void write_peer(layout::Session& session, const SocketAddress& peer);
+SocketAddress read_peer(const layout::Session& session);
+
 /** An accepted or prepared socket that no session has yet, or a listener that a worker gets. */
 struct TransitSocket {
   base::Fd fd;

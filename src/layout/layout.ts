@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 764468919
+export const LAYOUT_HASH = -1901605166
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -156,7 +156,8 @@ export const SESSION_FLUSH_LINK = 34
 export const SESSION_QUEUED_BYTES = 35
 export const SESSION_DRAIN_WANTED = 36
 export const SESSION_LANE_WANTED = 37
-export const SESSION_HANDED_NODE = 38
+export const SESSION_STREAM_ENDED = 38
+export const SESSION_HANDED_NODE = 39
 
 /** Head and tail of a job ring, from a thread with a driver to an update thread. Size in words. */
 export const JOB_RING_WORDS = 32

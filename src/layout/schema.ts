@@ -494,6 +494,12 @@ export const structs: readonly Struct[] = [
         order: 'seq_cst',
       },
       {
+        name: 'stream_ended',
+        doc: 'Not 0: a send thread has ended the stream; what is queued later is dropped.',
+        writer: 'owner sets it to 0 before the session is open; the sender',
+        order: 'plain; published by io_count and flush_head',
+      },
+      {
         name: 'handed_node',
         doc: 'Oldest of the nodes that waited when it moved to a lane, linked towards the newest; 0: none.',
         writer: 'the sender that it leaves, while it holds the flag',

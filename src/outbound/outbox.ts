@@ -37,6 +37,8 @@ export abstract class Outbox {
   wantsDrain = false
   /** Its completions are wanted at once: something waits for them. */
   prompt = false
+  /** Its sends are to go on in another send thread, as soon as nothing is on its way here. */
+  isLeaving = false
   /** Nothing can be sent any more; what is queued is dropped. */
   sendDead = false
 

@@ -14,19 +14,22 @@ import {
   SEND_FLAG_NOW,
   SESSION_DRAIN_WANTED,
   SESSION_FLUSH_LINK,
+  SESSION_HANDED_NODE,
   SESSION_IO_COUNT,
+  SESSION_LANE_WANTED,
   SESSION_OWNER,
   SESSION_QUEUED_BYTES,
   SESSION_REQUEST,
   SESSION_REQUEST_LINK,
   SESSION_SEND_FLAG,
   SESSION_SEND_HEAD,
+  SESSION_SENDER,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
   THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, exchange, load, or, store, sub } from '../shared/atomics.ts'
+import { add, compareExchange, exchange, load, or, store, sub } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
 import { push, takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
@@ -62,6 +65,14 @@ export interface SenderEvents<T extends Outbox> {
   releaseReceiveBuffer(buffer: number): void
 }
 
+/** What the sender of a send thread tells beside. */
+export interface LaneEvents<T extends Outbox> {
+  /** Other threads have handed it over: to send, or because its state has changed. */
+  taken(outbox: T): void
+  /** Its sends go on in another send thread. */
+  left(outbox: T): void
+}
+
 export interface SubmitParts<T extends Outbox> {
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
@@ -71,6 +82,8 @@ export interface SubmitParts<T extends Outbox> {
   readonly wantsSent: boolean
   /** Content runs in update threads, which are told `full` and ask for onDrain by a word [DRAIN-1]. */
   readonly drainsByWord: boolean
+  /** Send threads only, whose sessions are others'. */
+  readonly lanes: LaneEvents<T> | null
 }
 
 export const NO_BLOCK = -1
@@ -114,6 +127,7 @@ export class Sender<T extends Outbox> {
   readonly #hasTurn: boolean
   #maxBackpressure = 0
   #drainsByWord = false
+  #lanes: LaneEvents<T> | null = null
 
   /** References to one chunk that were dropped and not yet settled: one atomic for many. */
   #dropChunk = -1
@@ -138,6 +152,7 @@ export class Sender<T extends Outbox> {
   attach(parts: SubmitParts<T>): void {
     this.#parts = parts
     this.#drainsByWord = parts.drainsByWord
+    this.#lanes = parts.lanes
     this.#maxBackpressure = parts.maxBackpressure
   }
 
@@ -426,18 +441,18 @@ export class Sender<T extends Outbox> {
     const at = this.#arena.sessionAt(slot)
     const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(oldest), newest)
     if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
-    this.#handOver(slot)
+    this.handOver(slot)
   }
 
   /** Its update thread was told `full`: who submits for the pinned session looks what its socket has taken [DRAIN-1]. */
   wantDrain(slot: number): void {
     // order: before the slot is handed over; who settles queued_bytes later, or takes the slot, sees it
     store(this.#words, this.#arena.sessionAt(slot) + SESSION_DRAIN_WANTED, 1)
-    this.#handOver(slot)
+    this.handOver(slot)
   }
 
   /** Wins the flag of a pinned session, and gives the slot to the thread that submits for it. */
-  #handOver(slot: number): void {
+  handOver(slot: number): void {
     const words = this.#words
     const at = this.#arena.sessionAt(slot)
     if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
@@ -446,10 +461,18 @@ export class Sender<T extends Outbox> {
       return
     }
     retain(words, at + SESSION_IO_COUNT)
-    const owner = words[at + SESSION_OWNER]
+    this.#giveToSender(slot)
+  }
+
+  /** The flag of the slot is held, and a count goes with it. */
+  #giveToSender(slot: number): void {
+    const words = this.#words
+    const at = this.#arena.sessionAt(slot)
+    // order: after the flag was won: only who holds it changes the word [LANE-1]
+    const sender = load(words, at + SESSION_SENDER)
     // order: after the node's push; the flag makes membership single [FLUSH-1]
-    push(words, this.#arena.threadAt(owner) + THREAD_FLUSH_HEAD, at + SESSION_FLUSH_LINK, slot + 1)
-    this.#waker.mark(owner)
+    push(words, this.#arena.threadAt(sender) + THREAD_FLUSH_HEAD, at + SESSION_FLUSH_LINK, slot + 1)
+    this.#waker.mark(sender)
   }
 
   /** Asks the owner of a pinned session for something (SESSION_REQUEST_*); what this thread has queued goes first. */
@@ -473,10 +496,13 @@ export class Sender<T extends Outbox> {
 
   // --- submitting ------------------------------------------------------------------------------
 
-  /** Gathers for every session with something to send; what does not fit the area waits for the next round. */
-  flush(): void {
+  /**
+   * Gathers for every session with something to send; what does not fit the area waits for the next round.
+   * Without `takes`, what other threads have handed over waits for a later flush.
+   */
+  flush(takes = true): void {
     this.commit()
-    this.#takeFlushes()
+    if (takes) this.#takeFlushes()
     const count = this.#dirtyCount
     if (count === 0) {
       this.#words[this.#pendingAt] = this.#behindFlight ? 1 : 0
@@ -505,9 +531,12 @@ export class Sender<T extends Outbox> {
       const slot = entry - 1
       const at = this.#arena.sessionAt(slot)
       entry = words[at + SESSION_FLUSH_LINK]
-      const outbox = (this.#parts as SubmitParts<T>).events.outboxOf(slot)
+      const { events } = this.#parts as SubmitParts<T>
+      const outbox = events.outboxOf(slot)
+      if (this.#moveToLane(outbox)) continue
       // order: after the link is read, before the list is taken [SENDFLAG-2]
       assert(clear(words, at + SESSION_SEND_FLAG), 'FLUSH-2: a slot on the flush stack is held')
+      if (this.#lanes !== null) this.#takeHanded(outbox)
       this.#takeShared(outbox)
       // The count that came with the flag: ours now, if the base went already [SENDFLAG-1].
       if (!outbox.counted) outbox.counted = true
@@ -517,6 +546,70 @@ export class Sender<T extends Outbox> {
         this.hurry(outbox)
         this.#drainByWord(outbox, load(words, at + SESSION_QUEUED_BYTES))
       }
+      this.#lanes?.taken(outbox)
+    }
+  }
+
+  // --- lanes -----------------------------------------------------------------------------------
+
+  /**
+   * The sends of a session go on in another send thread, if its content wants that and nothing of it is on its way
+   * here. The caller has the flag and the count that came with it; both go with the slot [LANE-1].
+   */
+  #moveToLane(outbox: T): boolean {
+    if (this.#lanes === null) return false
+    const words = this.#words
+    const wanted = load(words, outbox.at + SESSION_LANE_WANTED)
+    if (wanted === 0) return false
+    if (wanted === this.#thread) {
+      compareExchange(words, outbox.at + SESSION_LANE_WANTED, wanted, 0)
+      return false
+    }
+    outbox.isLeaving = true
+    if (outbox.flightFirst !== 0 || outbox.waiting || outbox.overflow !== null) return false
+    // Another wish that comes between is seen by the thread that gets the slot.
+    compareExchange(words, outbox.at + SESSION_LANE_WANTED, wanted, 0)
+    words[outbox.at + SESSION_HANDED_NODE] = outbox.waitFirst
+    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
+    outbox.bufferedBytes = outbox.foreignBytes = 0
+    // order: before the slot is handed over; whoever wins the flag later finds the lane [LANE-1]
+    store(words, outbox.at + SESSION_SENDER, wanted)
+    this.#giveToSender(outbox.slot)
+    this.#lanes.left(outbox)
+    return true
+  }
+
+  /** Nothing is on its way any more of a session that wants another lane. */
+  #tryLeave(outbox: T): boolean {
+    // Somebody else has the flag: the slot is on its way to this thread, and leaves when it is taken.
+    if (!tryWin(this.#words, outbox.at + SESSION_SEND_FLAG, this.#thread)) return true
+    retain(this.#words, outbox.at + SESSION_IO_COUNT)
+    if (this.#moveToLane(outbox)) return true
+    clear(this.#words, outbox.at + SESSION_SEND_FLAG)
+    this.#takeShared(outbox)
+    assert(
+      !release(this.#words, outbox.at + SESSION_IO_COUNT),
+      'IOCOUNT-5: our own count is still there',
+    )
+    outbox.isLeaving = false
+    return false
+  }
+
+  /** What waited in the send thread that a session has left, before what other threads have pushed since. */
+  #takeHanded(outbox: T): void {
+    const words = this.#words
+    let node = words[outbox.at + SESSION_HANDED_NODE]
+    if (node === 0) return
+    words[outbox.at + SESSION_HANDED_NODE] = 0
+    assert(outbox.waitFirst === 0, 'LANE-2: a session has what waits in one thread')
+    outbox.waitFirst = node
+    while (node !== 0) {
+      const at = this.#nodes.at(node)
+      outbox.waitCount++
+      outbox.bufferedBytes += words[at + NODE_LENGTH]
+      outbox.foreignBytes += words[at + NODE_LENGTH]
+      outbox.waitLast = node
+      node = words[at]
     }
   }
 
@@ -531,6 +624,7 @@ export class Sender<T extends Outbox> {
   /** Nothing is in flight: submits the next gather, if there is one. */
   #submitNext(outbox: T): void {
     const parts = this.#parts as SubmitParts<T>
+    if (outbox.isLeaving && outbox.overflow === null && this.#tryLeave(outbox)) return
     if (outbox.overflow !== null) this.#spill(outbox)
     if (outbox.sendDead) this.#discard(outbox)
     if (outbox.overflow !== null) {

@@ -18,7 +18,7 @@ import type { Arena } from '../shared/arena.ts'
 const RETURNS_PER_ENTRY = 256
 
 export class SubmissionRing {
-  /** SENDs written since the last submit whose completion is wanted at once. */
+  /** SENDs written since takePrompt() whose completion is wanted at once. */
   promptSends = 0
   readonly #words: Int32Array
   readonly #at: number
@@ -65,6 +65,15 @@ export class SubmissionRing {
     this.#control(SubmissionOp.CONNECT, slot, generation, token)
   }
 
+  /** Send threads: sends on the socket that the slot's owner has attached. */
+  borrow(slot: number, generation: number): void {
+    this.#control(SubmissionOp.BORROW, slot, generation)
+  }
+
+  giveBack(slot: number, generation: number): void {
+    this.#control(SubmissionOp.GIVE_BACK, slot, generation)
+  }
+
   refuse(token: number): void {
     this.#control(SubmissionOp.REFUSE, token)
   }
@@ -96,6 +105,13 @@ export class SubmissionRing {
     this.#words[this.#pendingAt] = 1
   }
 
+  /** Whether a completion is wanted at once of what was written since the last time this was asked. */
+  takePrompt(): boolean {
+    const isPrompt = this.promptSends > 0
+    this.promptSends = 0
+    return isPrompt
+  }
+
   /** Moves what was set aside into the area; called before every submit. */
   prepare(): void {
     let taken = 0
@@ -112,7 +128,6 @@ export class SubmissionRing {
       this.#append(SubmissionOp.BUFFER_RETURN | (count << 16))
       for (let i = 0; i < count; i++) this.#append(this.#returns[--this.#returnCount])
     }
-    this.promptSends = 0
     // What did not fit needs another turn; nothing else would bring one.
     if (this.#returnCount > 0 || this.#deferred.length > 0) this.#words[this.#pendingAt] = 1
   }

@@ -4,9 +4,10 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { SharedMemories } from '../shared/arena.ts'
+import type { MovedSession } from '../update/content.ts'
 import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
 
-export type ThreadRole = 'worker' | 'update'
+export type ThreadRole = 'worker' | 'update' | 'send'
 
 export interface WorkerBoot {
   readonly role: ThreadRole
@@ -36,10 +37,19 @@ export interface WorkerBoot {
 }
 
 export type ToWorker =
+  | MoveMessage
   | { readonly type: 'stop'; readonly timeoutMs: number }
   | { readonly type: 'message'; readonly message: unknown; readonly from: string }
 
+/** A session that goes from one update thread to another; main only passes it on. */
+export interface MoveMessage {
+  readonly type: 'move'
+  readonly thread: number
+  readonly session: MovedSession
+}
+
 export type FromWorker =
+  | MoveMessage
   | { readonly type: 'ready' }
   | { readonly type: 'post'; readonly to: string; readonly message: unknown }
 

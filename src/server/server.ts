@@ -197,8 +197,10 @@ export class Server
     const starts: Promise<void>[] = []
     for (let i = 0; i < ids.updateCount; i++)
       starts.push(threads.start({ ...boot, role: 'update', thread: ids.updateFirst + i }))
-    for (let thread = 1; thread <= ids.workerCount; thread++)
-      starts.push(threads.start({ ...boot, role: 'worker', thread }))
+    for (let thread = 1; thread <= ids.driverCount; thread++)
+      starts.push(
+        threads.start({ ...boot, role: thread <= ids.workerCount ? 'worker' : 'send', thread }),
+      )
     const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected')
     if (failed !== undefined) throw failed.reason
     if (options.listeners.length > 0)

@@ -51,6 +51,8 @@ export class Threads {
         if (message.type === 'ready') {
           started = true
           resolve()
+        } else if (message.type === 'move') {
+          this.tell(message.thread, message)
         } else {
           this.#events.post(name, message.to, message.message)
         }

@@ -51,6 +51,8 @@ export interface ContentLink {
   ended(session: LiveSession, reason: CloseReason): void
   /** Its content has asked to move: it is told when everything before was forwarded. */
   moving(session: LiveSession): void
+  /** It has arrived: what its content was to be told of meanwhile is forwarded there. */
+  moved(session: LiveSession): void
   /** Whether its update thread has enough to do: what is received must wait. */
   isStalled(session: LiveSession): boolean
   /** Keeps bytes for later; buffer -1: they lie in memory that is used again at once. */
@@ -99,6 +101,8 @@ export class Core {
   packet!: PacketCursor
   lifecycle!: Lifecycle
   runtime!: Runtime
+  /** Thread id of the send thread that new sessions send through; this thread's where it sends itself. */
+  senderThread: number
   /** Null where content runs in this thread. */
   link: ContentLink | null = null
 
@@ -115,6 +119,7 @@ export class Core {
     this.limits = parts.limits
     this.after = parts.after
     this.counters = parts.arena.counters
+    this.senderThread = parts.arena.thread
     this.pendingAt = parts.arena.threadAt(parts.arena.thread) + THREAD_LOCAL_PENDING
   }
 

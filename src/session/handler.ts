@@ -110,11 +110,18 @@ export interface Session<Data = unknown> {
   pause(): void
   resume(): void
   /**
-   * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, messages
-   * stay in order, onMove is called there. From here on this object is closed.
-   * @throws {OverlappedError} ERR_ARGUMENT, where there is no such update thread; DataCloneError
+   * In mode `send`: its sends go on in a send thread of this number, 0 to `send.lanes`, in order; 0 is the one where
+   * every session begins. It moves as soon as its socket has taken what was on its way.
+   * @throws {OverlappedError} ERR_ARGUMENT
    */
-  moveTo(thread: string): void
+  useLane(lane: number): void
+  /**
+   * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, messages
+   * stay in order, onMove is called there with a new object; this one is closed then.
+   * True: it is on its way; messages received before are still handled here. False: it ends, or is on its way already.
+   * @throws {OverlappedError} ERR_ARGUMENT, where there is no such update thread; a DataCloneError for `data`
+   */
+  moveTo(thread: string): boolean
 }
 
 export interface BroadcastOptions {

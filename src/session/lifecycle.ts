@@ -12,7 +12,9 @@ import {
   SESSION_CONTENT,
   SESSION_DRAIN_WANTED,
   SESSION_IO_COUNT,
+  SESSION_LANE_WANTED,
   SESSION_LISTENER,
+  SESSION_MOVE_TO,
   SESSION_PAUSED,
   SESSION_QUEUED_BYTES,
   SESSION_RELEASE_LINK,
@@ -20,9 +22,17 @@ import {
   SESSION_REQUEST_CLOSE,
   SESSION_REQUEST_END,
   SESSION_REQUEST_FLOW,
+  SESSION_REQUEST_FLUSHED,
   SESSION_REQUEST_LINK,
+  SESSION_REQUEST_MOVE,
+  SESSION_REQUEST_MOVED,
+  SESSION_REQUEST_OVERFLOW,
+  SESSION_REQUEST_SEND_FAILED,
+  SESSION_REQUEST_SEND_RESET,
   SESSION_REQUEST_TERMINATE,
+  SESSION_SENDER,
   SESSION_STATE,
+  SESSION_STREAM_ENDED,
   SESSION_TAG,
   SessionState,
   THREAD_ASSIGNED_SESSIONS,
@@ -31,7 +41,7 @@ import {
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
 import { add, exchange, load, store, sub } from '../shared/atomics.ts'
-import { open, release } from '../shared/io_count.ts'
+import { open, release, retain } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
 import { Connecting } from './connecting.ts'
@@ -49,6 +59,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
   readonly resumed: LiveSession[] = []
   stopping = false
+  /** Sockets were attached that other threads must not hear of before the driver knows them. */
+  hasAttached = false
   readonly #core: Core
   /** Sessions whose count fell to 0 and whose onLeave is due. */
   readonly #released: LiveSession[] = []
@@ -88,6 +100,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.transitToken = token
     store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
+    this.hasAttached = true
     this.#begin(session)
   }
 
@@ -143,6 +156,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     words[session.at + SESSION_PAUSED] = 0
     words[session.at + SESSION_CLOSE_REASON] = 0
     words[session.at + SESSION_DRAIN_WANTED] = 0
+    words[session.at + SESSION_SENDER] = this.#core.senderThread
+    words[session.at + SESSION_LANE_WANTED] = 0
+    words[session.at + SESSION_STREAM_ENDED] = 0
     // order: last; publishes the words above to whoever pins the session [SESSION-1]
     open(words, session.at + SESSION_IO_COUNT)
     this.registry.put(session)
@@ -177,6 +193,20 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     // From here each completion matters: one that is kept back would hold up the end.
     session.prompt = true
     if (session.sending) this.#core.sender.hurry(session)
+    if (this.#sendsElsewhere && state !== SessionState.RELEASED) this.#tellSender(session.slot)
+  }
+
+  /** Its send thread may be the last one that has a count of it. */
+  #tellSender(slot: number): void {
+    const { table, sender } = this.#core
+    if (!table.pinOpen(slot)) return
+    sender.handOver(slot)
+    table.unpin(slot)
+  }
+
+  /** Its send thread hears of a new state by the flush stack: it ends the stream, or drops what waits [LANE-3]. */
+  get #sendsElsewhere(): boolean {
+    return this.#core.senderThread !== this.#core.arena.thread
   }
 
   /** Takes no new sends, flushes, ends the stream, waits for the peer's end. */
@@ -194,7 +224,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (session.receiving === Receiving.PAUSED) this.#receiveAgain(session)
     if (session.receiving === Receiving.NONE) {
       this.terminate(session, reason)
-    } else if (core.sender.idle(session)) {
+    } else if (!this.#sendsElsewhere && core.sender.idle(session)) {
       this.#endStream(session)
     }
   }
@@ -329,6 +359,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#dropHeld(session)
     session.endStatus = -1
     this.#core.submissions.cancel(session.slot, session.generation)
+    if (this.#sendsElsewhere) this.#dropBaseWhenIdle(session)
   }
 
   sent(session: LiveSession, bytes: number): void {
@@ -472,11 +503,14 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   /** What other threads want of a session (SESSION_REQUEST_* bits). */
   #asked(session: LiveSession, bits: number): void {
     const { words } = this.#core.arena
-    if ((bits & SESSION_REQUEST_FLOW) !== 0) {
-      if (load(words, session.at + SESSION_PAUSED) !== 0) this.pause(session)
-      else this.resume(session)
-    }
+    if ((bits & SESSION_REQUEST_FLOW) !== 0 && session.movingTo === 0) this.#flow(session)
+    if ((bits & SESSION_REQUEST_MOVE) !== 0) this.#move(session)
+    if ((bits & SESSION_REQUEST_MOVED) !== 0) this.#moved(session)
     if ((bits & SESSION_REQUEST_END) !== 0) this.#contentEnded(session)
+    if ((bits & SESSION_REQUEST_FLUSHED) !== 0) this.#endStream(session)
+    if ((bits & SESSION_REQUEST_SEND_RESET) !== 0) this.sendFailed(session, IoStatus.RESET)
+    if ((bits & SESSION_REQUEST_SEND_FAILED) !== 0) this.sendFailed(session, IoStatus.UNKNOWN)
+    if ((bits & SESSION_REQUEST_OVERFLOW) !== 0) this.terminate(session, CloseReason.OVERFLOW)
     if ((bits & (SESSION_REQUEST_CLOSE | SESSION_REQUEST_TERMINATE)) === 0) return
     const reason = load(words, session.at + SESSION_CLOSE_REASON) as CloseReason
     if ((bits & SESSION_REQUEST_TERMINATE) !== 0) {
@@ -487,6 +521,35 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.close(session, reason || CloseReason.LOCAL_CLOSE)
     // The peer's end waited for its content, which wants no more.
     if (session.endStatus !== -1) this.#contentEnded(session)
+  }
+
+  /** Receives, or not, as its content wants it. */
+  #flow(session: LiveSession): void {
+    if (load(this.#core.arena.words, session.at + SESSION_PAUSED) !== 0) this.pause(session)
+    else this.resume(session)
+  }
+
+  /** Its content wants to go to another update thread: from here on what is received waits for it there. */
+  #move(session: LiveSession): void {
+    // One that ends does so where it is.
+    if (session.state !== SessionState.OPEN || session.endReason !== CloseReason.NONE) return
+    const { words } = this.#core.arena
+    session.movingTo = load(words, session.at + SESSION_MOVE_TO)
+    // Until it has arrived the session is not released: somebody must hear its onLeave [MOVE-1].
+    retain(words, session.at + SESSION_IO_COUNT)
+    this.pause(session)
+    this.#core.link?.moving(session)
+  }
+
+  /** Its content has arrived. */
+  #moved(session: LiveSession): void {
+    const { arena, link } = this.#core
+    session.content = session.movingTo
+    session.movingTo = 0
+    link?.moved(session)
+    this.#flow(session)
+    // The count that the move had [MOVE-1].
+    if (release(arena.words, session.at + SESSION_IO_COUNT)) this.#release(session)
   }
 
   /** onLeave for every session whose count fell to 0, then the handle is closed. */

@@ -49,6 +49,12 @@ export class LiveSession extends Outbox implements Session {
   deferredCount = 0
   /** Thread id of who runs its content. */
   content: number
+  /** Thread id of the update thread that its content is on the way to; 0: none. */
+  movingTo = 0
+  /** What its content is to be told of when it has arrived: the end, onDrain, bytes that were sent. */
+  endWaits = false
+  drainWaits = false
+  sentWaits = 0
   /** Why its content was asked to let it end; NONE: it was not. */
   endReason: CloseReason = CloseReason.NONE
   /** Its content has handled everything, or wants no more: it may end. */
@@ -213,7 +219,14 @@ export class LiveSession extends Outbox implements Session {
     this.#core.lifecycle.resume(this)
   }
 
-  moveTo(thread: string): void {
+  useLane(lane: number): never {
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `useLane(${lane}): there are lanes only in mode 'send', with send.lanes`,
+    )
+  }
+
+  moveTo(thread: string): never {
     throw new OverlappedError(
       'ERR_ARGUMENT',
       `moveTo('${thread}'): a session moves between update threads; there are none in mode 'worker'`,

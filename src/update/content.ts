@@ -8,8 +8,12 @@ import {
   CLOSE_REASON_NAMES,
   CloseReason,
   JobKind,
+  SESSION_CONTENT,
+  SESSION_MOVE_TO,
   SESSION_REQUEST_CLOSE,
   SESSION_REQUEST_END,
+  SESSION_REQUEST_MOVE,
+  SESSION_REQUEST_MOVED,
   THREAD_LOCAL_PENDING,
 } from '../layout/layout.ts'
 import type { Outbox } from '../outbound/outbox.ts'
@@ -24,13 +28,29 @@ import {
 import { PacketCursor } from '../session/packet.ts'
 import type { ContentHome, ThreadRuntime } from '../session/runtime.ts'
 import type { Arena } from '../shared/arena.ts'
+import { load, store } from '../shared/atomics.ts'
 import type { SessionTable } from '../shared/session_table.ts'
+import { threadByName, threadName } from '../shared/thread_ids.ts'
 import type { Waker } from '../shared/waker.ts'
 import { type ContentParts, type ContentProtocol, ContentSession } from './content_session.ts'
 import { JobConsumer } from './job_ring.ts'
 
 /** Records of one ring that are handled before what they caused is shown to other threads. */
 const RECORDS_PER_PASS = 256
+
+/** A session on its way to another update thread. */
+export interface MovedSession {
+  readonly slot: number
+  readonly generation: number
+  readonly protocol: number
+  readonly data: unknown
+  readonly isDone: boolean
+  readonly paused: boolean
+  readonly held: Uint8Array[] | null
+  readonly heldEnd: CloseReason
+  /** Name of the thread that it leaves. */
+  readonly from: string
+}
 
 export interface ContentOptions {
   readonly arena: Arena
@@ -39,6 +59,8 @@ export interface ContentOptions {
   readonly sender: Sender<Outbox>
   readonly protocols: readonly ContentProtocol[]
   readonly binding: Pick<Binding, 'sessionAddress'>
+  /** Sends a session to another update thread. */
+  readonly send: (thread: number, move: MovedSession) => void
 }
 
 export class Content implements ContentHome {
@@ -141,10 +163,13 @@ export class Content implements ContentHome {
         if (session !== undefined) this.#end(session, first as CloseReason)
         break
       case JobKind.DRAIN:
-        if (session?.generation === first >>> 0) this.#call(session, 'onDrain')
+        this.#drained(session, slot, first >>> 0)
         break
       case JobKind.SENT:
         if (session?.generation === first >>> 0) this.#sent(session, second)
+        break
+      case JobKind.MOVE:
+        if (session !== undefined) this.#moveOut(session)
         break
       case JobKind.LEAVE:
         if (session !== undefined) this.#leave(session, first as CloseReason)
@@ -234,6 +259,18 @@ export class Content implements ContentHome {
     }
   }
 
+  #drained(session: ContentSession | undefined, slot: number, generation: number): void {
+    if (session?.generation === generation) {
+      this.#call(session, 'onDrain')
+      return
+    }
+    // It has moved while a send thread told this one: the word is set again, for whoever runs its content now.
+    const { table, sender } = this.#options
+    if (!table.pinSlot(slot, generation)) return
+    sender.wantDrain(slot)
+    table.unpin(slot)
+  }
+
   #sent(session: ContentSession, bytes: number): void {
     const { handler } = session.protocol
     if (handler.onSend === undefined) return
@@ -274,8 +311,81 @@ export class Content implements ContentHome {
 
   // --- moving ----------------------------------------------------------------------------------
 
-  #move(session: ContentSession, thread: string): void {
-    throw new OverlappedError('ERR_ARGUMENT', `moveTo('${thread}') of session ${session.id}`)
+  #move(session: ContentSession, thread: string): boolean {
+    const { arena } = this.#options
+    const { updateFirst, updateCount } = arena.plan
+    const target = threadByName(arena.plan, thread)
+    if (target < updateFirst || target >= updateFirst + updateCount) {
+      throw new OverlappedError(
+        'ERR_ARGUMENT',
+        `moveTo('${thread}'): a session moves to an update thread; there are 'update1' to 'update${updateCount}'`,
+      )
+    }
+    if (target === arena.thread || session.isMoving || !session.isOpen) return false
+    // What cannot be cloned is the caller's mistake, who hears of it here.
+    structuredClone(session.data)
+    session.isMoving = true
+    store(this.#words, session.at + SESSION_MOVE_TO, target)
+    session.ask(SESSION_REQUEST_MOVE)
+    return true
+  }
+
+  /** Everything before the move is handled: the session goes, with what its messages find there. */
+  #moveOut(session: ContentSession): void {
+    const { arena, sender, waker, send } = this.#options
+    this.#forget(session)
+    // What was sent here goes before what is sent there.
+    sender.flush()
+    waker.flush()
+    const { slot, generation, paused, held, heldEnd } = session
+    const move = {
+      slot,
+      generation,
+      protocol: this.#options.protocols.indexOf(session.protocol),
+      data: session.data,
+      isDone: session.isDone,
+      paused,
+      held,
+      heldEnd,
+      from: threadName(arena.plan, arena.thread),
+    }
+    const target = load(this.#words, session.at + SESSION_MOVE_TO)
+    try {
+      send(target, move)
+    } catch (error) {
+      // Its data was changed after moveTo() into what cannot be cloned.
+      this.handlerFailed(session.protocol.handler, error, session)
+      send(target, { ...move, data: undefined, isDone: true })
+    }
+    session.gone()
+  }
+
+  /** A session came from another update thread; its messages wait until its owner hears of it. */
+  moveIn(move: MovedSession): void {
+    const { arena, sender, waker, protocols } = this.#options
+    const session = new ContentSession(
+      this.#parts,
+      move.slot,
+      move.generation,
+      protocols[move.protocol],
+    )
+    session.data = move.data
+    session.isDone = move.isDone
+    session.paused = move.paused
+    session.held = move.held
+    session.heldEnd = move.heldEnd
+    this.#adopt(session)
+    store(this.#words, session.at + SESSION_CONTENT, arena.thread)
+    const { handler } = session.protocol
+    try {
+      this.watch(handler, handler.onMove?.(session, move.from), session)
+    } catch (error) {
+      this.handlerFailed(handler, error, session)
+    }
+    // The move has a count of the session: no pin is needed [MOVE-1].
+    sender.request(session.slot, SESSION_REQUEST_MOVED)
+    waker.flush()
+    if (!session.paused && session.held !== null) this.#resume(session)
   }
 
   // --- handler ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import type { Encoder } from '../framing/encode.ts'
 import {
   CloseReason,
   SESSION_CLOSE_REASON,
+  SESSION_LANE_WANTED,
   SESSION_PAUSED,
   SESSION_QUEUED_BYTES,
   SESSION_REQUEST_CLOSE,
@@ -53,7 +54,7 @@ export interface ContentParts {
   /** A session goes on with what it holds. */
   resumed(session: ContentSession): void
   /** A session wants to go to another update thread. */
-  move(session: ContentSession, thread: string): void
+  move(session: ContentSession, thread: string): boolean
   /** A packet that stands on a message which was copied. */
   packetOf(bytes: Uint8Array): PacketCursor
 }
@@ -72,6 +73,8 @@ export class ContentSession implements Session {
   heldEnd: CloseReason = CloseReason.NONE
   /** Its content takes no more messages: it was closed here, or is on its way to another thread. */
   isDone = false
+  /** It has asked to go to another update thread. */
+  isMoving = false
   /** Index in the list of live sessions. */
   liveIndex = -1
   readonly #parts: ContentParts
@@ -216,8 +219,23 @@ export class ContentSession implements Session {
     this.ask(SESSION_REQUEST_FLOW)
   }
 
-  moveTo(thread: string): void {
-    this.#parts.move(this, thread)
+  useLane(lane: number): void {
+    const { arena, table, sender } = this.#parts
+    const { workerCount, driverCount } = arena.plan
+    const lanes = driverCount - workerCount
+    if (!Number.isInteger(lane) || lane < 0 || lane >= lanes) {
+      const allowed =
+        lanes === 0 ? "there are lanes only in mode 'send'" : `it must be from 0 to ${lanes - 1}`
+      throw new OverlappedError('ERR_ARGUMENT', `useLane(${lane}): ${allowed}`)
+    }
+    if (this.isDone || !table.pinOpen(this.slot)) return
+    store(arena.words, this.at + SESSION_LANE_WANTED, workerCount + 1 + lane)
+    sender.handOver(this.slot)
+    table.unpin(this.slot)
+  }
+
+  moveTo(thread: string): boolean {
+    return this.#parts.move(this, thread)
   }
 
   /** onLeave has returned, or it lives in another thread now. */

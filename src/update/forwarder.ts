@@ -4,7 +4,7 @@
 
 import { CloseReason, Counter, JobKind } from '../layout/layout.ts'
 import type { ContentLink, Core, DeferredReader } from '../session/core.ts'
-import type { CloseReasonName, Handler, Packet, Session } from '../session/handler.ts'
+import type { CloseReasonName, Handler, Packet } from '../session/handler.ts'
 import type { PacketCursor } from '../session/packet.ts'
 import type { LiveSession } from '../session/session.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
@@ -84,7 +84,9 @@ export class Forwarder implements ContentLink, JobMemory {
     const { onConnectionRequest, onSend } = user
     return {
       ...(onConnectionRequest === undefined ? {} : { onConnectionRequest }),
-      ...(onSend === undefined ? {} : { onSend: (session, bytes) => this.#sent(session, bytes) }),
+      ...(onSend === undefined
+        ? {}
+        : { onSend: (session, bytes) => this.#sent(session as LiveSession, bytes) }),
       onJoin: (session) => this.#joined(session as LiveSession),
       onRecv: (session, packet) => this.#received(session as LiveSession, packet),
       onDrain: (session) => this.#drained(session as LiveSession),
@@ -108,20 +110,40 @@ export class Forwarder implements ContentLink, JobMemory {
   }
 
   #drained(session: LiveSession): void {
+    if (session.movingTo !== 0) {
+      session.drainWaits = true
+      return
+    }
     this.#put(this.#wayOf(session), JobKind.DRAIN, session.slot, session.generation, 0)
   }
 
-  #sent(session: Session, bytes: number): void {
-    const { slot, generation } = session as LiveSession
-    this.#put(this.#wayOf(session as LiveSession), JobKind.SENT, slot, generation, bytes)
+  #sent(session: LiveSession, bytes: number): void {
+    if (session.movingTo !== 0) {
+      session.sentWaits += bytes
+      return
+    }
+    this.#put(this.#wayOf(session), JobKind.SENT, session.slot, session.generation, bytes)
   }
 
   ended(session: LiveSession, reason: CloseReason): void {
+    if (session.movingTo !== 0) {
+      session.endWaits = true
+      return
+    }
     this.#put(this.#wayOf(session), JobKind.END, session.slot, reason, 0)
   }
 
   moving(session: LiveSession): void {
     this.#put(this.#wayOf(session), JobKind.MOVE, session.slot, 0, 0)
+  }
+
+  moved(session: LiveSession): void {
+    const { endWaits, drainWaits, sentWaits } = session
+    session.endWaits = session.drainWaits = false
+    session.sentWaits = 0
+    if (sentWaits > 0) this.#sent(session, sentWaits)
+    if (drainWaits) this.#drained(session)
+    if (endWaits) this.ended(session, session.endReason)
   }
 
   #left(session: LiveSession, _: CloseReasonName): void {

@@ -139,6 +139,7 @@ export class Producer {
       maxBackpressure: 1,
       wantsSent: false,
       drainsByWord: false,
+      lanes: null,
     })
   }
 
@@ -268,6 +269,7 @@ export class Owner implements SenderEvents<FakeSession> {
       maxBackpressure: options.maxBackpressure ?? 1000,
       wantsSent: options.wantsSent ?? true,
       drainsByWord: false,
+      lanes: null,
     })
   }
 
@@ -491,10 +493,9 @@ export class Owner implements SenderEvents<FakeSession> {
       if (round > ROUNDS_PER_TURN) break
       this.sender.flush()
       this.#leave()
-      const prompt = this.submissions.promptSends > 0
       this.submissions.prepare()
       // Otherwise the driver gets everything with its next wait: the beginning of the next turn.
-      if (!prompt) break
+      if (!this.submissions.takePrompt()) break
       this.#submitNow()
       if (this.#completions.length === 0) break
     }

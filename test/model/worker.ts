@@ -85,7 +85,11 @@ export class ModelWorker {
       sendBufferBytes: 0,
       receiveBufferBytes: 0,
     }
-    const binding = { ...world.binding, submit: () => native.submit() }
+    const binding = {
+      ...world.binding,
+      submit: () => native.submit(),
+      handOver: () => native.handOver(),
+    }
     const joining: Handler = {
       ...handler,
       onJoin(session) {

@@ -66,8 +66,8 @@ describe('operations', () => {
     expect(ring.promptSends).toBe(prompt)
     const op = SubmissionOp.SEND | (flags << 8) | (2 << 16)
     expect(take()).toEqual([op, 3, AS_WORD, 30, 100, 10, 200, 20])
-    ring.prepare()
-    expect(ring.promptSends).toBe(0)
+    expect(ring.takePrompt()).toBe(prompt === 1)
+    expect(ring.takePrompt()).toBe(false)
   })
 
   it('stand behind one another, in order', () => {

@@ -133,6 +133,9 @@ export function bindingOf(
     aliasArena: (_runtime, offset, length) =>
       offset === 0 && length === alias?.byteLength ? alias : null,
     submit: () => addon.submit(world, thread),
+    handOver: () => {
+      addon.submit(world, thread)
+    },
     transitAddress: (token) => address(addon.transitPort(world, thread, token)),
     peerAddress: (slot, generation) => address(addon.peerPort(world, thread, slot, generation)),
     sessionAddress: never('sessionAddress'),

@@ -17,6 +17,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['outbound', 'monitor'],
   ['session'],
   ['inbound', 'update', 'jobs'],
+  ['send'],
 ]
 
 const below = (room: string): string[] => {

@@ -279,7 +279,7 @@ void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
       endpoint.fd = socket.fd.release();
       endpoint.generation = generation;
       endpoint.address = socket.peer;
-      show_handle(slot, endpoint.fd);
+      show_handle(slot, endpoint.fd, endpoint.address);
       if (op == SubmissionOp::kConnect) {
         set_nonblocking(endpoint.fd);
         int result = ::connect(endpoint.fd, &endpoint.address.any,

@@ -234,7 +234,7 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
       if (op == SubmissionOp::kConnect) {
         connect(endpoint);
       } else {
-        show_handle(slot, endpoint.connection);
+        show_handle(slot, endpoint.connection, endpoint.address);
         if (peer_left(endpoint)) world_.count(Fault::kAcceptedGone);
       }
       continue;

@@ -138,8 +138,8 @@ void SimDriver::progress(int32_t slot, Endpoint& endpoint) {
     endpoint.connect_due_ns = -1;
     if (endpoint.connect_status == IoStatus::kOk) {
       endpoint.connection = world_.add(-1);
-      show_handle(slot, endpoint.connection);
       endpoint.address.v4.sin_port = htons(static_cast<uint16_t>(kFirstPort + endpoint.connection));
+      show_handle(slot, endpoint.connection, endpoint.address);
     }
     complete(CompletionKind::kConnect, slot, endpoint, endpoint.connect_status);
   }

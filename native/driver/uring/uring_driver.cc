@@ -337,9 +337,9 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
       endpoint.to_look_at = to_look_at;
       endpoint.fd = socket.fd.release();
       endpoint.generation = generation;
-      show_handle(slot, endpoint.fd);
       shared::SocketAddress& peer = peers_[static_cast<size_t>(slot - config_.first_slot)];
       peer = socket.peer;
+      show_handle(slot, endpoint.fd, peer);
       if (op == SubmissionOp::kConnect) {
         Sqe* sqe = claim();
         sqe->opcode = kOpConnect;

@@ -1,0 +1,264 @@
+// What: the sessions of a send thread: what waits and is in flight for each, the end of their streams, what content hears.
+// Flow: flush stack -> sender -> this -> submissions on borrowed sockets; SEND completions -> sender -> job rings.
+// Thread: one send thread.
+
+import { assert } from '../assert.ts'
+import type { Encoder } from '../framing/encode.ts'
+import { CompletionRing } from '../inbound/completion_ring.ts'
+import {
+  COMPLETION_GENERATION,
+  COMPLETION_KIND,
+  COMPLETION_RESULT,
+  COMPLETION_SLOT,
+  COMPLETION_STATUS,
+  CompletionKind,
+  Counter,
+  IoStatus,
+  JobKind,
+  SESSION_CONTENT,
+  SESSION_GENERATION,
+  SESSION_LISTENER,
+  SESSION_REQUEST_FLUSHED,
+  SESSION_REQUEST_OVERFLOW,
+  SESSION_REQUEST_SEND_FAILED,
+  SESSION_REQUEST_SEND_RESET,
+  SESSION_STATE,
+  SESSION_STREAM_ENDED,
+  SessionState,
+  THREAD_LOCAL_PENDING,
+} from '../layout/layout.ts'
+import { Outbox } from '../outbound/outbox.ts'
+import type { LaneEvents, Sender, SenderEvents } from '../outbound/sender.ts'
+import type { SubmissionRing } from '../outbound/submission_ring.ts'
+import type { Arena } from '../shared/arena.ts'
+import { load } from '../shared/atomics.ts'
+import type { SessionTable } from '../shared/session_table.ts'
+import type { Waker } from '../shared/waker.ts'
+import { type JobMemory, JobProducer } from '../update/job_ring.ts'
+
+/** A listener or outbound protocol, as a send thread needs it. */
+export interface SendProtocol {
+  readonly encoder: Encoder
+  readonly resetOnClose: boolean
+}
+
+export class SendOutbox extends Outbox {
+  /** Its sends are over here, or go on in another lane. */
+  isGone = false
+  /** What its content is to be told when there is room in the ring. */
+  drainWaits = false
+  sentWaits = 0
+}
+
+export interface SendSideParts {
+  readonly arena: Arena
+  readonly waker: Waker
+  readonly table: SessionTable
+  readonly sender: Sender<SendOutbox>
+  readonly submissions: SubmissionRing
+  readonly protocols: readonly SendProtocol[]
+}
+
+/** Records of a send thread hold no memory. */
+const noMemory: JobMemory = {
+  releaseBuffer: () => assert(false, 'JOBRING-3: a send thread lends no receive buffer'),
+  freeBlock: () => assert(false, 'JOBRING-3: a send thread lends no block'),
+}
+
+export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox> {
+  readonly #parts: SendSideParts
+  readonly #words: Int32Array
+  readonly #completions: CompletionRing
+  readonly #producers: readonly JobProducer[]
+  readonly #updateFirst: number
+  /** By slot; from the first hand-over to the end of the session or of its time in this lane. */
+  readonly #outboxes: (SendOutbox | undefined)[]
+  /** Given back to their owners: the counts go when the driver knows. */
+  readonly #givenBack: SendOutbox[] = []
+  /** Sessions whose content is to be told something for which no ring had room. */
+  #untold: SendOutbox[] = []
+
+  constructor(parts: SendSideParts) {
+    const { arena } = parts
+    this.#parts = parts
+    this.#words = arena.words
+    this.#completions = new CompletionRing(arena)
+    const { updateFirst, updateCount, sessionCapacity } = arena.plan
+    this.#updateFirst = updateFirst
+    this.#producers = Array.from(
+      { length: updateCount },
+      (_, index) => new JobProducer(arena, updateFirst + index, noMemory),
+    )
+    this.#outboxes = new Array(sessionCapacity)
+  }
+
+  /** Handles every completion that is there. */
+  drain(): void {
+    const { sender, arena } = this.#parts
+    const { words } = this.#completions
+    for (;;) {
+      const at = this.#completions.next()
+      if (at === -1) return
+      arena.counters[Counter.COMPLETIONS]++
+      assert(
+        words[at + COMPLETION_KIND] === CompletionKind.SEND,
+        'COMPLETION-5: only sends are here',
+      )
+      const outbox = this.#outboxes[words[at + COMPLETION_SLOT]]
+      assert(
+        outbox !== undefined && outbox.generation === words[at + COMPLETION_GENERATION] >>> 0,
+        'COMPLETION-4: a session outlives its operations',
+      )
+      sender.completed(
+        outbox,
+        words[at + COMPLETION_STATUS] as IoStatus,
+        words[at + COMPLETION_RESULT],
+      )
+    }
+  }
+
+  // --- what the sender tells -------------------------------------------------------------------
+
+  outboxOf(slot: number): SendOutbox {
+    const known = this.#outboxes[slot]
+    if (known !== undefined) return known
+    const { arena, protocols, submissions } = this.#parts
+    const at = arena.sessionAt(slot)
+    const words = this.#words
+    const generation = load(words, at + SESSION_GENERATION) >>> 0
+    const protocol = load(words, at + SESSION_LISTENER)
+    const outbox = new SendOutbox(slot, generation, at, protocol, protocols[protocol].encoder)
+    // Its count comes with the flag.
+    outbox.counted = false
+    outbox.sendDead = words[at + SESSION_STREAM_ENDED] !== 0
+    this.#outboxes[slot] = outbox
+    submissions.borrow(slot, generation)
+    return outbox
+  }
+
+  /** Whatever state its owner has put it in is known now [LANE-3]. */
+  taken(outbox: SendOutbox): void {
+    if (load(this.#words, outbox.at + SESSION_STATE) !== SessionState.TERMINATING) return
+    const { sender, submissions } = this.#parts
+    sender.kill(outbox)
+    if (outbox.waiting) submissions.cancel(outbox.slot, outbox.generation)
+  }
+
+  left(outbox: SendOutbox): void {
+    this.#giveBack(outbox)
+  }
+
+  sendFailed(outbox: SendOutbox, status: IoStatus): void {
+    const isReset = status === IoStatus.RESET
+    this.#parts.sender.request(
+      outbox.slot,
+      isReset ? SESSION_REQUEST_SEND_RESET : SESSION_REQUEST_SEND_FAILED,
+    )
+  }
+
+  sent(outbox: SendOutbox, bytes: number): void {
+    outbox.sentWaits += bytes
+    this.#tell(outbox)
+  }
+
+  drained(outbox: SendOutbox): void {
+    outbox.drainWaits = true
+    this.#tell(outbox)
+  }
+
+  /** Nothing waits and nothing is in flight: what its state asks for is due. */
+  sentAll(outbox: SendOutbox): void {
+    if (outbox.isGone) return
+    const { sender, submissions, protocols } = this.#parts
+    const { slot, generation, at } = outbox
+    // order: after the flag was cleared and the list taken; pairs with the owner's store before its hand-over [LANE-3]
+    const state = load(this.#words, at + SESSION_STATE)
+    if (state === SessionState.OPEN) return
+    if (state === SessionState.CLOSING && this.#words[at + SESSION_STREAM_ENDED] === 0) {
+      this.#words[at + SESSION_STREAM_ENDED] = 1
+      if (protocols[outbox.protocol].resetOnClose) sender.request(slot, SESSION_REQUEST_FLUSHED)
+      else submissions.shutdown(slot, generation)
+    }
+    this.#giveBack(outbox)
+  }
+
+  /** The heap is under pressure: the longest queue goes. */
+  heapPressure(outbox: SendOutbox, exhausted: boolean): void {
+    let worst = outbox
+    if (!exhausted) {
+      for (const other of this.#outboxes)
+        if ((other?.overflow?.bytes ?? 0) > (worst.overflow?.bytes ?? 0))
+          worst = other as SendOutbox
+    }
+    this.#parts.sender.request(worst.slot, SESSION_REQUEST_OVERFLOW)
+  }
+
+  retainReceiveBuffer(): void {
+    assert(false, 'BUFFER-2: a send thread has no receive buffers')
+  }
+
+  releaseReceiveBuffer(): void {
+    assert(false, 'BUFFER-2: a send thread has no receive buffers')
+  }
+
+  // --- end of a session here -------------------------------------------------------------------
+
+  #giveBack(outbox: SendOutbox): void {
+    outbox.isGone = true
+    this.#outboxes[outbox.slot] = undefined
+    this.#parts.submissions.giveBack(outbox.slot, outbox.generation)
+    this.#givenBack.push(outbox)
+  }
+
+  /** Whether counts wait until the driver was told of what was given back. */
+  get hasGivenBack(): boolean {
+    return this.#givenBack.length > 0
+  }
+
+  /** The driver knows: the owner may close the sockets [LANE-4]. */
+  dropCounts(): void {
+    const { table } = this.#parts
+    for (const outbox of this.#givenBack) if (outbox.counted) table.unpin(outbox.slot)
+    this.#givenBack.length = 0
+  }
+
+  // --- what content is told --------------------------------------------------------------------
+
+  #tell(outbox: SendOutbox): void {
+    const content = load(this.#words, outbox.at + SESSION_CONTENT)
+    const producer = this.#producers[content - this.#updateFirst]
+    if (this.#untold.length > 0 || !producer.hasRoom(0)) {
+      if (!this.#untold.includes(outbox)) this.#untold.push(outbox)
+      return
+    }
+    this.#put(outbox, producer)
+  }
+
+  #put(outbox: SendOutbox, producer: JobProducer): void {
+    const { slot, generation, sentWaits } = outbox
+    if (sentWaits > 0) {
+      outbox.sentWaits = 0
+      producer.put(JobKind.SENT, slot, generation, sentWaits)
+    }
+    if (!outbox.drainWaits) return
+    if (!producer.hasRoom(0)) {
+      this.#untold.push(outbox)
+      return
+    }
+    outbox.drainWaits = false
+    producer.put(JobKind.DRAIN, slot, generation, 0)
+  }
+
+  /** Tells what waited for room, shows update threads what was put, asks to be rung while something waits. */
+  publish(): void {
+    const { arena, waker } = this.#parts
+    const untold = this.#untold
+    this.#untold = []
+    for (const outbox of untold) this.#tell(outbox)
+    for (const producer of this.#producers) {
+      if (producer.publish()) waker.ringBell(producer.update)
+      if (this.#untold.length > 0 && producer.waiting > 0 && !producer.wantSpace())
+        arena.words[arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING] = 1
+    }
+  }
+}
