@@ -315,7 +315,7 @@ describe('against a server with a fault in one message of many', () => {
     const { code, stdout, stderr } = await load(`--port ${port} --connections 5`)
     expect(stderr).toBe('')
     expect(stdout).toMatch(
-      /^verdict: FAULT: connect failed: client \d expected a connection got none: [^\n]*refused\n$/,
+      /^verdict: FAULT: connect failed: client \d expected a connection got none: [^\n]*nobody listens there\n$/,
     )
     expect(stdout).toContain(`127.0.0.1:${port}`)
     expect(code).toBe(1)

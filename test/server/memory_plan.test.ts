@@ -12,8 +12,10 @@ import {
   CONTROL_RECV_BUFFER_BYTES,
   CONTROL_WORDS,
   LAYOUT_HASH,
+  LISTENERS_MAX,
   MAGIC,
   NODE_WORDS,
+  PROTOCOL_WORDS,
   SESSION_OWNER,
   SESSION_WORDS,
   THREAD_WORDS,
@@ -58,6 +60,7 @@ function controlRegions(p: Plan): Region[] {
     region('submissions', p.submissionsAt, driverCount * p.submissionWords),
     region('groups', p.groupsAt, groupWords(p.groupMax, p.sessionCapacity)),
     region('counters', p.countersAt, threadCount * COUNTERS_STRIDE * 2),
+    region('protocols', p.protocolsAt, LISTENERS_MAX * PROTOCOL_WORDS),
   ]
 }
 
@@ -201,7 +204,7 @@ describe('a control memory that word indices cannot span', () => {
     const { plan: small } = plan({ ...options, maxSessions: 10_000 })
     const perSession =
       SESSION_WORDS + (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000 + 32 / 32
-    const rest = small.countersAt + small.threadCount * COUNTERS_STRIDE * 2 - perSession * 10_000
+    const rest = small.protocolsAt + LISTENERS_MAX * PROTOCOL_WORDS - perSession * 10_000
     const words = rest + perSession * Number(sessions)
     expect(words).toBeLessThanOrEqual(2 ** 31 - 1)
     expect(words).toBeGreaterThan(2 ** 31 - 1 - 2 * perSession)

@@ -51,6 +51,7 @@ describe('defaults', () => {
         },
       ],
       outbound: [],
+      handler,
       data: undefined,
       workers: Math.min(60, availableCores()),
       mode: 'worker',
