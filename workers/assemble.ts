@@ -18,6 +18,7 @@ import { ReceiveBuffers } from '../src/session/receive_buffers.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import type { LiveSession } from '../src/session/session.ts'
 import { Arena } from '../src/shared/arena.ts'
+import { GroupTable } from '../src/shared/group_table.ts'
 import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { Waker } from '../src/shared/waker.ts'
@@ -74,6 +75,7 @@ export function assembleWorker(
   const clock = makeClock(arena)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
+  const groups = new GroupTable(arena)
   const sender = new Sender<LiveSession>(arena, waker, table, true)
   const submissions = new SubmissionRing(arena)
   const { heapByteAt, heapBytesPerWorker } = arena.plan
@@ -100,6 +102,7 @@ export function assembleWorker(
     binding,
     waker,
     table,
+    groups,
     sender,
     submissions,
     heap,
@@ -123,6 +126,7 @@ export function assembleWorker(
     arena,
     sender: sender as unknown as Sender<Outbox>,
     table,
+    groups,
     waker,
     protocols: protocolTable,
     names: protocols.map((protocol) => protocol.name),

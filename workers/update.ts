@@ -19,6 +19,7 @@ import { PacketCursor } from '../src/session/packet.ts'
 import { ThreadRuntime } from '../src/session/runtime.ts'
 import { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
+import { GroupTable } from '../src/shared/group_table.ts'
 import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { threadName } from '../src/shared/thread_ids.ts'
@@ -40,6 +41,7 @@ export async function runUpdateThread(
   const arena = new Arena(binding, boot.memories, boot.thread)
   const waker = new Waker(arena, binding)
   const table = new SessionTable(arena, waker)
+  const groups = new GroupTable(arena)
   const sender = new Sender<Outbox>(arena, waker, table, true)
   const protocols: ContentProtocol[] = boot.protocols.map(({ name, framing, handler }) => ({
     name,
@@ -66,6 +68,7 @@ export async function runUpdateThread(
     arena,
     waker,
     table,
+    groups,
     sender,
     protocols,
     binding,
@@ -76,6 +79,7 @@ export async function runUpdateThread(
     arena,
     sender,
     table,
+    groups,
     waker,
     protocols: protocolTable,
     names: protocols.map(({ name }) => name),

@@ -8,13 +8,14 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -2134593003;
+inline constexpr int32_t kLayoutHash = -767566330;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
 inline constexpr int32_t kSlotBits = 20;  // Bits of a session id (and of user_data) that name the slot.
 inline constexpr int32_t kSessionsMax = 1048575;  // Most sessions of one runtime: 2^20 - 1, what SLOT_BITS can say.
 inline constexpr int32_t kListenersMax = 256;  // Listeners and outbound protocols of one runtime.
+inline constexpr int32_t kGroupNameBytesMax = 64;  // Longest name of a group, in bytes of UTF-8.
 inline constexpr int32_t kGroupsMax = 65535;  // Most groups alive at once: the directory is looked through by whoever makes one.
 inline constexpr int32_t kProtocolFlagLittleEndian = 1;  // Length prefix: the length has its low byte first.
 inline constexpr int32_t kProtocolFlagIncludesHeader = 2;  // Length prefix: the length counts the header too.
@@ -23,6 +24,7 @@ inline constexpr int32_t kProtocolFlagResetOnClose = 8;  // closeMode is `reset`
 inline constexpr int32_t kProtocolFlagNoDelay = 16;  // TCP_NODELAY.
 inline constexpr int32_t kGatherMax = 1024;  // Most slices in one gathered send: UIO_MAXIOV, uio(7).
 inline constexpr int32_t kIoReleased = 1073741824;  // Bit of the I/O count: the session is released, no pin succeeds any more.
+inline constexpr int32_t kLockWaited = 65536;  // Bit of a lock word beside the holder: somebody may sleep until it is given back.
 inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a slot; after it the slot is retired.
 inline constexpr int32_t kSendHeaderWords = 4;  // Words of a SEND submission before its (offset, length) pairs.
 inline constexpr int32_t kSendFlagNow = 1;  // SEND completes at once with what the socket took (MSG_DONTWAIT).
@@ -73,6 +75,9 @@ struct Control {
   int32_t submissions_at;
   int32_t job_rings_at;
   int32_t job_ring_capacity;
+  int32_t groups_at;
+  int32_t group_max;
+  int32_t group_capacity;
   int32_t counters_at;
   int32_t protocols_at;
   int32_t control_words;
@@ -83,7 +88,7 @@ struct Control {
   int32_t job_byte_at;
   int32_t job_bytes_per_ring;
   int32_t arena_bytes;
-  int32_t pad_0[8];
+  int32_t pad_0[5];
   int32_t protocol_count;
   int32_t pad_1[15];
 };
@@ -119,16 +124,19 @@ static_assert(offsetof(Control, completions_at) == 104);
 static_assert(offsetof(Control, submissions_at) == 108);
 static_assert(offsetof(Control, job_rings_at) == 112);
 static_assert(offsetof(Control, job_ring_capacity) == 116);
-static_assert(offsetof(Control, counters_at) == 120);
-static_assert(offsetof(Control, protocols_at) == 124);
-static_assert(offsetof(Control, control_words) == 128);
-static_assert(offsetof(Control, sent_wanted) == 132);
-static_assert(offsetof(Control, recv_byte_at) == 136);
-static_assert(offsetof(Control, heap_byte_at) == 140);
-static_assert(offsetof(Control, chunk_byte_at) == 144);
-static_assert(offsetof(Control, job_byte_at) == 148);
-static_assert(offsetof(Control, job_bytes_per_ring) == 152);
-static_assert(offsetof(Control, arena_bytes) == 156);
+static_assert(offsetof(Control, groups_at) == 120);
+static_assert(offsetof(Control, group_max) == 124);
+static_assert(offsetof(Control, group_capacity) == 128);
+static_assert(offsetof(Control, counters_at) == 132);
+static_assert(offsetof(Control, protocols_at) == 136);
+static_assert(offsetof(Control, control_words) == 140);
+static_assert(offsetof(Control, sent_wanted) == 144);
+static_assert(offsetof(Control, recv_byte_at) == 148);
+static_assert(offsetof(Control, heap_byte_at) == 152);
+static_assert(offsetof(Control, chunk_byte_at) == 156);
+static_assert(offsetof(Control, job_byte_at) == 160);
+static_assert(offsetof(Control, job_bytes_per_ring) == 164);
+static_assert(offsetof(Control, arena_bytes) == 168);
 static_assert(offsetof(Control, protocol_count) == 192);
 
 // One block per thread: the words by which other threads reach it.
@@ -334,6 +342,51 @@ static_assert(offsetof(Completion, result) == 20);
 static_assert(offsetof(Completion, offset) == 24);
 static_assert(offsetof(Completion, buffer) == 28);
 
+// Head of the groups: who may change which groups there are.
+struct GroupDirectory {
+  int32_t lock;
+  int32_t pad_0[15];
+  int32_t version;
+  int32_t alive;
+  int32_t pad_1[14];
+  int32_t used;
+  int32_t free_first;
+  int32_t free_last;
+  int32_t pad_2[13];
+};
+static_assert(sizeof(GroupDirectory) == 192);
+static_assert(alignof(GroupDirectory) == 4);
+static_assert(offsetof(GroupDirectory, lock) == 0);
+static_assert(offsetof(GroupDirectory, version) == 64);
+static_assert(offsetof(GroupDirectory, alive) == 68);
+static_assert(offsetof(GroupDirectory, used) == 128);
+static_assert(offsetof(GroupDirectory, free_first) == 132);
+static_assert(offsetof(GroupDirectory, free_last) == 136);
+
+// One entry for a group; the words of its name are the last.
+struct Group {
+  int32_t generation;
+  int32_t next;
+  int32_t capacity;
+  int32_t bucket;
+  int32_t free_link;
+  int32_t pad_0[11];
+  int32_t members;
+  int32_t name_length;
+  int32_t name;
+  int32_t pad_1[29];
+};
+static_assert(sizeof(Group) == 192);
+static_assert(alignof(Group) == 4);
+static_assert(offsetof(Group, generation) == 0);
+static_assert(offsetof(Group, next) == 4);
+static_assert(offsetof(Group, capacity) == 8);
+static_assert(offsetof(Group, bucket) == 12);
+static_assert(offsetof(Group, free_link) == 16);
+static_assert(offsetof(Group, members) == 64);
+static_assert(offsetof(Group, name_length) == 68);
+static_assert(offsetof(Group, name) == 72);
+
 // What finished.
 enum class CompletionKind : int32_t {
   kAccept = 1,  // A connection was accepted and waits to be attached or refused.
@@ -482,28 +535,30 @@ enum class Counter : int32_t {
   kBuffersStarved = 34,  // Times receiving stopped because no receive buffer was free.
   kQueueOverflows = 35,  // Times the kernel held completions back because its queue was full (io_uring).
   kFramesCopied = 36,  // Frames that straddled receive buffers and were copied together.
-  kOpenAbandoned = 37,  // Reservations left open at the end of a turn.
-  kHandlerErrors = 38,  // Errors that handlers threw or rejected with.
-  kSlotsRetired = 39,  // Slots whose generations are used up.
-  kEndedNone = 40,  // Sessions that ended so: It has not ended.
-  kEndedPeerClosed = 41,  // Sessions that ended so: The peer ended its stream.
-  kEndedPeerReset = 42,  // Sessions that ended so: The peer reset the connection.
-  kEndedLocalClose = 43,  // Sessions that ended so: session.close() or runtime.close().
-  kEndedLocalTerminate = 44,  // Sessions that ended so: session.terminate().
-  kEndedRefused = 45,  // Sessions that ended so: onConnectionRequest returned false.
-  kEndedTableFull = 46,  // Sessions that ended so: maxSessions sessions were open.
-  kEndedFrameTooLong = 47,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
-  kEndedFrameInvalid = 48,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
-  kEndedHandlerError = 49,  // Sessions that ended so: The handler threw or rejected.
-  kEndedIdleTimeout = 50,  // Sessions that ended so: Nothing was received for idleTimeout.
-  kEndedFirstMessageTimeout = 51,  // Sessions that ended so: No message came within firstMessageTimeout.
-  kEndedCloseTimeout = 52,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
-  kEndedOverflow = 53,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
-  kEndedServerStop = 54,  // Sessions that ended so: The server stopped.
-  kEndedWorkerLost = 55,  // Sessions that ended so: The worker that owned the session ended.
-  kEndedConnectFailed = 56,  // Sessions that ended so: The outbound connection was not made.
-  kEndedIoError = 57,  // Sessions that ended so: The system reported an error that has no reason of its own.
+  kGroupFull = 37,  // Joins refused: the group had as many members as its capacity says.
+  kGroupsExhausted = 38,  // Joins refused: as many groups as there may be were alive.
+  kOpenAbandoned = 39,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 40,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 41,  // Slots whose generations are used up.
+  kEndedNone = 42,  // Sessions that ended so: It has not ended.
+  kEndedPeerClosed = 43,  // Sessions that ended so: The peer ended its stream.
+  kEndedPeerReset = 44,  // Sessions that ended so: The peer reset the connection.
+  kEndedLocalClose = 45,  // Sessions that ended so: session.close() or runtime.close().
+  kEndedLocalTerminate = 46,  // Sessions that ended so: session.terminate().
+  kEndedRefused = 47,  // Sessions that ended so: onConnectionRequest returned false.
+  kEndedTableFull = 48,  // Sessions that ended so: maxSessions sessions were open.
+  kEndedFrameTooLong = 49,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
+  kEndedFrameInvalid = 50,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
+  kEndedHandlerError = 51,  // Sessions that ended so: The handler threw or rejected.
+  kEndedIdleTimeout = 52,  // Sessions that ended so: Nothing was received for idleTimeout.
+  kEndedFirstMessageTimeout = 53,  // Sessions that ended so: No message came within firstMessageTimeout.
+  kEndedCloseTimeout = 54,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
+  kEndedOverflow = 55,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
+  kEndedServerStop = 56,  // Sessions that ended so: The server stopped.
+  kEndedWorkerLost = 57,  // Sessions that ended so: The worker that owned the session ended.
+  kEndedConnectFailed = 58,  // Sessions that ended so: The outbound connection was not made.
+  kEndedIoError = 59,  // Sessions that ended so: The system reported an error that has no reason of its own.
 };
-inline constexpr int32_t kCounterCount = 58;
+inline constexpr int32_t kCounterCount = 60;
 
 }  // namespace layout

@@ -101,7 +101,7 @@ const groups: Readonly<Record<keyof GroupOptions, Entry>> = {
     max: GROUPS_MAX,
     default: 1024,
     doc: "Groups alive at once; the join that would make another one returns 'exhausted'.",
-    reason: 'Each has a bit for every session slot in the control memory: 1.3 KiB with 10,000.',
+    reason: 'Each has a bit for every session slot in the control memory: 1.4 KiB with 10,000.',
   },
   capacity: {
     type: 'integer',

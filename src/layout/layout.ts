@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -2134593003
+export const LAYOUT_HASH = -767566330
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -17,6 +17,8 @@ export const SLOT_BITS = 20
 export const SESSIONS_MAX = 1048575
 /** Listeners and outbound protocols of one runtime. */
 export const LISTENERS_MAX = 256
+/** Longest name of a group, in bytes of UTF-8. */
+export const GROUP_NAME_BYTES_MAX = 64
 /** Most groups alive at once: the directory is looked through by whoever makes one. */
 export const GROUPS_MAX = 65535
 /** Length prefix: the length has its low byte first. */
@@ -33,6 +35,8 @@ export const PROTOCOL_FLAG_NO_DELAY = 16
 export const GATHER_MAX = 1024
 /** Bit of the I/O count: the session is released, no pin succeeds any more. */
 export const IO_RELEASED = 1073741824
+/** Bit of a lock word beside the holder: somebody may sleep until it is given back. */
+export const LOCK_WAITED = 65536
 /** Last generation of a slot; after it the slot is retired. */
 export const GENERATION_MAX = 4294967295
 /** Words of a SEND submission before its (offset, length) pairs. */
@@ -100,16 +104,19 @@ export const CONTROL_COMPLETIONS_AT = 26
 export const CONTROL_SUBMISSIONS_AT = 27
 export const CONTROL_JOB_RINGS_AT = 28
 export const CONTROL_JOB_RING_CAPACITY = 29
-export const CONTROL_COUNTERS_AT = 30
-export const CONTROL_PROTOCOLS_AT = 31
-export const CONTROL_CONTROL_WORDS = 32
-export const CONTROL_SENT_WANTED = 33
-export const CONTROL_RECV_BYTE_AT = 34
-export const CONTROL_HEAP_BYTE_AT = 35
-export const CONTROL_CHUNK_BYTE_AT = 36
-export const CONTROL_JOB_BYTE_AT = 37
-export const CONTROL_JOB_BYTES_PER_RING = 38
-export const CONTROL_ARENA_BYTES = 39
+export const CONTROL_GROUPS_AT = 30
+export const CONTROL_GROUP_MAX = 31
+export const CONTROL_GROUP_CAPACITY = 32
+export const CONTROL_COUNTERS_AT = 33
+export const CONTROL_PROTOCOLS_AT = 34
+export const CONTROL_CONTROL_WORDS = 35
+export const CONTROL_SENT_WANTED = 36
+export const CONTROL_RECV_BYTE_AT = 37
+export const CONTROL_HEAP_BYTE_AT = 38
+export const CONTROL_CHUNK_BYTE_AT = 39
+export const CONTROL_JOB_BYTE_AT = 40
+export const CONTROL_JOB_BYTES_PER_RING = 41
+export const CONTROL_ARENA_BYTES = 42
 export const CONTROL_PROTOCOL_COUNT = 48
 
 /** One block per thread: the words by which other threads reach it. Size in words. */
@@ -204,6 +211,26 @@ export const COMPLETION_STATUS = 4
 export const COMPLETION_RESULT = 5
 export const COMPLETION_OFFSET = 6
 export const COMPLETION_BUFFER = 7
+
+/** Head of the groups: who may change which groups there are. Size in words. */
+export const GROUP_DIRECTORY_WORDS = 48
+export const GROUP_DIRECTORY_LOCK = 0
+export const GROUP_DIRECTORY_VERSION = 16
+export const GROUP_DIRECTORY_ALIVE = 17
+export const GROUP_DIRECTORY_USED = 32
+export const GROUP_DIRECTORY_FREE_FIRST = 33
+export const GROUP_DIRECTORY_FREE_LAST = 34
+
+/** One entry for a group; the words of its name are the last. Size in words. */
+export const GROUP_WORDS = 48
+export const GROUP_GENERATION = 0
+export const GROUP_NEXT = 1
+export const GROUP_CAPACITY = 2
+export const GROUP_BUCKET = 3
+export const GROUP_FREE_LINK = 4
+export const GROUP_MEMBERS = 16
+export const GROUP_NAME_LENGTH = 17
+export const GROUP_NAME = 18
 
 /** What finished. */
 export const CompletionKind = {
@@ -564,51 +591,55 @@ export const Counter = {
   QUEUE_OVERFLOWS: 35,
   /** Frames that straddled receive buffers and were copied together. */
   FRAMES_COPIED: 36,
+  /** Joins refused: the group had as many members as its capacity says. */
+  GROUP_FULL: 37,
+  /** Joins refused: as many groups as there may be were alive. */
+  GROUPS_EXHAUSTED: 38,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 37,
+  OPEN_ABANDONED: 39,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 38,
+  HANDLER_ERRORS: 40,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 39,
+  SLOTS_RETIRED: 41,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 40,
+  ENDED_NONE: 42,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 41,
+  ENDED_PEER_CLOSED: 43,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 42,
+  ENDED_PEER_RESET: 44,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 43,
+  ENDED_LOCAL_CLOSE: 45,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 44,
+  ENDED_LOCAL_TERMINATE: 46,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 45,
+  ENDED_REFUSED: 47,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 46,
+  ENDED_TABLE_FULL: 48,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 47,
+  ENDED_FRAME_TOO_LONG: 49,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 48,
+  ENDED_FRAME_INVALID: 50,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 49,
+  ENDED_HANDLER_ERROR: 51,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 50,
+  ENDED_IDLE_TIMEOUT: 52,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 51,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 53,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 52,
+  ENDED_CLOSE_TIMEOUT: 54,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 53,
+  ENDED_OVERFLOW: 55,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 54,
+  ENDED_SERVER_STOP: 56,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 55,
+  ENDED_WORKER_LOST: 57,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 56,
+  ENDED_CONNECT_FAILED: 58,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 57,
+  ENDED_IO_ERROR: 59,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 58
+export const COUNTER_COUNT = 60
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -648,6 +679,8 @@ export const COUNTER_NAMES: readonly string[] = [
   'buffersStarved',
   'queueOverflows',
   'framesCopied',
+  'groupFull',
+  'groupsExhausted',
   'openAbandoned',
   'handlerErrors',
   'slotsRetired',

@@ -2,7 +2,12 @@
 // Flow: counters in shared memory -> this -> the user, who decides where they go.
 // Thread: any; usually main.
 
-import { COUNTER_COUNT, COUNTER_NAMES, THREAD_ASSIGNED_SESSIONS } from '../layout/layout.ts'
+import {
+  COUNTER_COUNT,
+  COUNTER_NAMES,
+  GROUP_DIRECTORY_ALIVE,
+  THREAD_ASSIGNED_SESSIONS,
+} from '../layout/layout.ts'
 import { type Arena, COUNTERS_STRIDE } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
 import { threadName } from '../shared/thread_ids.ts'
@@ -21,6 +26,8 @@ export interface Snapshot {
   /** Sums over all threads. */
   readonly totals: Readonly<Record<string, number>>
   readonly sessions: number
+  /** Groups that somebody is in; runtime.group() tells more of one. */
+  readonly groups: number
 }
 
 export class Monitor {
@@ -57,6 +64,7 @@ export class Monitor {
       sessions += assigned
       threads.push({ name: threadName(plan, thread), sessions: assigned, counters })
     }
-    return { threads, totals, sessions }
+    const groups = load(words, plan.groupsAt + GROUP_DIRECTORY_ALIVE)
+    return { threads, totals, sessions, groups }
   }
 }

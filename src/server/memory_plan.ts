@@ -25,6 +25,7 @@ import {
   THREAD_WORDS,
 } from '../layout/layout.ts'
 import { COUNTERS_STRIDE, type Plan, writePlan } from '../shared/arena.ts'
+import { groupWords } from '../shared/group_table.ts'
 import { type ThreadCounts, type ThreadIds, threadIds } from '../shared/thread_ids.ts'
 import type { ResolvedOptions } from './options.ts'
 
@@ -48,7 +49,7 @@ const JOB_BYTES_MIN = 65_536
 /** Of what receive buffers leave, payloads on their way to update threads get at most this part. */
 const JOB_PART = 1 / 8
 /** Parts of the control memory behind its head. */
-const REGIONS = 9
+const REGIONS = 10
 /** Places in the control memory are signed 32-bit word indices, and it has fewer words than they can say. */
 const CONTROL_WORDS_MAX = 2 ** 31 - 1
 
@@ -70,6 +71,7 @@ function mostSessions(
   { threadCount: threads, driverCount, updateCount }: ThreadIds,
   completionCapacity: number,
   chunkCount: number,
+  groupMax: number,
 ): number {
   const others =
     CONTROL_WORDS +
@@ -78,8 +80,11 @@ function mostSessions(
     driverCount * updateCount * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS) +
     chunkCount * 2 +
     LISTENERS_MAX * PROTOCOL_WORDS +
+    // Each group's bits end on a cache line.
+    groupWords(groupMax, 0) +
+    groupMax * CACHE_LINE_WORDS +
     REGIONS * CACHE_LINE_WORDS
-  const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS
+  const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS + groupMax / 32
   return Math.floor((CONTROL_WORDS_MAX - others) / perSession)
 }
 
@@ -147,11 +152,12 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     )
   }
 
-  const sessionsFit = mostSessions(ids, completionCapacity, chunkCount)
+  const { max: groupMax, capacity: groupCapacity } = options.groups
+  const sessionsFit = mostSessions(ids, completionCapacity, chunkCount, groupMax)
   if (maxSessions > sessionsFit) {
     throw new OverlappedError(
       'ERR_MEMORY_PLAN',
-      `maxSessions is ${maxSessions}; with ${workers} workers it must be at most ${sessionsFit}, ` +
+      `maxSessions is ${maxSessions}; with ${workers} workers and ${groupMax} groups it must be at most ${sessionsFit}, ` +
         'as the control memory has fewer than 2^31 words',
     )
   }
@@ -171,6 +177,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   const completionsAt = region(drivers * completionCapacity * COMPLETION_WORDS)
   const submissionsAt = region(drivers * SUBMISSION_WORDS)
   const jobRingsAt = region(drivers * updates * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS))
+  const groupsAt = region(groupWords(groupMax, maxSessions))
   const countersAt = region(threads * COUNTERS_STRIDE * 2)
   const protocolsAt = region(LISTENERS_MAX * PROTOCOL_WORDS)
   const controlWords = region(0)
@@ -209,6 +216,9 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     submissionsAt,
     jobRingsAt,
     jobRingCapacity: JOB_RING_CAPACITY,
+    groupsAt,
+    groupMax,
+    groupCapacity,
     countersAt,
     protocolsAt,
     recvByteAt: 0,
@@ -232,7 +242,8 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     words[sessionsAt + slot * SESSION_WORDS + SESSION_SENDER] = owner
   }
   const text =
-    `${maxSessions} sessions, control ${mib(4 * controlWords)}, arena ${mib(arenaBytes)} = ` +
+    `${maxSessions} sessions, control ${mib(4 * controlWords)} (${groupMax} groups ` +
+    `${mib(4 * groupWords(groupMax, maxSessions))}), arena ${mib(arenaBytes)} = ` +
     `receive ${mib(recvBytes)} + ${updates > 0 ? `jobs ${mib(beforeChunks - jobByteAt)} + ` : ''}` +
     `chunks ${mib(chunkCount * chunkBytes)} + overflow ${mib(drivers * heapBytes)}`
   return { control, arena, text }

@@ -29,6 +29,7 @@ import type {
   BroadcastOptions,
   BroadcastResult,
   ConnectOptions,
+  GroupInfo,
   Reservation,
   Runtime,
   Sendable,
@@ -40,6 +41,7 @@ import type {
 import { ThreadRuntime } from '../session/runtime.ts'
 import { Arena } from '../shared/arena.ts'
 import { load, store } from '../shared/atomics.ts'
+import { GroupTable } from '../shared/group_table.ts'
 import { ProtocolTable } from '../shared/protocol_table.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { threadByName, threadNames } from '../shared/thread_ids.ts'
@@ -79,6 +81,7 @@ interface Running {
   readonly runtimeId: number
   readonly arena: Arena
   readonly runtime: ThreadRuntime
+  readonly groups: GroupTable
   readonly threads: Threads
   readonly monitor: Monitor
   readonly info: ServerInfo
@@ -147,6 +150,7 @@ export class Server
     )
     const memories = { runtime: runtimeId, control: plan.control, arena: plan.arena }
     const arena = new Arena(binding, memories, 0)
+    const groups = new GroupTable(arena)
     const listeners: ServerInfo['listeners'][number][] = []
     const info: ServerInfo = {
       driver,
@@ -163,7 +167,8 @@ export class Server
       binding,
       runtimeId,
       arena,
-      runtime: this.#makeRuntime(arena, binding),
+      runtime: this.#makeRuntime(arena, binding, groups),
+      groups,
       threads,
       monitor: new Monitor(arena),
       info,
@@ -207,7 +212,7 @@ export class Server
       binding.startAccepting(runtimeId, arena.plan.acceptorThread, kind, featuresForbidden)
   }
 
-  #makeRuntime(arena: Arena, binding: Binding): ThreadRuntime {
+  #makeRuntime(arena: Arena, binding: Binding, groups: GroupTable): ThreadRuntime {
     const options = this.#options
     const waker = new Waker(arena, binding)
     const table = new SessionTable(arena, waker)
@@ -216,6 +221,7 @@ export class Server
       arena,
       sender: new Sender(arena, waker, table, false),
       table,
+      groups,
       waker,
       protocols: new ProtocolTable(
         arena,
@@ -254,7 +260,8 @@ export class Server
   #lost(thread: number, error: OverlappedError): void {
     const running = this.#running
     if (running !== null) {
-      const { arena } = running
+      const { arena, groups } = running
+      groups.lost(thread)
       const block = arena.threadAt(thread)
       store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)
       // Its sessions ended with it; nobody is left who could call their onLeave.
@@ -331,6 +338,10 @@ export class Server
 
   broadcast(data: Sendable, options?: BroadcastOptions): BroadcastResult {
     return this.#get('broadcast()').runtime.broadcast(data, options)
+  }
+
+  group(name: string): GroupInfo | undefined {
+    return this.#get('group()').runtime.group(name)
   }
 
   prepare(data: Sendable): SendBuffer {

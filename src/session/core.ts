@@ -8,6 +8,7 @@ import { CloseReason, THREAD_LOCAL_PENDING } from '../layout/layout.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'
+import type { GroupTable } from '../shared/group_table.ts'
 import type { ProtocolRecord } from '../shared/protocol_table.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
@@ -71,6 +72,7 @@ export interface CoreParts {
   readonly binding: Binding
   readonly waker: Waker
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly sender: Sender<LiveSession>
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
@@ -85,6 +87,7 @@ export class Core {
   readonly binding: Binding
   readonly waker: Waker
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly sender: Sender<LiveSession>
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
@@ -111,6 +114,7 @@ export class Core {
     this.binding = parts.binding
     this.waker = parts.waker
     this.table = parts.table
+    this.groups = parts.groups
     this.sender = parts.sender
     this.submissions = parts.submissions
     this.heap = parts.heap

@@ -36,6 +36,29 @@ export type CloseReasonName =
  */
 export type SendResult = 'queued' | 'full' | 'closed' | 'dropped'
 
+/**
+ * `joined`: it is a member, also if it was one before. `full`: the group has as many members as its capacity.
+ * `closed`: the session is closing or gone. `exhausted`: the group would be a new one, and as many groups as
+ * `groups.max` of the server are alive.
+ */
+export type JoinResult = 'joined' | 'full' | 'closed' | 'exhausted'
+
+export interface JoinOptions {
+  /**
+   * Most members, if this join makes the group: 0 (no limit) to 1,048,575; `groups.capacity` of the server where
+   * absent. Of a group that has members the capacity stays as it is.
+   */
+  readonly capacity?: number
+}
+
+/** A group that somebody is in. */
+export interface GroupInfo {
+  /** Sessions in the group, on all threads; 1 or more. */
+  readonly members: number
+  /** Most members; 0: no limit. */
+  readonly capacity: number
+}
+
 export type Endian = 'little' | 'big'
 
 /** A received message: valid until the handler returns or first awaits; later use throws ERR_PACKET_EXPIRED. */
@@ -97,6 +120,8 @@ export interface Session<Data = unknown> {
   /** Bytes that the socket has not taken yet. */
   readonly bufferedAmount: number
   readonly isOpen: boolean
+  /** Names of the groups that it is in, in the order of joining; during onLeave those that it was in. */
+  readonly groups: readonly string[]
   /**
    * Queues a message; the framing adds its header.
    * @throws {OverlappedError} ERR_PAYLOAD_TOO_LONG, ERR_PACKET_EXPIRED, ERR_BUFFER_RELEASED, ERR_ARGUMENT
@@ -110,6 +135,7 @@ export interface Session<Data = unknown> {
   pause(): void
   resume(): void
   /**
+<<<<<<< HEAD
    * In mode `send`: its sends go on in a send thread of this number, 0 to `send.lanes`, in order; 0 is the one where
    * every session begins. It moves as soon as its socket has taken what was on its way.
    * @throws {OverlappedError} ERR_ARGUMENT
@@ -118,15 +144,28 @@ export interface Session<Data = unknown> {
   /**
    * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, messages
    * stay in order, onMove is called there with a new object; this one is closed then.
+=======
+   * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, and its
+   * groups do, messages stay in order, onMove is called there with a new object; this one is closed then.
+>>>>>>> 7f79558 (Groups: join, leave and broadcasts to a group from any thread; the lock, directory and bitmaps that they stand on, with models, guide and example)
    * True: it is on its way; messages received before are still handled here. False: it ends, or is on its way already.
    * @throws {OverlappedError} ERR_ARGUMENT, where there is no such update thread; a DataCloneError for `data`
    */
   moveTo(thread: string): boolean
+  /**
+   * Makes it a member of a group: broadcasts to the group reach it, from any thread, when this has returned. The
+   * first member makes the group. It is a member until leave(), or until its onLeave is called.
+   * @param group 1 to 64 bytes of UTF-8.
+   * @throws {OverlappedError} ERR_ARGUMENT
+   */
+  join(group: string, options?: JoinOptions): JoinResult
+  /** Ends a membership; the group ends with its last member. False: it was not a member. */
+  leave(group: string): boolean
 }
 
 export interface BroadcastOptions {
-  /** Who gets it: `'all'` sessions of the runtime (the default), or these. */
-  readonly to?: 'all' | Iterable<SessionId>
+  /** Who gets it: `'all'` sessions of the runtime (the default), the members of a group, or these. */
+  readonly to?: 'all' | { readonly group: string } | Iterable<SessionId>
   /** Not this one. */
   readonly except?: SessionId
   /** Only sessions of this listener. */
@@ -210,8 +249,16 @@ export interface Runtime {
   send(id: SessionId, data: Sendable): SendResult
   /** False when the session is gone already. */
   close(id: SessionId): boolean
-  /** Encodes once, queues for every recipient, on every thread. */
+  /**
+   * Encodes once, queues for every recipient, on every thread. A group that nobody is in has no recipients.
+   * @throws {OverlappedError} ERR_PAYLOAD_TOO_LONG, ERR_PACKET_EXPIRED, ERR_BUFFER_RELEASED, ERR_ARGUMENT
+   */
   broadcast(data: Sendable, options?: BroadcastOptions): BroadcastResult
+  /**
+   * Members and capacity of a group as they are now; undefined when nobody is in it.
+   * @throws {OverlappedError} ERR_ARGUMENT
+   */
+  group(name: string): GroupInfo | undefined
   /** @throws {OverlappedError} ERR_MEMORY_PLAN when no chunk is free. */
   prepare(data: Sendable): SendBuffer
   /** One reservation at a time; one that is left open at the end of a turn is abandoned and counted. */

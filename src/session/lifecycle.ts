@@ -598,6 +598,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const core = this.#core
     if (!session.joined) return
     session.joined = false
+    session.leaveGroups()
     core.counters[Counter.LEFT]++
     const { handler } = session.protocolOf
     const reason = CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName

@@ -15,6 +15,7 @@ import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
+import type { Group, GroupTable } from '../shared/group_table.ts'
 import type { ProtocolTable } from '../shared/protocol_table.ts'
 import { generationOf, isSessionId, type SessionId, slotOf } from '../shared/session_id.ts'
 import type { SessionTable } from '../shared/session_table.ts'
@@ -25,6 +26,7 @@ import type {
   BroadcastOptions,
   BroadcastResult,
   ConnectOptions,
+  GroupInfo,
   Reservation,
   Runtime,
   Sendable,
@@ -40,6 +42,7 @@ export interface RuntimeParts {
   readonly arena: Arena
   readonly sender: Sender<Outbox>
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly waker: Waker
   readonly protocols: ProtocolTable
   /** Of the declared protocols, by index. */
@@ -175,6 +178,11 @@ export class ThreadRuntime implements Runtime {
           this.#toContent(this.#parts.content.sessions(), prepared, listener, except, where, result)
         else this.#toOwn(prepared, protocol, except, where, result)
         if (where === undefined) this.#toForeign(prepared, protocol, except, result)
+      } else if (isGroup(to)) {
+        const { group: name } = to
+        const group = this.#parts.groups.lookUp(name)
+        if (group !== undefined)
+          this.#toMembers(group, prepared, listener, protocol, except, where, result)
       } else {
         this.#toEach(to, prepared, listener, protocol, except, where, result)
       }
@@ -184,6 +192,10 @@ export class ThreadRuntime implements Runtime {
       this.#afterwards()
     }
     return result
+  }
+
+  group(name: string): GroupInfo | undefined {
+    return this.#parts.groups.info(name)
   }
 
   prepare(data: Sendable): SendBuffer {
@@ -298,15 +310,24 @@ export class ThreadRuntime implements Runtime {
     let queued = 0
     for (let i = 0; i < live.length; i++) {
       const session = live[i]
-      if (!session.joined || session.state !== SessionState.OPEN) continue
-      if (protocol !== -1 && session.protocol !== protocol) continue
-      if (except !== undefined && session.id === except) continue
-      if (where !== undefined && !where(session)) continue
+      if (!this.#isRecipient(session, protocol, except, where)) continue
       const sent = session.sendPrepared(prepared)
       if (sent === 'queued') queued++
       else result[sent]++
     }
     result.queued += queued
+  }
+
+  #isRecipient(
+    session: LiveSession,
+    protocol: number,
+    except: SessionId | undefined,
+    where: ((session: Session) => boolean) | undefined,
+  ): boolean {
+    if (!session.joined || session.state !== SessionState.OPEN) return false
+    if (protocol !== -1 && session.protocol !== protocol) return false
+    if (except !== undefined && session.id === except) return false
+    return where === undefined || where(session)
   }
 
   // --- sessions of other workers ---------------------------------------------------------------
@@ -319,23 +340,71 @@ export class ThreadRuntime implements Runtime {
   ): void {
     const { arena, table } = this.#parts
     const { words, plan } = arena
-    const exceptSlot = except === undefined ? -1 : slotOf(except)
-    const exceptGeneration = except === undefined ? 0 : generationOf(except)
     for (let slot = 0; slot < plan.sessionCapacity; slot++) {
       if (this.#own(slot)) {
         slot += plan.sessionsPerWorker - 1
         continue
       }
-      const at = arena.sessionAt(slot)
-      if (load(words, at + SESSION_STATE) !== SessionState.OPEN || !table.pinOpen(slot)) continue
+      const state = load(words, arena.sessionAt(slot) + SESSION_STATE)
+      if (state !== SessionState.OPEN || !table.pinOpen(slot)) continue
+      this.#toPinned(slot, prepared, protocol, except, result)
+    }
+  }
+
+  /** Sends to whatever session a pinned slot holds, and drops the pin. */
+  #toPinned(
+    slot: number,
+    prepared: PreparedBuffer,
+    protocol: number,
+    except: SessionId | undefined,
+    result: BroadcastResult,
+  ): void {
+    const { arena, table } = this.#parts
+    const { words } = arena
+    const at = arena.sessionAt(slot)
+    try {
       // Read under the pin: the slot may have changed hands since it was looked at.
       const isExcept =
-        slot === exceptSlot && load(words, at + SESSION_GENERATION) >>> 0 === exceptGeneration
+        except !== undefined &&
+        slot === slotOf(except) &&
+        load(words, at + SESSION_GENERATION) >>> 0 === generationOf(except)
       const isListener = protocol === -1 || load(words, at + SESSION_LISTENER) === protocol
-      try {
-        if (!isExcept && isListener) result[this.foreign.pushPrepared(slot, prepared)]++
-      } finally {
-        table.unpin(slot)
+      if (!isExcept && isListener) result[this.foreign.pushPrepared(slot, prepared)]++
+    } finally {
+      table.unpin(slot)
+    }
+  }
+
+  // --- groups ----------------------------------------------------------------------------------
+
+  #toMembers(
+    group: Group,
+    prepared: PreparedBuffer,
+    listener: string | undefined,
+    protocol: number,
+    except: SessionId | undefined,
+    where: ((session: Session) => boolean) | undefined,
+    result: BroadcastResult,
+  ): void {
+    const { groups, arena, table, core, content } = this.#parts
+    for (let word = 0; word < groups.slotWords; word++) {
+      for (let bits = groups.bits(group, word); bits !== 0; bits &= bits - 1) {
+        const slot = 32 * word + 31 - Math.clz32(bits & -bits)
+        if (core !== null && this.#own(slot)) {
+          const session = core.lifecycle.registry.at(slot)
+          // A predicate may have let it leave.
+          if (session === undefined || !groups.isMember(group, slot)) continue
+          if (this.#isRecipient(session, protocol, except, where))
+            result[session.sendPrepared(prepared)]++
+        } else if (where !== undefined) {
+          const session = content?.at(slot)
+          if (session?.isOpen && groups.isMember(group, slot))
+            this.#toContent([session], prepared, listener, except, where, result)
+        } else {
+          const state = load(arena.words, arena.sessionAt(slot) + SESSION_STATE)
+          if (state !== SessionState.OPEN || !groups.pinMember(group, slot, table)) continue
+          this.#toPinned(slot, prepared, protocol, except, result)
+        }
       }
     }
   }
@@ -409,6 +478,10 @@ export class ThreadRuntime implements Runtime {
       `broadcast(): there is no listener '${listener}'; there are ${names}`,
     )
   }
+}
+
+function isGroup(to: NonNullable<BroadcastOptions['to']>): to is { readonly group: string } {
+  return typeof to === 'object' && to !== null && 'group' in to
 }
 
 function checkId(method: string, id: unknown): void {

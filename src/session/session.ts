@@ -9,7 +9,16 @@ import { NO_BLOCK } from '../outbound/sender.ts'
 import { load, store } from '../shared/atomics.ts'
 import { makeSessionId } from '../shared/session_id.ts'
 import type { Core, Protocol } from './core.ts'
-import type { PeerAddress, Runtime, Sendable, SendResult, Session } from './handler.ts'
+import type {
+  JoinOptions,
+  JoinResult,
+  PeerAddress,
+  Runtime,
+  Sendable,
+  SendResult,
+  Session,
+} from './handler.ts'
+import { Memberships } from './memberships.ts'
 import { PacketCursor } from './packet.ts'
 import { PreparedBuffer } from './send_buffer.ts'
 import { textBytes } from './text_bytes.ts'
@@ -80,6 +89,7 @@ export class LiveSession extends Outbox implements Session {
   liveIndex = -1
   readonly #core: Core
   #remote: PeerAddress | null = null
+  #memberships: Memberships | null = null
 
   constructor(core: Core, slot: number, generation: number, protocol: Protocol, content: number) {
     super(slot, generation, core.arena.sessionAt(slot), protocol.index, protocol.encoder)
@@ -231,5 +241,25 @@ export class LiveSession extends Outbox implements Session {
       'ERR_ARGUMENT',
       `moveTo('${thread}'): a session moves between update threads; there are none in mode 'worker'`,
     )
+  }
+
+  get groups(): readonly string[] {
+    return this.#memberships?.names ?? []
+  }
+
+  join(group: string, options?: JoinOptions): JoinResult {
+    if (this.state !== SessionState.OPEN) return 'closed'
+    const { groups, arena } = this.#core
+    this.#memberships ??= new Memberships(groups, arena, this.slot)
+    return this.#memberships.join(group, options)
+  }
+
+  leave(group: string): boolean {
+    return this.#memberships?.leave(group) ?? false
+  }
+
+  /** Its onLeave is due. */
+  leaveGroups(): void {
+    this.#memberships?.endAll()
   }
 }

@@ -15,6 +15,9 @@ import {
   CONTROL_COMPLETIONS_AT,
   CONTROL_COUNTERS_AT,
   CONTROL_DRIVER_COUNT,
+  CONTROL_GROUP_CAPACITY,
+  CONTROL_GROUP_MAX,
+  CONTROL_GROUPS_AT,
   CONTROL_HEAP_BYTE_AT,
   CONTROL_HEAP_BYTES_PER_WORKER,
   CONTROL_JOB_BYTE_AT,
@@ -83,6 +86,9 @@ export interface Plan {
   readonly submissionsAt: number
   readonly jobRingsAt: number
   readonly jobRingCapacity: number
+  readonly groupsAt: number
+  readonly groupMax: number
+  readonly groupCapacity: number
   readonly countersAt: number
   readonly protocolsAt: number
   readonly recvByteAt: number
@@ -122,6 +128,9 @@ export function readPlan(words: Int32Array): Plan {
     submissionsAt: words[CONTROL_SUBMISSIONS_AT],
     jobRingsAt: words[CONTROL_JOB_RINGS_AT],
     jobRingCapacity: words[CONTROL_JOB_RING_CAPACITY],
+    groupsAt: words[CONTROL_GROUPS_AT],
+    groupMax: words[CONTROL_GROUP_MAX],
+    groupCapacity: words[CONTROL_GROUP_CAPACITY],
     countersAt: words[CONTROL_COUNTERS_AT],
     protocolsAt: words[CONTROL_PROTOCOLS_AT],
     recvByteAt: words[CONTROL_RECV_BYTE_AT],
@@ -162,6 +171,9 @@ export function writePlan(words: Int32Array, plan: Plan): void {
   words[CONTROL_SUBMISSIONS_AT] = plan.submissionsAt
   words[CONTROL_JOB_RINGS_AT] = plan.jobRingsAt
   words[CONTROL_JOB_RING_CAPACITY] = plan.jobRingCapacity
+  words[CONTROL_GROUPS_AT] = plan.groupsAt
+  words[CONTROL_GROUP_MAX] = plan.groupMax
+  words[CONTROL_GROUP_CAPACITY] = plan.groupCapacity
   words[CONTROL_COUNTERS_AT] = plan.countersAt
   words[CONTROL_PROTOCOLS_AT] = plan.protocolsAt
   words[CONTROL_RECV_BYTE_AT] = plan.recvByteAt

@@ -26,6 +26,11 @@ export function or(words: Int32Array, index: number, value: number): number {
 }
 
 /** Returns the value before. */
+export function and(words: Int32Array, index: number, value: number): number {
+  return Atomics.and(words, index, value)
+}
+
+/** Returns the value before. */
 export function exchange(words: Int32Array, index: number, value: number): number {
   return Atomics.exchange(words, index, value)
 }
@@ -38,4 +43,22 @@ export function compareExchange(
   value: number,
 ): number {
   return Atomics.compareExchange(words, index, expected, value)
+}
+
+/**
+ * Sleeps while the word has this value, until notify(). False: nobody came within `timeoutMs`. Not on threads that
+ * must not sleep.
+ */
+export function wait(
+  words: Int32Array,
+  index: number,
+  expected: number,
+  timeoutMs: number,
+): boolean {
+  return Atomics.wait(words, index, expected, timeoutMs) !== 'timed-out'
+}
+
+/** Wakes at most `count` threads that sleep on the word. */
+export function notify(words: Int32Array, index: number, count: number): void {
+  Atomics.notify(words, index, count)
 }

@@ -29,6 +29,7 @@ import { PacketCursor } from '../session/packet.ts'
 import type { ContentHome, ThreadRuntime } from '../session/runtime.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load, store } from '../shared/atomics.ts'
+import type { Group, GroupTable } from '../shared/group_table.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import { threadByName, threadName } from '../shared/thread_ids.ts'
 import type { Waker } from '../shared/waker.ts'
@@ -49,6 +50,8 @@ export interface MovedSession {
   readonly paused: boolean
   readonly held: Uint8Array[] | null
   readonly heldEnd: CloseReason
+  /** Those that it is in; it stays a member meanwhile. */
+  readonly groups: readonly Group[]
   /** Name of the thread that it leaves. */
   readonly from: string
 }
@@ -57,6 +60,7 @@ export interface ContentOptions {
   readonly arena: Arena
   readonly waker: Waker
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly sender: Sender<Outbox>
   /** By index; those of connect() are added, so there may be holes. */
   readonly protocols: readonly ContentProtocol[]
@@ -101,11 +105,12 @@ export class Content implements ContentHome {
   }
 
   attach(runtime: ThreadRuntime, packet: PacketCursor): void {
-    const { arena, table, sender, binding } = this.#options
+    const { arena, table, groups, sender, binding } = this.#options
     this.#packet = packet
     this.#parts = {
       arena,
       table,
+      groups,
       sender,
       foreign: runtime.foreign,
       runtime,
@@ -297,6 +302,7 @@ export class Content implements ContentHome {
     session.isDone = true
     session.held = null
     this.#forget(session)
+    session.leaveGroups()
     const { handler } = session.protocol
     const name = CLOSE_REASON_NAMES[reason] as CloseReasonName
     try {
@@ -366,6 +372,7 @@ export class Content implements ContentHome {
       paused,
       held,
       heldEnd,
+      groups: session.giveGroups(),
       from: threadName(arena.plan, arena.thread),
     }
     const target = load(this.#words, session.at + SESSION_MOVE_TO)
@@ -393,6 +400,7 @@ export class Content implements ContentHome {
     session.paused = move.paused
     session.held = move.held
     session.heldEnd = move.heldEnd
+    session.takeGroups(move.groups)
     this.#adopt(session)
     store(this.#words, session.at + SESSION_CONTENT, arena.thread)
     const { handler } = session.protocol

@@ -22,17 +22,21 @@ import type { Sender } from '../outbound/sender.ts'
 import type { ForeignSends } from '../session/foreign_sends.ts'
 import type {
   Handler,
+  JoinOptions,
+  JoinResult,
   PeerAddress,
   Runtime,
   Sendable,
   SendResult,
   Session,
 } from '../session/handler.ts'
+import { Memberships } from '../session/memberships.ts'
 import { PacketCursor } from '../session/packet.ts'
 import { PreparedBuffer } from '../session/send_buffer.ts'
 import { textBytes } from '../session/text_bytes.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load, store } from '../shared/atomics.ts'
+import type { Group, GroupTable } from '../shared/group_table.ts'
 import { makeSessionId } from '../shared/session_id.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 
@@ -47,6 +51,7 @@ export interface ContentProtocol {
 export interface ContentParts {
   readonly arena: Arena
   readonly table: SessionTable
+  readonly groups: GroupTable
   readonly sender: Sender<Outbox>
   readonly foreign: ForeignSends
   readonly runtime: Runtime
@@ -81,6 +86,7 @@ export class ContentSession implements Session {
   liveIndex = -1
   readonly #parts: ContentParts
   #remote: PeerAddress | null = null
+  #memberships: Memberships | null = null
   /** onLeave has returned: the slot may be another session's. */
   #isGone = false
 
@@ -234,6 +240,37 @@ export class ContentSession implements Session {
     store(arena.words, this.at + SESSION_LANE_WANTED, workerCount + 1 + lane)
     sender.handOver(this.slot)
     table.unpin(this.slot)
+  }
+
+  get groups(): readonly string[] {
+    return this.#memberships?.names ?? []
+  }
+
+  join(group: string, options?: JoinOptions): JoinResult {
+    if (!this.isOpen) return 'closed'
+    const { groups, arena } = this.#parts
+    this.#memberships ??= new Memberships(groups, arena, this.slot)
+    return this.#memberships.join(group, options)
+  }
+
+  leave(group: string): boolean {
+    return this.#memberships?.leave(group) ?? false
+  }
+
+  /** Its onLeave is due. */
+  leaveGroups(): void {
+    this.#memberships?.endAll()
+  }
+
+  /** Its groups, which go with it to another thread. */
+  giveGroups(): readonly Group[] {
+    return this.#memberships?.handOver() ?? []
+  }
+
+  /** It has come from another thread, with these. */
+  takeGroups(brought: readonly Group[]): void {
+    const { groups, arena } = this.#parts
+    if (brought.length > 0) this.#memberships = new Memberships(groups, arena, this.slot, brought)
   }
 
   moveTo(thread: string): boolean {

@@ -228,6 +228,32 @@ describe('examples/guide', () => {
     await second.stop()
   })
 
+  it('has rooms across workers', async () => {
+    const server = run('guide/rooms_server.mjs')
+    const port = await portOf(server)
+    const people: Client[] = []
+    const hears = async (person: number, line: string) =>
+      expect((await people[person].take(line.length + 1)).toString()).toBe(`${line}\n`)
+    for (let person = 0; person < 4; person++) {
+      people.push(await Client.connect(port))
+      people[person].write('/join lobby\n')
+      await hears(person, person < 3 ? 'joined' : 'full')
+    }
+    people[0].write('hello\n')
+    for (const other of [1, 2]) await hears(other, 'lobby: hello')
+    server.child.kill('SIGHUP')
+    for (const member of [0, 1, 2]) await hears(member, 'lobby: 3 of 3 are here')
+    people[1].write('/leave lobby\n/join attic\n')
+    await hears(1, 'joined')
+    people[3].write('/join lobby\n')
+    await hears(3, 'joined')
+    people[2].end()
+    for (const member of [0, 3]) await hears(member, 'lobby: bye')
+    people[1].end()
+    expect((await people[1].rest()).length).toBe(0)
+    await server.stop()
+  })
+
   it('has the same server in both kinds of file', () => {
     const load = (name: string) => loadConfig({ file: join(root, 'examples/guide', name) })
     const options = load('server.ini')
@@ -245,20 +271,22 @@ describe('code blocks', () => {
   const squeeze = (text: string) => text.replaceAll(/\n\s*/g, '\n').trim()
   const programsText = files.map(squeeze)
 
-  it.each(['README.md', 'docs/guide/getting_started.md', 'docs/guide/outbound.md'])(
-    'of %s are parts of examples',
-    (page) => {
-      const blocks = [
-        ...readFileSync(join(root, page), 'utf8').matchAll(/^```(?:js|ini|json)\n([\s\S]*?)^```/gm),
-      ]
-      expect(blocks.length).toBeGreaterThan(0)
-      for (const [, block = ''] of blocks) {
-        // A line `// server.mjs` begins a file.
-        for (const part of block.split(/^\/\/ \w+\.mjs\n/m)) {
-          const isPart = programsText.some((text) => text.includes(squeeze(part)))
-          expect(isPart, part).toBe(true)
-        }
+  it.each([
+    'README.md',
+    'docs/guide/getting_started.md',
+    'docs/guide/outbound.md',
+    'docs/guide/groups.md',
+  ])('of %s are parts of examples', (page) => {
+    const blocks = [
+      ...readFileSync(join(root, page), 'utf8').matchAll(/^```(?:js|ini|json)\n([\s\S]*?)^```/gm),
+    ]
+    expect(blocks.length).toBeGreaterThan(0)
+    for (const [, block = ''] of blocks) {
+      // A line `// server.mjs` begins a file.
+      for (const part of block.split(/^\/\/ \w+\.mjs\n/m)) {
+        const isPart = programsText.some((text) => text.includes(squeeze(part)))
+        expect(isPart, part).toBe(true)
       }
-    },
-  )
+    }
+  })
 })

@@ -45,6 +45,8 @@ interface ModelThread {
   readonly isDaemon: boolean
   isDone: boolean
   readonly next: Operation
+  /** It sleeps in wait(), and notify() has not come yet. */
+  isAsleep: boolean
   /** A split operation's store is next; what the operation will have returned. */
   isSecondHalf: boolean
   firstValue: number
@@ -74,6 +76,8 @@ export class Execution {
   /** Per word, kind of access and thread: the thread's clock at its last such access. */
   #shadow = new Int32Array(0)
   #touched: number[] = []
+  /** Threads in wait(), in the order in which they fell asleep. */
+  #sleepers: number[] = []
   /** Per thread: what it has seen of each thread, by values read from atomics. */
   readonly #clocks = new Int32Array(MODEL_THREADS_MAX * MODEL_THREADS_MAX)
   /** Per word: the clock that its value carries. */
@@ -83,6 +87,7 @@ export class Execution {
   reset(words: Int32Array): void {
     this.#memory = words.buffer
     this.threads = []
+    this.#sleepers = []
     this.steps = 0
     this.#current = -1
     if (this.#shadow.length < words.length * SHADOW) {
@@ -108,6 +113,7 @@ export class Execution {
       isDaemon,
       isDone: false,
       next,
+      isAsleep: false,
       isSecondHalf: false,
       firstValue: 0,
     })
@@ -124,7 +130,7 @@ export class Execution {
       if (steps > STEPS_MAX) throw new Violation('it does not come to rest')
       const { kind, words, index, a } = this.#offered
       if (
-        (kind === Kind.waitWhile && words[index] === a) ||
+        ((kind === Kind.waitWhile || kind === Kind.wait) && words[index] === a) ||
         (kind === Kind.awaitEdge && words[index] === 0)
       )
         throw new Violation('it waits for something that no thread can bring')
@@ -134,8 +140,8 @@ export class Execution {
   }
 
   isEnabled(thread: number): boolean {
-    const { isDone, next } = this.threads[thread]
-    if (isDone) return false
+    const { isDone, isAsleep, next } = this.threads[thread]
+    if (isDone || isAsleep) return false
     if (next.kind === Kind.waitWhile) return next.words[next.index] !== next.a
     return next.kind !== Kind.awaitEdge || next.words[next.index] !== 0
   }
@@ -170,6 +176,8 @@ export class Execution {
       this.#go(thread, value)
       return isStored
     }
+    if (kind === Kind.wait) return this.#wait(thread, t)
+    if (kind === Kind.notify) this.#notify(index, next.a)
     const before = words[index]
     const value = perform(next)
     const isRead = kind !== Kind.store
@@ -180,6 +188,36 @@ export class Execution {
     this.#atomic(thread, index, isRead, isWritten)
     this.#go(thread, value)
     return isWritten
+  }
+
+  /**
+   * Compares and falls asleep in one step. Models have no time: a sleep that nobody ends lasts for ever, so that no
+   * protocol passes by its timeout.
+   */
+  #wait(thread: number, t: ModelThread): boolean {
+    const { next } = t
+    const sleeps = next.words[next.index] === next.a
+    this.#atomic(thread, next.index, true, sleeps)
+    if (sleeps) {
+      t.isAsleep = true
+      this.#sleepers.push(thread)
+      next.kind = Kind.awake
+    } else {
+      this.#go(thread, 1)
+    }
+    return sleeps
+  }
+
+  /** Wakes those that sleep on the word for longest. */
+  #notify(index: number, count: number): void {
+    let left = count
+    this.#sleepers = this.#sleepers.filter((thread) => {
+      const t = this.threads[thread]
+      if (left === 0 || t.next.index !== index) return true
+      left--
+      t.isAsleep = false
+      return false
+    })
   }
 
   #firstHalf(thread: number, t: ModelThread): boolean {
@@ -322,6 +360,9 @@ function perform({ kind, words, index, a, b }: Operation): number {
     case Kind.or:
       words[index] = before | a
       break
+    case Kind.and:
+      words[index] = before & a
+      break
     case Kind.exchange:
       words[index] = a
       break
@@ -331,6 +372,8 @@ function perform({ kind, words, index, a, b }: Operation): number {
     case Kind.awaitEdge:
       words[index] = 0
       break
+    case Kind.awake:
+      return 1
   }
   return before
 }

@@ -15,7 +15,7 @@ const PATH = 'test/model/planted.ts'
 /** Threads as text; `words` is theirs, `end` runs after them. */
 function planted(threads: Record<string, string>, end = ''): Scenario {
   const text = `
-    import { load, store, add, exchange, compareExchange } from '../../src/shared/atomics.ts'
+    import { load, store, add, exchange, compareExchange, wait, notify } from '../../src/shared/atomics.ts'
     import { waitWhile, awaitEdge, check } from './ops.ts'
     const words = new Int32Array(8)
     const seen = []
@@ -102,6 +102,21 @@ describe('what is found', () => {
     const body = (mine: number, other: number) =>
       `waitWhile(words, ${mine}, 0); store(words, ${other}, 1)`
     expect(message(planted({ a: body(0, 1), b: body(1, 0) }))).toContain('deadlock: a, b')
+  })
+
+  it('a sleep that nobody ends, although the word has changed', () => {
+    const sleeper = 'while (load(words, 0) === 0) wait(words, 0, 0, 10); seen.push(1)'
+    const told = planted({ a: sleeper, b: 'store(words, 0, 1); notify(words, 0, 1)' })
+    expect(run(told)).toMatchObject({ violation: null })
+    const untold = planted({ a: sleeper, b: 'store(words, 0, 1)' })
+    expect(message(untold)).toContain('deadlock: a')
+    const early = planted({ a: sleeper, b: 'notify(words, 0, 1); store(words, 0, 1)' })
+    expect(message(early)).toContain('deadlock: a')
+    // One of two is woken, the one that slept first.
+    const two = { a: 'wait(words, 0, 0, 10)', b: 'wait(words, 0, 0, 10)' }
+    expect(message(planted({ ...two, c: 'notify(words, 0, 1)' }))).toContain('deadlock')
+    const woken = 'add(words, 0, 1); notify(words, 0, 2)'
+    expect(message(planted({ ...two, c: woken }))).toBe(undefined)
   })
 
   it('an edge that is taken twice', () => {

@@ -309,7 +309,8 @@ class Explorer {
       throw new Violation(`deadlock: ${stuck.map(({ name }) => name).join(', ')} wait for ever`)
     const { outcomes } = this.#options
     const model = this.#model as Model
-    if (outcomes !== undefined && model.outcome !== undefined) outcomes.add(model.outcome())
+    if (outcomes !== undefined && model.outcome !== undefined)
+      outcomes.add(execution.alone(model.outcome()) as string)
     execution.alone(model.check())
   }
 

@@ -15,6 +15,8 @@ export const SCENARIOS = [
   'nodes',
   'wake',
   'io_count',
+  'lock',
+  'groups',
   'chunks',
   'send',
 ].map((name) => `test/model/scenarios/${name}.ts`)
@@ -52,6 +54,7 @@ interface Known {
 }
 
 function waysOf({ kind }: Site): readonly (keyof typeof How)[] {
+  if (kind === 'wait' || kind === 'notify') return ['drop']
   return kind === 'load' || kind === 'store' ? ['drop', 'plain'] : ['drop', 'plain', 'split']
 }
 

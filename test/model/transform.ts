@@ -17,6 +17,11 @@ export const Kind = {
   compareExchange: 6,
   waitWhile: 7,
   awaitEdge: 8,
+  and: 9,
+  wait: 10,
+  notify: 11,
+  /** What a thread does that wait() has put to sleep: go on, once it was woken. */
+  awake: 12,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 export type KindName = keyof typeof Kind

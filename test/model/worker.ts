@@ -4,7 +4,7 @@
 
 import type { Binding } from '../../src/binding.ts'
 import { Encoder } from '../../src/framing/encode.ts'
-import { lengthPrefix } from '../../src/framing/framing.ts'
+import type { Framing } from '../../src/framing/framing.ts'
 import {
   Counter,
   IO_RELEASED,
@@ -27,6 +27,7 @@ import type { Lifecycle } from '../../src/session/lifecycle.ts'
 import { ThreadRuntime } from '../../src/session/runtime.ts'
 import type { LiveSession } from '../../src/session/session.ts'
 import { add } from '../../src/shared/atomics.ts'
+import { GroupTable } from '../../src/shared/group_table.ts'
 import { ProtocolTable } from '../../src/shared/protocol_table.ts'
 import type { SessionTable } from '../../src/shared/session_table.ts'
 import { type AssembledWorker, assembleWorker } from '../../workers/assemble.ts'
@@ -40,7 +41,14 @@ const TURNS_MAX = 200
 /** The name under which a worker finds its handler. */
 const HANDLER = 'model'
 
-export const framing = lengthPrefix({ bytes: 1 })
+/** As lengthPrefix({ bytes: 1 }) makes it, which no model can run: arrays' join() has the name of the session's. */
+export const framing: Framing = {
+  kind: 'length-prefix',
+  bytes: 1,
+  endian: 'big',
+  offset: 0,
+  includesHeader: false,
+}
 export const encoder = new Encoder(framing)
 
 export interface WorkerOptions {
@@ -227,6 +235,7 @@ export class ModelMain {
       arena,
       sender: this.sender,
       table,
+      groups: new GroupTable(arena),
       waker,
       protocols: new ProtocolTable(arena, [encoder]),
       names: ['model'],

@@ -22,6 +22,7 @@ import {
   writePlan,
 } from '../../src/shared/arena.ts'
 import { store } from '../../src/shared/atomics.ts'
+import { groupWords } from '../../src/shared/group_table.ts'
 import { SessionTable } from '../../src/shared/session_table.ts'
 import { threadIds } from '../../src/shared/thread_ids.ts'
 import { Waker } from '../../src/shared/waker.ts'
@@ -35,6 +36,8 @@ export interface Sizes {
   readonly chunkCount?: number
   readonly chunkBytes?: number
   readonly completionCapacity?: number
+  readonly groupMax?: number
+  readonly groupCapacity?: number
 }
 
 const SUBMISSION_WORDS = 96
@@ -63,6 +66,8 @@ export class World {
     chunkCount = 3,
     chunkBytes = 64,
     completionCapacity = 16,
+    groupMax = 1,
+    groupCapacity = 0,
   }: Sizes = {}) {
     const threads = workers + 1
     let at = CONTROL_WORDS
@@ -95,6 +100,9 @@ export class World {
       submissionsAt: region(workers * SUBMISSION_WORDS),
       jobRingsAt: 0,
       jobRingCapacity: 0,
+      groupsAt: region(groupWords(groupMax, workers * sessionsPerWorker)),
+      groupMax,
+      groupCapacity,
       countersAt: region(threads * COUNTERS_STRIDE * 2),
       protocolsAt: region(LISTENERS_MAX * PROTOCOL_WORDS),
       recvByteAt: 0,

@@ -22,6 +22,7 @@ import { planMemory } from '../../src/server/memory_plan.ts'
 import type { ServerOptions } from '../../src/server/options.ts'
 import { resolveOptions } from '../../src/server/resolve_options.ts'
 import { COUNTERS_STRIDE, type Plan, readPlan } from '../../src/shared/arena.ts'
+import { groupWords } from '../../src/shared/group_table.ts'
 import { errorOf } from '../helpers/error_of.ts'
 import { SMALL } from '../helpers/unit_memory.ts'
 
@@ -34,7 +35,7 @@ function plan(options: ServerOptions) {
 const variants: ServerOptions[] = [
   { workers: 1 },
   SMALL,
-  { ...SMALL, maxSessions: 1 },
+  { ...SMALL, maxSessions: 1, groups: { max: 1, capacity: 3 } },
   { ...SMALL, workers: 3, maxSessions: 7, chunkBytes: 8192, receiveBufferSize: 1000 },
   { ...SMALL, workers: 8, maxSessions: 10_001, arenaBytes: 33_333_333, completionBatch: 1 },
   { workers: 4, chunkBytes: 1_048_576, receiveBuffers: 16, completionBatch: 32_768 },
@@ -55,6 +56,7 @@ function controlRegions(p: Plan): Region[] {
     region('chunk references', p.chunkRefsAt, p.chunkCount),
     region('completions', p.completionsAt, driverCount * p.completionCapacity * COMPLETION_WORDS),
     region('submissions', p.submissionsAt, driverCount * p.submissionWords),
+    region('groups', p.groupsAt, groupWords(p.groupMax, p.sessionCapacity)),
     region('counters', p.countersAt, threadCount * COUNTERS_STRIDE * 2),
   ]
 }
@@ -111,6 +113,8 @@ describe.each(variants)('%j', (options) => {
     expect(p.recvBufferStride).toBeGreaterThan(resolved.receiveBufferSize)
     expect(p.chunkBytes).toBe(resolved.chunkBytes)
     expect(p.arenaBytes).toBe(resolved.arenaBytes)
+    expect(p.groupMax).toBe(resolved.groups.max)
+    expect(p.groupCapacity).toBe(resolved.groups.capacity)
   })
 
   it('gives every slot an owner, every worker its share', () => {
@@ -148,7 +152,7 @@ describe.each(variants)('%j', (options) => {
 
   it('says so in one line', () => {
     expect(planned.text).toMatch(
-      /^\d+ sessions, control \d+\.\d MiB, arena \d+\.\d MiB = receive \d+\.\d MiB \+ chunks \d+\.\d MiB \+ overflow \d+\.\d MiB$/,
+      /^\d+ sessions, control \d+\.\d MiB \(\d+ groups \d+\.\d MiB\), arena \d+\.\d MiB = receive \d+\.\d MiB \+ chunks \d+\.\d MiB \+ overflow \d+\.\d MiB$/,
     )
   })
 })
@@ -178,22 +182,37 @@ describe('an arena that is too small', () => {
 
 describe('a control memory that word indices cannot span', () => {
   it('is refused: the option, its value, and what is allowed', () => {
-    const options = { workers: 60, maxSessions: 1_048_575, receiveBuffers: 16 }
+    const options = {
+      workers: 60,
+      maxSessions: 1_048_575,
+      receiveBuffers: 16,
+      groups: { max: 32 },
+    }
     const { code, message } = errorOf(() => plan(options))
     expect(code).toBe('ERR_MEMORY_PLAN')
-    const [, sessions] = /^maxSessions is 1048575; with 60 workers it must be at most (\d+),/.exec(
-      message,
-    ) as RegExpExecArray
+    const [, sessions] =
+      /^maxSessions is 1048575; with 60 workers and 32 groups it must be at most (\d+),/.exec(
+        message,
+      ) as RegExpExecArray
     expect(Number(sessions)).toBeLessThan(options.maxSessions)
     const next = errorOf(() => plan({ ...options, maxSessions: Number(sessions) + 1 }))
     expect(next.message).toContain(`it must be at most ${sessions},`)
     // All regions of as many as are allowed, which no test can allocate, stay within 31 bits.
     const { plan: small } = plan({ ...options, maxSessions: 10_000 })
     const perSession =
-      SESSION_WORDS + (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000
+      SESSION_WORDS + (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000 + 32 / 32
     const rest = small.countersAt + small.threadCount * COUNTERS_STRIDE * 2 - perSession * 10_000
     const words = rest + perSession * Number(sessions)
     expect(words).toBeLessThanOrEqual(2 ** 31 - 1)
     expect(words).toBeGreaterThan(2 ** 31 - 1 - 2 * perSession)
+  })
+
+  it('is refused for its groups, too', () => {
+    const options = { workers: 1, maxSessions: 1_048_575, groups: { max: 65_535 } }
+    const { code, message } = errorOf(() => plan(options))
+    expect(code).toBe('ERR_MEMORY_PLAN')
+    expect(message).toMatch(
+      /^maxSessions is 1048575; with 1 workers and 65535 groups it must be at most \d{6},/,
+    )
   })
 })

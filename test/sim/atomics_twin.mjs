@@ -34,6 +34,11 @@ export function or(words, index, value) {
   return Atomics.or(words, index, value)
 }
 
+export function and(words, index, value) {
+  if (hook !== null) hook()
+  return Atomics.and(words, index, value)
+}
+
 export function exchange(words, index, value) {
   if (hook !== null) hook()
   return Atomics.exchange(words, index, value)
@@ -42,4 +47,13 @@ export function exchange(words, index, value) {
 export function compareExchange(words, index, expected, value) {
   if (hook !== null) hook()
   return Atomics.compareExchange(words, index, expected, value)
+}
+
+/** Threads of the simulation are one thread: who sleeps here sleeps for ever. */
+export function wait() {
+  throw new Error('a simulated thread waits for a word')
+}
+
+export function notify() {
+  if (hook !== null) hook()
 }

@@ -324,7 +324,16 @@ export class Simulation {
     }
     // As a server does: a single worker accepts by itself, several have an accept thread that chooses.
     if (workers === 1) this.addon.listen(this.world, 1, this.#listenerCount)
-    const { Arena, Waker, SessionTable, ProtocolTable, Sender, ThreadRuntime, Encoder } = threads[0]
+    const {
+      Arena,
+      Waker,
+      SessionTable,
+      ProtocolTable,
+      GroupTable,
+      Sender,
+      ThreadRuntime,
+      Encoder,
+    } = threads[0]
     const binding = bindingOf(this.addon, this.world, 0, memory.alias)
     const arena = new Arena(binding, memories, 0)
     const waker = new Waker(arena, binding)
@@ -335,6 +344,7 @@ export class Simulation {
       arena,
       sender: this.mainSender,
       table,
+      groups: new GroupTable(arena),
       waker,
       protocols: new ProtocolTable(
         arena,

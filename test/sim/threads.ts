@@ -7,6 +7,7 @@ import type { Encoder } from '../../src/framing/encode.ts'
 import type { Sender } from '../../src/outbound/sender.ts'
 import type { ThreadRuntime } from '../../src/session/runtime.ts'
 import type { Arena } from '../../src/shared/arena.ts'
+import type { GroupTable } from '../../src/shared/group_table.ts'
 import type { ProtocolTable } from '../../src/shared/protocol_table.ts'
 import type { SessionTable } from '../../src/shared/session_table.ts'
 import type { Waker } from '../../src/shared/waker.ts'
@@ -21,6 +22,7 @@ export interface ThreadModules {
   readonly Arena: typeof Arena
   readonly Encoder: typeof Encoder
   readonly ProtocolTable: typeof ProtocolTable
+  readonly GroupTable: typeof GroupTable
   readonly Sender: typeof Sender
   readonly SessionTable: typeof SessionTable
   readonly ThreadRuntime: typeof ThreadRuntime
@@ -36,6 +38,7 @@ const FILES = [
   'src/session/runtime',
   'src/shared/arena',
   'src/shared/protocol_table',
+  'src/shared/group_table',
   'src/shared/session_table',
   'src/shared/waker',
 ]
