@@ -49,7 +49,7 @@ const JOB_BYTES_MIN = 65_536
 /** Of what receive buffers leave, payloads on their way to update threads get at most this part. */
 const JOB_PART = 1 / 8
 /** Parts of the control memory behind its head. */
-const REGIONS = 10
+const REGIONS = 11
 /** Places in the control memory are signed 32-bit word indices, and it has fewer words than they can say. */
 const CONTROL_WORDS_MAX = 2 ** 31 - 1
 

@@ -135,12 +135,6 @@ export interface Session<Data = unknown> {
   pause(): void
   resume(): void
   /**
-   * In mode `send`: its sends go on in a send thread of this number, 0 to `send.lanes`, in order; 0 is the one where
-   * every session begins. It moves as soon as its socket has taken what was on its way.
-   * @throws {OverlappedError} ERR_ARGUMENT
-   */
-  useLane(lane: number): void
-  /**
    * Its content goes on in another update thread, `update1` and up: `data` goes with it as a structured clone, and its
    * groups do, messages stay in order, onMove is called there with a new object; this one is closed then.
    * True: it is on its way; messages received before are still handled here. False: it ends, or is on its way already.

@@ -215,6 +215,35 @@ describe.each(drivers)('%s', (driver) => {
     await expectNothingLeft(test, peers)
   })
 
+  it('goes with a session that moves to another update thread', async () => {
+    const test = await start({ mode: 'update', update: { threads: 2, eager: true } })
+    const peers = await joinMany(test, 4)
+    for (const { id, worker } of peers)
+      expect(await test.order('join', { id, group: 'room' }, worker)).toBe('joined')
+    const [{ id, worker }] = peers
+    const to = worker === 'update1' ? 'update2' : 'update1'
+    expect(await test.order('move', { id, to }, worker)).toBe(true)
+    const moved = await test.next('moved', { id })
+    expect(moved).toMatchObject({ from: to, left: worker, groups: ['room'] })
+    const room = { to: { group: 'room' } }
+    expect(test.server.broadcast('m', room)).toEqual({ ...none, queued: 4 })
+    for (const thread of ['update1', 'update2']) {
+      const order = { data: thread.slice(-1), options: room }
+      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued: 4 })
+    }
+    // A predicate sees sessions of its own thread only, and this one is there now.
+    await test.order('tag', { id, value: 5 }, to)
+    for (const thread of ['update1', 'update2']) {
+      const order = { data: 'w', options: room, where: 5 }
+      const queued = thread === to ? 1 : 0
+      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued })
+    }
+    await expectHeard(peers, ['m12w', 'm12', 'm12', 'm12'])
+    expect(await test.order('leave', { id, group: 'room' }, to)).toBe(true)
+    expect(test.server.group('room')).toEqual({ members: 3, capacity: 0 })
+    await expectNothingLeft(test, peers)
+  })
+
   it('gets every message between join and leave, once, in the order of each thread', async () => {
     const data = { begun: counts(STREAMS), ended: counts(STREAMS), staying: counts(1) }
     const test = await start({ data })

@@ -201,10 +201,10 @@ describe('a control memory that word indices cannot span', () => {
     const next = errorOf(() => plan({ ...options, maxSessions: Number(sessions) + 1 }))
     expect(next.message).toContain(`it must be at most ${sessions},`)
     // All regions of as many as are allowed, which no test can allocate, stay within 31 bits.
-    const { plan: small } = plan({ ...options, maxSessions: 10_000 })
+    const { plan: small, words: control } = plan({ ...options, maxSessions: 10_000 })
     const perSession =
       SESSION_WORDS + (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000 + 32 / 32
-    const rest = small.protocolsAt + LISTENERS_MAX * PROTOCOL_WORDS - perSession * 10_000
+    const rest = control.length - perSession * 10_000
     const words = rest + perSession * Number(sessions)
     expect(words).toBeLessThanOrEqual(2 ** 31 - 1)
     expect(words).toBeGreaterThan(2 ** 31 - 1 - 2 * perSession)

@@ -39,6 +39,11 @@ async function stay(session, group, pauses) {
 const actions = {
   join: ({ id, group, options }) => mine.get(id).join(group, options),
   leave: ({ id, group }) => mine.get(id).leave(group),
+  move: ({ id, to }) => {
+    const session = mine.get(id)
+    mine.delete(id)
+    return session.moveTo(to)
+  },
   groups: ({ id }) => mine.get(id).groups,
   info: ({ group }) => runtime.group(group),
   tag: ({ id, value }) => {
@@ -90,6 +95,10 @@ export default defineHandler({
     const { crowd } = runtime.data
     if (crowd !== undefined) session.join(crowd)
     runtime.post('main', { type: 'join', id: session.id, listener: session.listener })
+  },
+  onMove(session, from) {
+    mine.set(session.id, session)
+    runtime.post('main', { type: 'moved', id: session.id, left: from, groups: session.groups })
   },
   onRecv(session, packet) {
     session.send(packet)

@@ -2,7 +2,7 @@
 // Flow: protocol_table, world.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
-import { delimiter, type Framing, lengthPrefix } from '../../../src/framing/framing.ts'
+import type { Framing } from '../../../src/framing/framing.ts'
 import {
   CONTROL_PROTOCOL_COUNT,
   LISTENERS_MAX,
@@ -15,10 +15,17 @@ import type { Scenario } from '../explore.ts'
 import { check, waitWhile } from '../ops.ts'
 import { World } from '../world.ts'
 
-/** Told apart by the bytes that they add. */
+/** Told apart by the bytes that they add. Written out: what builds them has names that suspend in models. */
 const FRAMINGS: readonly Framing[] = [
-  lengthPrefix({ bytes: 4, maxPayloadLength: 9 }),
-  delimiter({ bytes: 'abcdef', maxPayloadLength: 7 }),
+  {
+    kind: 'length-prefix',
+    bytes: 4,
+    endian: 'big',
+    offset: 0,
+    includesHeader: false,
+    maxPayloadLength: 9,
+  },
+  { kind: 'delimiter', bytes: [97, 98, 99, 100, 101, 102], strip: true, maxPayloadLength: 7 },
 ]
 
 const recordOf = (framing: Framing) => ({
