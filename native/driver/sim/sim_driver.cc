@@ -277,6 +277,7 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
         hide_handle(slot, 0);
         if (endpoint->connection >= 0 && world_.at(endpoint->connection).borrowed) {
           world_.violate("CLOSE of a socket that another driver has borrowed");
+          break;
         }
         bool resets = (entry[0] >> 8 & layout::kCloseFlagReset) != 0;
         if (endpoint->connection >= 0 && !world_.bug(Bug::kCloseIgnored)) {
