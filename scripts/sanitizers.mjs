@@ -17,8 +17,8 @@ const BUILDS = {
   tsan: { sanitize: 'thread', runtime: 'libtsan.so' },
 }
 const DRIVERS = ['epoll', 'io_uring']
-/** Seconds of traffic of each run; what is checked afterwards does not depend on it. */
-const STRESS_SECONDS = 2
+/** Workers send on their own sockets, or another thread does; with seconds of traffic, on which no check depends. */
+const SENDS = { here: 2, elsewhere: 1 }
 const PLANT_SECONDS = 1
 /** Schedules in which a planted bug is looked for: in few of them clients see what it does before a sanitizer does. */
 const PLANT_TRIES = 3
@@ -76,10 +76,10 @@ function buildOne(command, name) {
 }
 
 /** Runs the stress program; its output and exit code. */
-function stress(name, driver, workers, seconds, plantArgs = []) {
+function stress(name, driver, workers, seconds, moreArgs) {
   const args = ['--driver', driver, '--workers', `${workers}`]
   args.push('--seconds', `${seconds}`, '--seed', SEED)
-  args.push(...plantArgs)
+  args.push(...moreArgs)
   let line = [join(buildFolder(name), 'stress'), ...args]
   if (name === 'tsan') line = withoutRandomAddresses(line[0], args)
   const env = { ...process.env, ASAN_OPTIONS, UBSAN_OPTIONS, TSAN_OPTIONS }
@@ -92,12 +92,15 @@ function stressAll(isCi) {
   for (const name of Object.keys(BUILDS)) {
     for (const driver of DRIVERS) {
       for (const workers of WORKERS) {
-        const what = `${name}, ${driver}, ${workers === 1 ? '1 worker' : `${workers} workers`}`
-        const { status, output } = stress(name, driver, workers, STRESS_SECONDS)
-        console.log(`${what}: ${output.trim()}`)
-        if (status === 0) total.passed += 1
-        else if (status !== NOT_TESTED || isCi) total.failed += 1
-        else console.log(`SKIPPED: ${what}`)
+        for (const [sends, seconds] of Object.entries(SENDS)) {
+          const threads = workers === 1 ? '1 worker' : `${workers} workers`
+          const what = `${name}, ${driver}, ${threads}, sends ${sends}`
+          const { status, output } = stress(name, driver, workers, seconds, ['--sends', sends])
+          console.log(`${what}: ${output.trim()}`)
+          if (status === 0) total.passed += 1
+          else if (status !== NOT_TESTED || isCi) total.failed += 1
+          else console.log(`SKIPPED: ${what}`)
+        }
       }
     }
   }

@@ -86,10 +86,10 @@ class Transit {
  * A driver has the sockets that ATTACH and CONNECT gave it, and tells their descriptors in the word `handle` of their
  * slots. The driver of a send thread has none: after BORROW it sends on the socket of a slot, with SEND, CANCEL and
  * SHUTDOWN, until GIVE_BACK; all else stays with the owner, which may receive at the same time. CANCEL ends a SEND that
- * waits for room, and where none does, nothing completes. Who borrows has a count of the session: the owner does not
- * close the socket before GIVE_BACK was written to a submission area. An owner that ends all the same (its thread is
- * terminated) says HANDLE_LOST before it closes: from there a SEND completes as RESET, and nothing touches the descriptor,
- * which may be somebody else's by then.
+ * waits for room, and where none does, nothing completes. Who borrows has a count of the session until GIVE_BACK was
+ * handed over: only then may the owner close the socket, whose descriptor may be somebody else's a moment later. An owner
+ * that ends all the same (its thread is terminated) says HANDLE_LOST before it closes: from there a SEND completes as
+ * RESET, and nothing touches the descriptor.
  *
  * ## Platform specific
  * * io_uring: sends and receives run in the kernel; a wait submits and reaps in one call.

@@ -152,8 +152,7 @@ void EpollDriver::watch(int32_t slot, const Endpoint& endpoint, uint32_t events)
 
 void EpollDriver::give_back(int32_t slot, Endpoint& endpoint) {
   OVERLAPPED_CHECK(endpoint.pending.empty() && !holds(slot));
-  // Its owner may have closed it meanwhile, even used it again: all that was borrowed since comes behind this.
-  if (endpoint.watched && shared::atomic(config_.memory.session(slot).handle).load() != layout::kHandleLost) {
+  if (!is_lost(slot, endpoint.fd) && endpoint.watched) {
     shared::count(config_.counters, layout::Counter::kSyscalls);
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, endpoint.fd, nullptr);
   }

@@ -120,7 +120,6 @@ void SimDriver::stage_send(const int32_t* words, size_t slices) {
   if (send.active || holds(slot)) return world_.violate("SEND while one of this session is outstanding");
   if (endpoint->connection < 0) return world_.violate("SEND before the connection was made");
   if (is_lost(slot, endpoint->connection)) return complete(CompletionKind::kSend, slot, *endpoint, IoStatus::kReset);
-  if (config_.borrows) world_.at(endpoint->connection).borrowed_sends++;
   send.active = true;
   send.issued = false;
   int32_t flags = words[0] >> 8 & 0xff;
@@ -276,8 +275,9 @@ void SimDriver::submit(const int32_t* words, size_t count, bool now) {
       case SubmissionOp::kClose: {
         if (has_operation(slot, *endpoint)) world_.violate("CLOSE with an operation outstanding");
         hide_handle(slot, 0);
-        if (endpoint->connection >= 0 && world_.at(endpoint->connection).borrowed_sends > 0) {
-          world_.violate("CLOSE with a send outstanding of who borrowed the socket");
+        if (endpoint->connection >= 0 && world_.at(endpoint->connection).borrowed) {
+          world_.violate("CLOSE of a socket that another driver has borrowed");
+          break;
         }
         bool resets = (entry[0] >> 8 & layout::kCloseFlagReset) != 0;
         if (endpoint->connection >= 0 && !world_.bug(Bug::kCloseIgnored)) {
@@ -306,10 +306,12 @@ void SimDriver::borrow(int32_t slot, uint32_t generation) {
   endpoint.used = true;
   endpoint.generation = generation;
   endpoint.connection = Driver::borrow(slot, generation);
+  if (!is_lost(slot, endpoint.connection)) world_.at(endpoint.connection).borrowed = true;
 }
 
 void SimDriver::give_back(int32_t slot, Endpoint& endpoint) {
   if (has_operation(slot, endpoint)) world_.violate("GIVE_BACK with a send outstanding");
+  if (!is_lost(slot, endpoint.connection)) world_.at(endpoint.connection).borrowed = false;
   endpoint = Endpoint{};
 }
 
@@ -435,8 +437,10 @@ void SimDriver::close() {
   for (int32_t i = 0; i < config_.slot_count; i++) {
     Endpoint& endpoint = endpoints_[static_cast<size_t>(i)];
     if (!endpoint.used || endpoint.connection < 0) continue;
-    end_send(endpoint);
-    if (config_.borrows) continue;
+    if (config_.borrows) {
+      if (!is_lost(config_.first_slot + i, endpoint.connection)) world_.at(endpoint.connection).borrowed = false;
+      continue;
+    }
     hide_handle(config_.first_slot + i, layout::kHandleLost);
     world_.server_close(world_.at(endpoint.connection), true);
   }

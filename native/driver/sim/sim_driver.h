@@ -109,7 +109,6 @@ class SimDriver final : public Driver {
   void progress();
   void progress(int32_t slot, Endpoint& endpoint);
   void execute_send(int32_t slot, Endpoint& endpoint);
-  void end_send(Endpoint& endpoint);
   void receive(int32_t slot, Endpoint& endpoint);
   void end_recv(int32_t slot, Endpoint& endpoint, layout::IoStatus status);
   void paused(int32_t slot, Endpoint& endpoint);

@@ -23,11 +23,6 @@ bool SimDriver::peer_left(const Endpoint& endpoint) const {
   return connection.server_reset || connection.to_server.end_arrived();
 }
 
-void SimDriver::end_send(Endpoint& endpoint) {
-  if (endpoint.send.active && config_.borrows) world_.at(endpoint.connection).borrowed_sends--;
-  endpoint.send.active = false;
-}
-
 /** The socket takes what it has room for; seeded, less. */
 void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   Send& send = endpoint.send;
@@ -35,7 +30,7 @@ void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   // Closed it is only where its owner has ended.
   if (connection.server_reset || !connection.server_open) {
     connection.server_error = false;
-    end_send(endpoint);
+    send.active = false;
     return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kReset);
   }
   int32_t most = send.total;
@@ -55,7 +50,7 @@ void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   // Without SEND_FLAG_NOW it waits for room.
   if (taken == 0 && !send.now) return;
   if (taken == 0) world_.count(Fault::kSocketFull);
-  end_send(endpoint);
+  send.active = false;
   if (send.now && send.lazy && taken == send.total) {
     held_.push_back({slot, endpoint.generation, taken, false});
     return;
@@ -122,7 +117,7 @@ void SimDriver::receive(int32_t slot, Endpoint& endpoint) {
 void SimDriver::cancel(int32_t slot, Endpoint& endpoint) {
   if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
   if (endpoint.send.active && !endpoint.send.now) {
-    end_send(endpoint);
+    endpoint.send.active = false;
     complete(CompletionKind::kSend, slot, endpoint, IoStatus::kCancelled);
   }
   if (endpoint.connect_due_ns >= 0) {

@@ -119,7 +119,7 @@ struct Connection {
   bool server_reset = false;   // it has arrived at some time
   bool client_reset = false;
   int64_t taken_from_server = 0;  // bytes that sends have taken
-  int borrowed_sends = 0;         // sends of other drivers than its owner's that are outstanding
+  bool borrowed = false;          // another driver than its owner's may send on it
 };
 
 class World {

@@ -188,6 +188,7 @@ void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
 
 void UringDriver::give_back(int32_t slot, Endpoint& endpoint) {
   OVERLAPPED_CHECK(!endpoint.send_pending && !holds(slot));
+  is_lost(slot, endpoint.fd);
   // The entry holds the socket open beyond its owner's close.
   if (endpoint.file != File::kNone) update_file(slot, endpoint.generation, &kNoFile);
   endpoint.fd = -1;

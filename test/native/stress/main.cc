@@ -1,4 +1,4 @@
-// What: drives the native classes without Node: acceptor, one or two workers, senders and clients on loopback sockets.
+// What: drives the native classes without Node: acceptor, workers, a send thread, senders and clients on loopback sockets.
 // Flow: scripts/sanitizers.mjs -> this -> exit code and one line of counts.
 // Thread: main starts all, ends them in order, and checks that every count is back at its start.
 #include <netinet/in.h>
@@ -8,13 +8,18 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <thread>
 
+#include "borrower.h"
 #include "client.h"
 #include "driver/socket.h"
 #include "loop/acceptor.h"
+#include "owner.h"
+#include "reader.h"
 #include "worker.h"
 
 namespace stress {
@@ -31,6 +36,7 @@ Planned::Planned() {
   control.layout_hash = layout::kLayoutHash;
   control.thread_count = kThreads;
   control.worker_count = options.workers;
+  control.driver_count = kDrivers;
   control.session_capacity = session_count();
   control.sessions_per_worker = kSessionsPerWorker;
   control.nodes_per_thread = kNodesPerThread;
@@ -47,8 +53,8 @@ Planned::Planned() {
   control.nodes_at = region(kThreads * kNodesPerThread * sizeof(layout::Node));
   control.chunk_bitmap_at = region((kChunks + 31) / 32 * 4);
   control.chunk_refs_at = region(kChunks * 4);
-  control.completions_at = region(kWorkers * kCompletionCapacity * sizeof(layout::Completion));
-  control.submissions_at = region(kWorkers * kSubmissionWords * 4);
+  control.completions_at = region(kDrivers * kCompletionCapacity * sizeof(layout::Completion));
+  control.submissions_at = region(kDrivers * kSubmissionWords * 4);
   control.counters_at = region(kThreads * shared::Memory::kCountersStride * 8);
   control.control_words = at;
   control.chunk_byte_at = (kWorkers * kBuffers * kBufferStride + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
@@ -177,17 +183,16 @@ void send(Shared& shared, Thread& thread, uint32_t seed) {
 
 /** Whether everything that a run is for has happened. */
 bool is_varied(const Totals& totals) {
-  for (auto* total : {&totals.foreign_messages, &totals.contended, &totals.resets, &totals.closes, &totals.pauses,
-                      &totals.short_sends, &totals.wakes, &totals.sleeps}) {
-    if (*total == 0) return false;
-  }
-  return true;
+  std::vector<const std::atomic<uint64_t>*> all{&totals.resets, &totals.closes, &totals.short_sends, &totals.wakes, &totals.sleeps};
+  if (options.sends_elsewhere) all.insert(all.end(), {&totals.waits, &totals.cancels});
+  else all.insert(all.end(), {&totals.foreign_messages, &totals.contended, &totals.pauses});
+  return std::all_of(all.begin(), all.end(), [](const auto* total) { return *total > 0; });
 }
 
 /** On a busy machine what is rare takes longer; check what happened, not how fast. */
-void wait_for_variety(const Totals& totals) {
+void wait_for(const std::function<bool()>& is_true) {
   auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
-  while (!is_varied(totals) && std::chrono::steady_clock::now() < until) {
+  while (!is_true() && std::chrono::steady_clock::now() < until) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -203,6 +208,7 @@ void check_all_back(Shared& shared, const std::vector<Thread*>& threads) {
     expect(session.send_head == 0 && session.send_flag == 0 && session.request == 0 && session.queued_bytes == 0,
            "a send list, a flag, a request or queued bytes are not back");
     expect(session.state == static_cast<int32_t>(layout::SessionState::kFree), "a session is not free");
+    expect(session.handle == 0, "a handle is not back");
   }
   for (int32_t id = 0; id < kThreads; id++) {
     layout::Thread& block = memory.thread(id);
@@ -217,60 +223,81 @@ void check_all_back(Shared& shared, const std::vector<Thread*>& threads) {
   }
 }
 
+/** A listener on loopback whose connections the accept thread hands out, or a single worker takes. */
+class Listening {
+ public:
+  Listening() {
+    shared::SocketAddress address;
+    socklen_t length;
+    driver::parse_address("127.0.0.1", 0, &address, &length);
+    driver::SocketOptions socket_options;
+    socket_options.send_buffer_bytes = 4096;
+    expect(driver::open_listener(address, socket_options, 128, &listener_) == 0, "there is no listener");
+    getsockname(listener_.get(), &address.any, &length);
+    port_ = static_cast<uint16_t>(driver::port_of(address));
+  }
+  uint16_t port() const { return port_; }
+
+  void start(Shared& shared) {
+    if (options.workers == 1) {
+      shared::TransitSocket listening;
+      listening.fd = std::move(listener_);
+      listening.listens = true;
+      shared.runtime->inbox(1).push(std::move(listening));
+      shared.runtime->wake(1);
+      return;
+    }
+    acceptor_ = std::make_unique<loop::Acceptor>(shared.runtime, kAcceptor, options.driver, 0);
+    acceptor_->add(std::move(listener_));
+    std::string why = acceptor_->start();
+    if (!why.empty()) fail("the acceptor did not start: " + why);
+  }
+  void stop() {
+    if (acceptor_ != nullptr) acceptor_->stop();
+  }
+
+ private:
+  base::Fd listener_;
+  uint16_t port_ = 0;
+  std::unique_ptr<loop::Acceptor> acceptor_;
+};
+
+void wait_until_running(Shared& shared, int32_t id) {
+  auto& state = shared.runtime->memory().thread(id).thread_state;
+  while (shared::atomic(state).load() != static_cast<int32_t>(layout::ThreadState::kRunning)) std::this_thread::yield();
+}
+
 void run() {
   size_t descriptors = open_descriptors();
   {
     Planned planned;
     Shared shared(std::make_shared<shared::Runtime>(planned.memory()));
-    shared::SocketAddress address;
-    socklen_t length;
-    base::Fd listener;
-    driver::parse_address("127.0.0.1", 0, &address, &length);
-    driver::SocketOptions socket_options;
-    socket_options.send_buffer_bytes = 4096;
-    expect(driver::open_listener(address, socket_options, 128, &listener) == 0, "there is no listener");
-    getsockname(listener.get(), &address.any, &length);
-    auto port = static_cast<uint16_t>(driver::port_of(address));
+    Listening listening;
 
     std::vector<std::unique_ptr<Worker>> workers;
     std::vector<std::unique_ptr<Thread>> senders;
     std::vector<std::unique_ptr<Client>> clients;
     for (int32_t id = 1; id <= options.workers; id++) workers.push_back(std::make_unique<Worker>(shared, id));
     for (int32_t i = 0; i < kSenders; i++) senders.push_back(std::make_unique<Thread>(shared, kAcceptor + 1 + i));
-    for (uint32_t i = 0; i < 2; i++) clients.push_back(std::make_unique<Client>(shared, i, port));
+    for (uint32_t i = 0; i < 2; i++) clients.push_back(std::make_unique<Client>(shared, i, listening.port()));
 
     std::vector<std::thread> worker_threads, sender_threads, client_threads;
     for (auto& worker : workers) worker_threads.emplace_back([&] { worker->run(); });
-    for (int32_t id = 1; id <= options.workers; id++) {
-      auto& state = planned.memory().thread(id).thread_state;
-      while (shared::atomic(state).load() != static_cast<int32_t>(layout::ThreadState::kRunning)) std::this_thread::yield();
-    }
-    std::unique_ptr<loop::Acceptor> acceptor;
-    if (options.workers == 1) {
-      shared::TransitSocket listening;
-      listening.fd = std::move(listener);
-      listening.listens = true;
-      shared.runtime->inbox(1).push(std::move(listening));
-      shared.runtime->wake(1);
-    } else {
-      acceptor = std::make_unique<loop::Acceptor>(shared.runtime, kAcceptor, options.driver, 0);
-      acceptor->add(std::move(listener));
-      std::string why = acceptor->start();
-      if (!why.empty()) fail("the acceptor did not start: " + why);
-    }
+    for (int32_t id = 1; id <= options.workers; id++) wait_until_running(shared, id);
+    listening.start(shared);
     for (auto& client : clients) client_threads.emplace_back([&] { client->run(); });
     for (auto& sender : senders) {
       sender_threads.emplace_back([&] { send(shared, *sender, options.seed + static_cast<uint32_t>(sender->id())); });
     }
 
     std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
-    wait_for_variety(shared.totals);
+    wait_for([&] { return is_varied(shared.totals); });
     shared.clients_quiet = true;
     shared.senders_stop = true;
     for (std::thread& thread : sender_threads) thread.join();
     shared.clients_finish = true;
     for (std::thread& thread : client_threads) thread.join();
-    if (acceptor != nullptr) acceptor->stop();
+    listening.stop();
     shared.workers_stop = true;
     for (int32_t id = 1; id <= options.workers; id++) shared.runtime->signal(id);
     for (std::thread& thread : worker_threads) thread.join();
@@ -298,6 +325,60 @@ void run() {
   expect(open_descriptors() == descriptors, "a descriptor was left open");
 }
 
+/** Ends the send thread's driver with sends that wait, then the owners. */
+void run_borrowing() {
+  size_t descriptors = open_descriptors();
+  {
+    Planned planned;
+    Shared shared(std::make_shared<shared::Runtime>(planned.memory()));
+    Listening listening;
+    std::vector<std::unique_ptr<Owner>> owners;
+    for (int32_t id = 1; id <= options.workers; id++) owners.push_back(std::make_unique<Owner>(shared, id));
+    Borrower borrower(shared);
+    Reader reader(shared, listening.port());
+    std::vector<std::thread> owner_threads;
+    for (auto& owner : owners) owner_threads.emplace_back([&] { owner->run(); });
+    std::thread borrower_thread([&] { borrower.run(); });
+    for (int32_t id = 1; id <= options.workers; id++) wait_until_running(shared, id);
+    wait_until_running(shared, kSendThread);
+    listening.start(shared);
+    std::thread reader_thread([&] { reader.run(); });
+
+    std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
+    wait_for([&] { return is_varied(shared.totals); });
+    // Owners reset nobody any more; who was reset hears it before it stalls for good.
+    shared.clients_quiet = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    shared.clients_finish = true;
+    reader_thread.join();
+    wait_for([&] { return borrower.waiting() > 0; });
+    shared.senders_stop = true;
+    shared.runtime->signal(kSendThread);
+    borrower_thread.join();
+    expect(borrower.waiting() > 0, "no send waited when the driver was closed");
+    listening.stop();
+    shared.workers_stop = true;
+    for (int32_t id = 1; id <= options.workers; id++) shared.runtime->signal(id);
+    for (std::thread& thread : owner_threads) thread.join();
+
+    std::vector<Thread*> threads{&borrower};
+    for (auto& owner : owners) threads.push_back(owner.get());
+    ASAN_UNPOISON_MEMORY_REGION(planned.memory().arena, static_cast<size_t>(planned.memory().control().arena_bytes));
+    check_all_back(shared, threads);
+    Totals& totals = shared.totals;
+    auto figure = [](uint64_t value) { return static_cast<unsigned long long>(value); };
+    std::printf(
+        "stress: %llu sessions (%llu whole), %llu bytes sent by another thread, %llu resets, %llu ends by peers, "
+        "%llu short sends, %llu waits for room, %llu cancelled, %d cut off, %llu wakes, %llu sleeps\n",
+        figure(totals.sessions), figure(reader.ended_whole()), figure(totals.echoed_bytes), figure(totals.resets),
+        figure(totals.closes), figure(totals.short_sends), figure(totals.waits), figure(totals.cancels), borrower.waiting(),
+        figure(totals.wakes), figure(totals.sleeps));
+    expect(is_varied(totals), "something that was to happen never did");
+    expect(reader.ended_whole() > 0, "no session ended in order");
+  }
+  expect(open_descriptors() == descriptors, "a descriptor was left open");
+}
+
 }  // namespace
 }  // namespace stress
 
@@ -313,6 +394,7 @@ int main(int count, char** arguments) {
     if (name == "--driver") options.driver = value == "io_uring" ? driver::Kind::kUring : driver::Kind::kEpoll;
     else if (name == "--seconds") options.seconds = std::stoi(value);
     else if (name == "--workers") options.workers = value == "1" ? 1 : stress::kWorkers;
+    else if (name == "--sends") options.sends_elsewhere = value == "elsewhere";
     else if (name == "--seed") options.seed = static_cast<uint32_t>(std::stoul(value));
     else if (name == "--patience-ms") options.patience_ms = std::stoi(value);
     else if (name == "--plant") {
@@ -334,6 +416,7 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "stress: io_uring cannot be tested: %s\n", denied.c_str());
     return kNotTested;
   }
-  stress::run();
+  if (options.sends_elsewhere) stress::run_borrowing();
+  else stress::run();
   return 0;
 }

@@ -34,6 +34,8 @@ struct Options {
   int seconds = 5;
   uint32_t seed = 1;
   Plant plant = Plant::kNone;
+  /** Workers only receive; a thread with a driver of its own sends on their sockets. */
+  bool sends_elsewhere = false;
   /** 2 get their connections from the accept thread; a single one accepts by itself. */
   int32_t workers = 2;
   /** How long a message may be on its way when nothing else happens; after that it is lost. */
@@ -41,9 +43,11 @@ struct Options {
 };
 inline Options options;
 
-// Threads: main, the workers, the acceptor, and threads that only send to sessions of others.
+// Threads: main, the workers, the send thread, the acceptor, and threads that only push to sessions of others.
 inline constexpr int32_t kWorkers = 2;  // at most; ids and memory are planned for all of them
-inline constexpr int32_t kAcceptor = kWorkers + 1;
+inline constexpr int32_t kSendThread = kWorkers + 1;
+inline constexpr int32_t kDrivers = kSendThread;
+inline constexpr int32_t kAcceptor = kSendThread + 1;
 inline constexpr int32_t kSenders = 2;
 inline constexpr int32_t kThreads = kAcceptor + 1 + kSenders;
 
@@ -104,6 +108,13 @@ inline constexpr int32_t kFromEcho = 101;   // payload: what was received
 inline constexpr int32_t kFromBye = 102;    // the server ends this session
 inline constexpr int32_t kPayloadMax = 6000;
 
+/** Where a send thread sends: the stream of a session begins with this, `total` bytes with it. */
+struct Hello {
+  int32_t slot;
+  int32_t generation;
+  int32_t total;
+};
+
 /** Byte `at` of the stream that a key names. */
 inline uint8_t byte_of(uint32_t key, uint32_t at) {
   return static_cast<uint8_t>((key * 2654435761u + at * 40503u) >> 13);
@@ -138,7 +149,7 @@ struct Pushed {
 
 struct Totals {
   std::atomic<uint64_t> sessions{0}, echoed_bytes{0}, foreign_messages{0}, refused{0}, resets{0}, closes{0}, pauses{0},
-      short_sends{0}, contended{0}, wakes{0}, sleeps{0};
+      short_sends{0}, waits{0}, cancels{0}, contended{0}, wakes{0}, sleeps{0};
 };
 
 struct Shared {

@@ -17,23 +17,14 @@ namespace {
 
 constexpr int kRoundsPerTurn = 4;
 constexpr int32_t kGather = 16;
-// A round's sleep has a limit; here it has none: a wake-up that is lost must not be made good by time.
-constexpr int64_t kNoLimit = -1;
 // After workers_stop, when the last sessions end by themselves.
 constexpr int64_t kEndingMs = 1;
 
-int32_t word(SubmissionOp op, int32_t flags = 0, int32_t count = 0) {
-  return static_cast<int32_t>(op) | flags << 8 | count << 16;
-}
-
 }  // namespace
 
-Worker::Worker(Shared& shared, int32_t id)
-    : Thread(shared, id), random_(options.seed * 977u + static_cast<uint32_t>(id)), mine_(block(id)) {
+Worker::Worker(Shared& shared, int32_t id) : DriverThread(shared, id) {
   const layout::Control& control = memory().control();
   int32_t index = id - 1;
-  area_ = memory().words + control.submissions_at + index * kSubmissionWords;
-  entries_ = reinterpret_cast<layout::Completion*>(memory().words + control.completions_at) + index * kCompletionCapacity;
   sessions_.resize(kSessionsPerWorker);
   for (int32_t i = 0; i < kSessionsPerWorker; i++) free_slots_.push_back(index * kSessionsPerWorker + i);
   buffer_references_.resize(kBuffers);
@@ -48,11 +39,7 @@ void Worker::run() {
   uint32_t features_forbidden = 0;
   if (options.workers == 1) features_forbidden = random_.next();
   else if (id() == kWorkers) features_forbidden = random_.next() | driver::kFeatureMultishotRecv;
-  constexpr int kNoBackend = -1;
-  std::string why =
-      round_.open(shared_.runtime, id(), driver::create(options.driver), kBatch, kNoBackend, features_forbidden);
-  if (!why.empty()) fail("the driver did not open: " + why);
-  atomic(mine_.thread_state).store(static_cast<int32_t>(layout::ThreadState::kRunning));
+  open(features_forbidden);
   bool accepting = true;
   while (!shared_.workers_stop || live_ > 0 || round_.has_work()) {
     if (accepting && shared_.workers_stop) {
@@ -60,7 +47,8 @@ void Worker::run() {
       round_.stop_accepting();
     }
     round_.hand_over(false);
-    sleep_or_look();
+    if (options.plant == Plant::kUnseenInbox) sleep_without_inbox();
+    else sleep_or_look(shared_.workers_stop ? kEndingMs : kNoLimit);
     round_.take_inbox();
     if (round_.has_work()) turn();
   }
@@ -71,15 +59,13 @@ void Worker::run() {
   expect(free_blocks_.size() == kBlocks, "a block of the heap is still in use");
 }
 
-void Worker::sleep_or_look() {
+void Worker::sleep_without_inbox() {
   int64_t limit_ms = round_.park(round_.look(shared_.workers_stop ? kEndingMs : kNoLimit));
-  if (options.plant == Plant::kUnseenInbox && limit_ms == 0 && !has_work_without_inbox()) {
+  if (limit_ms == 0 && !has_work_without_inbox()) {
     atomic(mine_.parked).store(1);
     limit_ms = kNoLimit;
   }
-  if (limit_ms > 0) shared_.totals.sleeps++;
-  if (limit_ms > driver::kAcceptRetryMs) limit_ms = kNoLimit;
-  round_.wait(limit_ms);
+  sleep(limit_ms);
 }
 
 /** The list before a sleep, as it must not be. */
@@ -108,19 +94,17 @@ void Worker::turn() {
 // --- submissions ---------------------------------------------------------------------------------
 
 void Worker::control(std::initializer_list<int32_t> entry) {
-  if (!deferred_.empty() || mine_.submission_used + static_cast<int32_t>(entry.size()) > kSubmissionWords) {
+  if (!deferred_.empty() || !has_room(entry.size())) {
     deferred_.emplace_back(entry);
     mine_.local_pending = 1;
     return;
   }
-  std::copy(entry.begin(), entry.end(), area_ + mine_.submission_used);
-  mine_.submission_used += static_cast<int32_t>(entry.size());
+  put(entry);
 }
 
 void Worker::prepare() {
-  while (!deferred_.empty() && mine_.submission_used + static_cast<int32_t>(deferred_.front().size()) <= kSubmissionWords) {
-    std::copy(deferred_.front().begin(), deferred_.front().end(), area_ + mine_.submission_used);
-    mine_.submission_used += static_cast<int32_t>(deferred_.front().size());
+  while (!deferred_.empty() && has_room(deferred_.front().size())) {
+    put(deferred_.front().data(), deferred_.front().size());
     deferred_.pop_front();
   }
   auto count = static_cast<int32_t>(returns_.size());
@@ -137,14 +121,7 @@ void Worker::prepare() {
 // --- life of a session ---------------------------------------------------------------------------
 
 void Worker::drain() {
-  for (;;) {
-    if (head_ == tail_) {
-      atomic(mine_.completion_head).store(head_);
-      tail_ = atomic(mine_.completion_tail).load();
-      if (head_ == tail_) return;
-    }
-    layout::Completion completion = entries_[head_ & (kCompletionCapacity - 1)];
-    head_++;
+  for (layout::Completion completion; next(&completion);) {
     auto kind = static_cast<CompletionKind>(completion.kind);
     if (kind == CompletionKind::kAccept) {
       accepted(completion.result);

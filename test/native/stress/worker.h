@@ -7,12 +7,11 @@
 #include <memory>
 #include <vector>
 
-#include "loop/round.h"
-#include "stand_in.h"
+#include "driver_thread.h"
 
 namespace stress {
 
-class Worker : public Thread {
+class Worker : public DriverThread {
  public:
   Worker(Shared& shared, int32_t id);
   /** Until workers_stop is set and the last session is gone. */
@@ -52,8 +51,8 @@ class Worker : public Thread {
     bool sending() const { return waiting || flight_first != 0 || wait_first != 0; }
   };
 
-  // --- between turns (native/loop/loop.cc, without libuv) ---
-  void sleep_or_look();
+  // --- between turns ---
+  void sleep_without_inbox();
   bool has_work_without_inbox();
   void turn();
 
@@ -100,13 +99,6 @@ class Worker : public Thread {
 
   void release_buffer(int32_t buffer);
 
-  Random random_;
-  layout::Thread& mine_;
-  loop::Round round_;
-  layout::Completion* entries_ = nullptr;
-  int32_t head_ = 0;
-  int32_t tail_ = 0;
-  int32_t* area_ = nullptr;
   std::deque<std::vector<int32_t>> deferred_;
   std::vector<int32_t> returns_;
   bool prompt_sends_ = false;
