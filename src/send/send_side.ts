@@ -167,9 +167,10 @@ export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox
     if (outbox.isGone) return
     const { sender, submissions, protocols, resetsOnClose } = this.#parts
     const { slot, generation, at, protocol } = outbox
-    // order: after the flag was cleared and the list taken; pairs with the owner's store before its hand-over [LANE-3]
+    // order: before the look at flag and list; pairs with the owner's store before its hand-over [LANE-3]
     const state = load(this.#words, at + SESSION_STATE)
-    if (state === SessionState.OPEN) return
+    // What was pushed before the end is still on its way to this thread.
+    if (state === SessionState.OPEN || !sender.idle(outbox)) return
     if (state === SessionState.CLOSING && this.#words[at + SESSION_STREAM_ENDED] === 0) {
       this.#words[at + SESSION_STREAM_ENDED] = 1
       const isReset = resetsOnClose[protocol] ?? protocols.recordOf(protocol).resetOnClose
