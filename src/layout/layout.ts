@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -767566330
+export const LAYOUT_HASH = 243924261
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696

@@ -73,6 +73,8 @@ export class JobProducer {
     this.#byteEnds = new Int32Array(plan.jobRingCapacity)
     this.#blocks = new Int32Array(plan.jobRingCapacity).fill(NOTHING)
     this.#blockBytes = new Int32Array(plan.jobRingCapacity)
+    // Both ends go on from the count that the words stand at: nothing waits when they are made.
+    this.#head = this.#tail = this.#published = this.#words[this.#at + JOB_RING_HEAD]
   }
 
   /** Records that were not consumed when the producer looked last. */
@@ -201,6 +203,7 @@ export class JobConsumer {
     this.#at = ringAt(arena, producer, arena.thread)
     this.#recordsAt = this.#at + JOB_RING_WORDS
     this.#mask = arena.plan.jobRingCapacity - 1
+    this.#head = this.#tail = this.#words[this.#at + JOB_RING_HEAD]
   }
 
   /** Looks what was published; how many records wait. */

@@ -8,6 +8,8 @@ import {
   CONTROL_CHUNK_COUNT,
   CONTROL_COMPLETION_CAPACITY,
   CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_JOB_BYTES_PER_RING,
+  CONTROL_JOB_RING_CAPACITY,
   CONTROL_NODES_PER_THREAD,
   CONTROL_SUBMISSION_WORDS,
 } from '../../src/layout/layout.ts'
@@ -37,6 +39,8 @@ export interface Cuts {
   readonly chunkCount?: number
   readonly heapBytesPerWorker?: number
   readonly completionCapacity?: number
+  readonly jobRingCapacity?: number
+  readonly jobBytesPerRing?: number
 }
 
 export interface UnitMemory {
@@ -65,6 +69,8 @@ export function unitMemory(options: ServerOptions = {}, cuts: Cuts = {}): UnitMe
   cut(CONTROL_SUBMISSION_WORDS, cuts.submissionWords)
   cut(CONTROL_HEAP_BYTES_PER_WORKER, cuts.heapBytesPerWorker)
   cut(CONTROL_COMPLETION_CAPACITY, cuts.completionCapacity)
+  cut(CONTROL_JOB_RING_CAPACITY, cuts.jobRingCapacity)
+  cut(CONTROL_JOB_BYTES_PER_RING, cuts.jobBytesPerRing)
   const { chunkCount } = cuts
   if (chunkCount !== undefined) {
     const bitmapAt = words[CONTROL_CHUNK_BITMAP_AT]

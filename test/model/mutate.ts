@@ -14,6 +14,7 @@ export const SCENARIOS = [
   'ring',
   'nodes',
   'wake',
+  'job_ring',
   'io_count',
   'lock',
   'groups',

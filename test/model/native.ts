@@ -362,6 +362,11 @@ export class NativeLoop {
     this.#block = world.arena(thread).threadAt(thread)
   }
 
+  /** Word by which the thread itself asks for a turn. */
+  get pendingAt(): number {
+    return this.#block + THREAD_LOCAL_PENDING
+  }
+
   /** The one declared list of what must be empty before a sleep. */
   hasWork(): boolean {
     const { words } = this.#world

@@ -6,6 +6,8 @@ import type { Binding } from '../../src/binding.ts'
 import {
   COMPLETION_WORDS,
   CONTROL_WORDS,
+  JOB_RING_WORDS,
+  JOB_WORDS,
   LISTENERS_MAX,
   NODE_WORDS,
   PROTOCOL_WORDS,
@@ -31,6 +33,7 @@ import { awaitEdge } from './ops.ts'
 /** Sizes of a model's memory; few of everything, so that it runs out. */
 export interface Sizes {
   readonly workers?: number
+  readonly updates?: number
   readonly sessionsPerWorker?: number
   readonly nodesPerThread?: number
   readonly chunkCount?: number
@@ -38,6 +41,8 @@ export interface Sizes {
   readonly completionCapacity?: number
   readonly groupMax?: number
   readonly groupCapacity?: number
+  readonly jobRingCapacity?: number
+  readonly jobBytesPerRing?: number
 }
 
 const SUBMISSION_WORDS = 96
@@ -61,6 +66,7 @@ export class World {
 
   constructor({
     workers = 1,
+    updates = 0,
     sessionsPerWorker = 2,
     nodesPerThread = 4,
     chunkCount = 3,
@@ -68,8 +74,13 @@ export class World {
     completionCapacity = 16,
     groupMax = 1,
     groupCapacity = 0,
+    jobRingCapacity = 8,
+    jobBytesPerRing = 4096,
   }: Sizes = {}) {
-    const threads = workers + 1
+    const ids = threadIds({ workers, senders: 0, updates, jobs: 0 })
+    // The acceptor is behind the workers; without update threads nobody looks at it.
+    const threads = updates === 0 ? workers + 1 : ids.threadCount
+    const rings = workers * updates
     let at = CONTROL_WORDS
     const region = (words: number) => {
       const from = at
@@ -79,7 +90,7 @@ export class World {
     }
     const chunkByteAt = workers * (RECV_BUFFERS * RECV_BUFFER_BYTES + HEAP_BYTES)
     const plan: Plan = {
-      ...threadIds({ workers, senders: 0, updates: 0, jobs: 0 }),
+      ...ids,
       threadCount: threads,
       sessionCapacity: workers * sessionsPerWorker,
       sessionsPerWorker,
@@ -98,8 +109,8 @@ export class World {
       chunkRefsAt: region(chunkCount),
       completionsAt: region(workers * completionCapacity * COMPLETION_WORDS),
       submissionsAt: region(workers * SUBMISSION_WORDS),
-      jobRingsAt: 0,
-      jobRingCapacity: 0,
+      jobRingsAt: region(rings * (JOB_RING_WORDS + jobRingCapacity * JOB_WORDS)),
+      jobRingCapacity,
       groupsAt: region(groupWords(groupMax, workers * sessionsPerWorker)),
       groupMax,
       groupCapacity,
@@ -108,9 +119,9 @@ export class World {
       recvByteAt: 0,
       heapByteAt: workers * RECV_BUFFERS * RECV_BUFFER_BYTES,
       chunkByteAt,
-      jobByteAt: 0,
-      jobBytesPerRing: 0,
-      arenaBytes: chunkByteAt + chunkCount * chunkBytes,
+      jobByteAt: chunkByteAt + chunkCount * chunkBytes,
+      jobBytesPerRing,
+      arenaBytes: chunkByteAt + chunkCount * chunkBytes + rings * jobBytesPerRing,
     }
     this.#outside = region(OUTSIDE_WORDS)
     const control = new SharedArrayBuffer(4 * at)
