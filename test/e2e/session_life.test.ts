@@ -112,7 +112,7 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
     })
 
     it('count the bytes that the socket took', async () => {
-      const test = await start()
+      const test = await start({ maxBackpressure: 4 * MIB })
       const { client, id } = await join(test)
       const sizes = [0, 1, 1000, 100_000, MIB]
       for (const size of sizes) await test.order('send', { id, data: pattern(size) })
