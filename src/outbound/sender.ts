@@ -544,7 +544,8 @@ export class Sender<T extends Outbox> {
       this.#markDirty(outbox)
       if (this.#drainsByWord && load(words, at + SESSION_DRAIN_WANTED) !== 0) {
         this.hurry(outbox)
-        this.#drainByWord(outbox, load(words, at + SESSION_QUEUED_BYTES))
+        // While anything is queued its completion looks: a message that only an empty queue takes must wait for that.
+        if (load(words, at + SESSION_QUEUED_BYTES) === 0) this.#drainByWord(outbox, 0)
       }
       this.#lanes?.taken(outbox)
     }

@@ -4,7 +4,7 @@
 
 import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
-import { drivers } from '../helpers/drivers.ts'
+import { worlds } from '../helpers/drivers.ts'
 import {
   Client,
   disconnectAfterEach,
@@ -17,15 +17,20 @@ import { handler, startServer, stopAfterEach, type TestServer } from '../helpers
 
 const MIB = 2 ** 20
 const lp4 = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
-const WORKERS = ['worker1', 'worker2'] as const
 
 disconnectAfterEach()
 stopAfterEach()
 
-describe.each(drivers)('%s', (driver) => {
+describe.each(worlds)('$driver, mode $mode', ({ driver, mode }) => {
+  /** Those that run content. */
+  const THREADS = mode === 'worker' ? ['worker1', 'worker2'] : ['update1', 'update2']
+  const [FIRST, SECOND] = THREADS
+
   function start(options: Partial<ServerOptions> = {}) {
     return startServer({
       driver,
+      mode,
+      update: { eager: true, threads: 2 },
       workers: 2,
       handler: handler('cross'),
       listeners: [
@@ -42,9 +47,9 @@ describe.each(drivers)('%s', (driver) => {
     return peers
   }
 
-  const on = (peers: readonly Peer[], worker: string) =>
-    peers.filter((peer) => peer.worker === worker)
-  const other = (worker: string) => (worker === 'worker1' ? 'worker2' : 'worker1')
+  const on = (peers: readonly Peer[], thread: string) =>
+    peers.filter((peer) => peer.worker === thread)
+  const other = (thread: string) => (thread === FIRST ? SECOND : FIRST)
 
   /** Ends every connection; afterwards nothing may be left of any of them. */
   async function expectNothingLeft(test: TestServer, peers: readonly Peer[]) {
@@ -63,12 +68,12 @@ describe.each(drivers)('%s', (driver) => {
     await test.stop()
   }
 
-  it('balances sessions over the workers', async () => {
+  it.runIf(mode === 'worker')('balances sessions over the workers', async () => {
     const test = await start()
     const peers = await joinMany(test, 20)
     const counts = () => {
       const { threads } = test.server.monitor.snapshot()
-      return WORKERS.map((name) => threads.find((thread) => thread.name === name)?.sessions)
+      return THREADS.map((name) => threads.find((thread) => thread.name === name)?.sessions)
     }
     expect(counts()).toEqual([10, 10])
     const leaving = on(peers, 'worker1')
@@ -105,7 +110,7 @@ describe.each(drivers)('%s', (driver) => {
       expect(await test.next('leave', { id })).toMatchObject({ reason: 'localClose' })
       expect(test.server.send(id, 'late')).toBe('closed')
       expect(test.server.close(id)).toBe(false)
-      for (const worker of WORKERS) {
+      for (const worker of THREADS) {
         expect(await test.order('send', { id, data: 'late' }, worker)).toBe('closed')
         expect(await test.order('close', { id }, worker)).toBe(false)
       }
@@ -157,7 +162,7 @@ describe.each(drivers)('%s', (driver) => {
     const peers = await joinMany(test, 4)
     const ids = peers.map(({ id }) => id)
     const filler = 'abcdefghij'.repeat(load.filler / 10)
-    const streams = WORKERS.map((worker) => {
+    const streams = THREADS.map((worker) => {
       return test.order('stream', { ids, count, burst: 20, filler, broadcasts }, worker)
     })
     const fromMain = (async () => {
@@ -171,7 +176,7 @@ describe.each(drivers)('%s', (driver) => {
         if (number % 20 === 19) await new Promise((resolve) => setImmediate(resolve))
       }
     })()
-    const next = peers.map(() => ({ main: 0, worker1: 0, worker2: 0 }) as Record<string, number>)
+    const next = peers.map(() => ({ main: 0, [FIRST]: 0, [SECOND]: 0 }) as Record<string, number>)
     const readers = peers.map(({ client }, at) => {
       return follow(client, (text) => {
         const [thread, number, filled] = text.split(' ')
@@ -203,7 +208,7 @@ describe.each(drivers)('%s', (driver) => {
     const [peer] = await joinMany(test, 1)
     const count = 60
     const filler = 'abcdefghij'.repeat(40_000)
-    const streams = WORKERS.map((worker) => {
+    const streams = THREADS.map((worker) => {
       const fields = { ids: [peer.id], count, burst: 1, filler, broadcasts: false, whole: true }
       return test.order('stream', fields, worker)
     })
@@ -229,7 +234,7 @@ describe.each(drivers)('%s', (driver) => {
     type Give = (test: TestServer, data: string, options?: object) => Promise<unknown>
     const givers: [string, Give][] = [
       ['main', async (test, data, options) => test.server.broadcast(data, options)],
-      ['worker1', (test, data, options) => test.order('broadcast', { data, options }, 'worker1')],
+      [FIRST, (test, data, options) => test.order('broadcast', { data, options }, FIRST)],
     ]
 
     /** Exactly these hear it; the others answer before it could come. */
@@ -312,13 +317,13 @@ describe.each(drivers)('%s', (driver) => {
       const test = await start()
       const peers = await joinMany(test, 6)
       for (const { id, worker } of peers) await test.order('tag', { id, value: 1 }, worker)
-      const [chosen] = on(peers, 'worker1')
-      await test.order('tag', { id: chosen.id, value: 2 }, 'worker1')
-      const counts = await test.order('broadcast', { data: 'two', where: 2 }, 'worker1')
+      const [chosen] = on(peers, FIRST)
+      await test.order('tag', { id: chosen.id, value: 2 }, FIRST)
+      const counts = await test.order('broadcast', { data: 'two', where: 2 }, FIRST)
       expect(counts).toMatchObject({ queued: 1 })
       await expectHeard(peers, [chosen], 'two')
-      const own = on(peers, 'worker2')
-      expect(await test.order('broadcast', { data: 'one', where: 1 }, 'worker2')).toMatchObject({
+      const own = on(peers, SECOND)
+      expect(await test.order('broadcast', { data: 'one', where: 1 }, SECOND)).toMatchObject({
         queued: own.length,
       })
       await expectHeard(peers, own, 'one')
@@ -361,7 +366,7 @@ describe.each(drivers)('%s', (driver) => {
   it('posts between all threads', async () => {
     const test = await start()
     const value = { text: 'ä', bytes: [1, 2, 3], deep: { list: [null, true] } }
-    for (const worker of WORKERS) {
+    for (const worker of THREADS) {
       await test.order('echo', { from: other(worker), value }, worker)
       const answer = await test.next('answer', { thread: other(worker) })
       expect(answer.result).toEqual({ value, via: worker })
@@ -380,7 +385,7 @@ describe.each(drivers)('%s', (driver) => {
     for (let round = 0; round < 15; round++) {
       const peers = await joinMany(test, 6)
       const ids = peers.map(({ id }) => id)
-      const streams = WORKERS.map((worker) => {
+      const streams = THREADS.map((worker) => {
         return test.order(
           'stream',
           {

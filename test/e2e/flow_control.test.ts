@@ -4,7 +4,7 @@
 
 import type { ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
-import { drivers } from '../helpers/drivers.ts'
+import { worlds } from '../helpers/drivers.ts'
 import { disconnectAfterEach, frame, join, pattern, unframe } from '../helpers/e2e_client.ts'
 import { stopAfterEach } from '../helpers/e2e_server.ts'
 import { startLife } from '../helpers/life_server.ts'
@@ -15,8 +15,8 @@ const MIB = 2 ** 20
 disconnectAfterEach()
 stopAfterEach()
 
-describe.each(drivers)('%s', (driver) => {
-  const start = (options: Partial<ServerOptions> = {}) => startLife({ driver, ...options })
+describe.each(worlds)('$driver, mode $mode', (world) => {
+  const start = (options: Partial<ServerOptions> = {}) => startLife({ ...world, ...options })
 
   describe('pause', () => {
     it('delivers nothing until resume, then everything in order', async () => {

@@ -4,7 +4,7 @@
 
 import type { ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
-import { drivers } from '../helpers/drivers.ts'
+import { worlds } from '../helpers/drivers.ts'
 import {
   Client,
   disconnectAfterEach,
@@ -22,8 +22,8 @@ const MIB = 2 ** 20
 disconnectAfterEach()
 stopAfterEach()
 
-describe.each(drivers)('%s', (driver) => {
-  const start = (options: Partial<ServerOptions> = {}) => startLife({ driver, ...options })
+describe.each(worlds)('$driver, mode $mode', (world) => {
+  const start = (options: Partial<ServerOptions> = {}) => startLife({ ...world, ...options })
 
   describe('events', () => {
     it('come once each and in order', async () => {
@@ -112,7 +112,7 @@ describe.each(drivers)('%s', (driver) => {
     })
 
     it('count the bytes that the socket took', async () => {
-      const test = await start()
+      const test = await start({ maxBackpressure: 4 * MIB })
       const { client, id } = await join(test)
       const sizes = [0, 1, 1000, 100_000, MIB]
       for (const size of sizes) await test.order('send', { id, data: pattern(size) })

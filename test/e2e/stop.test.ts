@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { createServer, lengthPrefix, type OverlappedError, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
-import { drivers } from '../helpers/drivers.ts'
+import { drivers, worlds } from '../helpers/drivers.ts'
 import { Client, disconnectAfterEach, frame, pattern, unframe } from '../helpers/e2e_client.ts'
 import { handler, startServer, stopAfterEach, TestServer, until } from '../helpers/e2e_server.ts'
 
@@ -16,9 +16,10 @@ const lp4 = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
 disconnectAfterEach()
 stopAfterEach()
 
-describe.each(drivers)('%s', (driver) => {
-  const listeners = [{ name: 'main', port: 0, framing: lp4 }]
-  const base: ServerOptions = { driver, handler: handler('life'), listeners }
+const listeners = [{ name: 'main', port: 0, framing: lp4 }]
+
+describe.each(worlds)('$driver, mode $mode', (world) => {
+  const base: ServerOptions = { ...world, handler: handler('life'), listeners }
   const start = (options: Partial<ServerOptions> = {}) => startServer({ ...base, ...options })
 
   describe('stop', () => {
@@ -54,7 +55,7 @@ describe.each(drivers)('%s', (driver) => {
           .seen('stop')
           .map(({ thread }) => thread)
           .sort(),
-      ).toEqual(['worker1', 'worker2'].slice(0, workers))
+      ).toEqual(world.mode === 'worker' ? ['worker1', 'worker2'].slice(0, workers) : ['update1'])
       for (const { from } of test.seen('stop')) {
         const ofThread = test.reports.filter((report) => report.from === from)
         expect(ofThread.at(-1)?.type).toBe('stop')
@@ -201,6 +202,11 @@ describe.each(drivers)('%s', (driver) => {
       await expect(test.server.listen()).rejects.toMatchObject({ code: 'ERR_SERVER_STATE' })
     })
   })
+})
+
+describe.each(drivers)('%s', (driver) => {
+  const base: ServerOptions = { driver, handler: handler('life'), listeners }
+  const start = (options: Partial<ServerOptions> = {}) => startServer({ ...base, ...options })
 
   describe('a start that fails', () => {
     /** listen() rejects with this code and one sentence; what it took is free again. */

@@ -23,5 +23,9 @@ function usableDrivers(): readonly Driver[] {
 }
 
 export const drivers = usableDrivers()
+/** Driver and mode, for what is promised in every mode; update threads handle messages as they come. */
+export const worlds = (['worker', 'update'] as const).flatMap((mode) =>
+  drivers.map((driver) => ({ driver, mode, update: { eager: true } })),
+)
 /** Whether this is the run in which io_uring is denied. */
 export const ioUringDenied = denied

@@ -13,6 +13,8 @@ export interface ClientOptions {
   readonly paused?: boolean
   /** Default 127.0.0.1. */
   readonly host?: string
+  /** Address that the connection comes from; the system's choice where absent. */
+  readonly localAddress?: string
 }
 
 const open = new Set<Client>()
@@ -42,9 +44,10 @@ export class Client {
   /** Connecting, which the server may answer with a reset before or after it is done. */
   constructor(
     port: number,
-    { allowHalfOpen = false, paused = false, host = '127.0.0.1' }: ClientOptions = {},
+    { allowHalfOpen = false, paused = false, host = '127.0.0.1', localAddress }: ClientOptions = {},
   ) {
-    this.socket = connect({ port, host, noDelay: true, allowHalfOpen })
+    const from = localAddress === undefined ? {} : { localAddress }
+    this.socket = connect({ port, host, ...from, noDelay: true, allowHalfOpen })
     open.add(this)
     if (paused) this.socket.pause()
     this.socket.on('data', (chunk: Buffer) => {
@@ -133,7 +136,7 @@ export class Client {
 
 export interface Peer {
   readonly client: Client
-  /** Its session, and the worker that has it. */
+  /** Its session, and the thread that runs its content. */
   readonly id: number
   readonly worker: string
 }

@@ -37,8 +37,11 @@ export class TestServer {
   readonly server: Server
   /** In the order of arrival, which is the order of posting for each thread. */
   readonly reports: Report[] = []
+  /** The first thread that runs content. */
+  readonly content: string
 
   constructor(options: ServerOptions) {
+    this.content = (options.mode ?? 'worker') === 'worker' ? 'worker1' : 'update1'
     this.server = createServer({ workers: 1, arenaBytes: 64 * 2 ** 20, ...options })
     this.server.closed.catch((error: unknown) => {
       lost = error
@@ -83,15 +86,15 @@ export class TestServer {
   }
 
   /** Has a handler's onMessage do something. */
-  tell(message: unknown, worker = 'worker1'): void {
-    this.server.post(worker, message)
+  tell(message: unknown, thread = this.content): void {
+    this.server.post(thread, message)
   }
 
   /** Has a handler that reports what became of it do something; resolves with that. */
-  async order(action: string, fields: object = {}, worker = 'worker1'): Promise<unknown> {
-    const before = this.seen(action, { from: worker }).length
-    this.tell({ do: action, ...fields }, worker)
-    return (await this.next(action, { from: worker }, before)).result
+  async order(action: string, fields: object = {}, thread = this.content): Promise<unknown> {
+    const before = this.seen(action, { from: thread }).length
+    this.tell({ do: action, ...fields }, thread)
+    return (await this.next(action, { from: thread }, before)).result
   }
 
   stop(drainTimeout = 10_000): Promise<void> {

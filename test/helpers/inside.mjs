@@ -2,6 +2,7 @@
 // Flow: a handler module or a test imports this before a server starts -> methods of src/shared/ are watched -> snapshots.
 // Thread: any; main and each worker have their own.
 
+import { BroadcastChannel, isMainThread } from 'node:worker_threads'
 import { ReceiveBuffers } from '../../dist/src/session/receive_buffers.js'
 import { ThreadRuntime } from '../../dist/src/session/runtime.js'
 import { Arena } from '../../dist/src/shared/arena.js'
@@ -63,5 +64,16 @@ export function threadState() {
     heapBytesMax: inside.heapBytesMax,
     heapCapacityBytes: inside.heap?.capacityBytes ?? 0,
     buffersHeld: inside.buffers?.heldCount() ?? 0,
+  }
+}
+
+/** Where threads are asked what they have given out, also those whose handlers hear no messages. */
+export const INSPECTIONS = 'inside.inspect'
+if (!isMainThread) {
+  const channel = new BroadcastChannel(INSPECTIONS)
+  channel.unref()
+  channel.onmessage = () => {
+    if (inside.arena !== null)
+      channel.postMessage({ thread: inside.arena.thread, ...threadState() })
   }
 }

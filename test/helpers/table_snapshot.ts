@@ -1,12 +1,13 @@
-// What: everything that a server could lose: words of the table, chunks, nodes, heap, receive buffers, descriptors.
-// Flow: inside.mjs of main and of the workers, the monitor, /proc -> this -> compared before and after an abuse.
+// What: everything that a server could lose: words of the table, job rings, chunks, nodes, heap, buffers, descriptors.
+// Flow: inside.mjs of every thread, the monitor, /proc -> this -> compared before and after an abuse.
 // Thread: the test's; workers answer `inspect`.
 
 import { readdirSync } from 'node:fs'
+import { BroadcastChannel } from 'node:worker_threads'
 import { expect } from 'vitest'
 import * as layout from '../../src/layout/layout.ts'
 import { type Report, type TestServer, until } from './e2e_server.ts'
-import { inside, threadState } from './inside.mjs'
+import { INSPECTIONS, inside, threadState } from './inside.mjs'
 
 /** Words of a slot that mean nothing while it is free, beside its generation: docs/protocols/session.md. */
 const KEPT_WORDS: readonly number[] = [
@@ -15,6 +16,11 @@ const KEPT_WORDS: readonly number[] = [
   layout.SESSION_RELEASE_LINK,
   layout.SESSION_REQUEST_LINK,
   layout.SESSION_FLUSH_LINK,
+  layout.SESSION_PEER_PORT,
+  layout.SESSION_PEER_0,
+  layout.SESSION_PEER_1,
+  layout.SESSION_PEER_2,
+  layout.SESSION_PEER_3,
 ]
 
 interface State {
@@ -30,6 +36,8 @@ export interface Snapshot {
   readonly sessions: Int32Array
   /** Of each thread: what waits in its stacks and rings. */
   readonly threads: readonly Readonly<Record<string, number>>[]
+  /** Records that wait in job rings, of all rings. */
+  readonly jobs: number
   readonly chunksFree: number
   readonly chunksCharged: number
   /** Over all threads. */
@@ -75,6 +83,17 @@ function threadWords(): Snapshot['threads'] {
   })
 }
 
+function jobsWaiting(): number {
+  const { plan } = inside.arena as NonNullable<typeof inside.arena>
+  const { jobRingsAt, jobRingCapacity, driverCount, updateCount } = plan
+  let jobs = 0
+  for (let ring = 0; ring < driverCount * updateCount; ring++) {
+    const at = jobRingsAt + ring * (layout.JOB_RING_WORDS + jobRingCapacity * layout.JOB_WORDS)
+    jobs += (words()[at + layout.JOB_RING_TAIL] - words()[at + layout.JOB_RING_HEAD]) | 0
+  }
+  return jobs
+}
+
 /** Free chunks by the bitmap, and how many have references. */
 export function chunks(): { readonly free: number; readonly charged: number } {
   const { plan } = inside.arena as NonNullable<typeof inside.arena>
@@ -87,9 +106,25 @@ export function chunks(): { readonly free: number; readonly charged: number } {
   return { free, charged }
 }
 
-/** What every worker's pools have given out. */
+/** What the pools of every thread that runs JavaScript have given out; main's are not among them. */
 export async function inspect(test: TestServer): Promise<State[]> {
+  if (test.content !== 'worker1') return inspectAll()
   return (await tellAll(test, { do: 'inspect' })) as unknown as State[]
+}
+
+/** Asks over a channel: in mode update, handlers of workers hear no messages. */
+async function inspectAll(): Promise<State[]> {
+  const { plan } = inside.arena as NonNullable<typeof inside.arena>
+  const states = new Map<number, State>()
+  const channel = new BroadcastChannel(INSPECTIONS)
+  channel.onmessage = (event) => {
+    const { thread, ...state } = (event as { data: State & { thread: number } }).data
+    states.set(thread, state)
+  }
+  channel.postMessage('what is there?')
+  const wanted = plan.workerCount + plan.updateCount
+  await until('every thread to answer', () => states.size === wanted).finally(() => channel.close())
+  return [...states.values()]
 }
 
 /** When no session is left: everything as it is now. Handlers of the server answer `inspect`. */
@@ -105,6 +140,7 @@ export async function snapshot(test: TestServer): Promise<Snapshot> {
   return {
     sessions: sessionWords(),
     threads: threadWords(),
+    jobs: jobsWaiting(),
     chunksFree: free,
     chunksCharged: charged,
     nodesOut: sum('nodesOut'),

@@ -7,7 +7,8 @@ import { defineHandler } from 'overlapped'
 let runtime = null
 
 function fail(event) {
-  if (runtime.data.event !== event) return undefined
+  // In mode update, workers have no runtime.
+  if (runtime?.data.event !== event) return undefined
   runtime.post('main', { type: 'failing', event })
   if (runtime.data.how === 'throws') throw new Error(`in ${event}`)
   return Promise.reject(new Error(`in ${event}`))

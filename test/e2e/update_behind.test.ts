@@ -1,0 +1,173 @@
+// What: update threads that fall behind: receiving pauses, memory is bounded, others are served, nothing is lost.
+// Flow: node:net clients -> workers -> update.mjs, whose thread stands still -> echoes; pools, counters, snapshots.
+// Thread: the test's; the servers' workers and update threads.
+
+import { readFileSync } from 'node:fs'
+import { lengthPrefix } from 'overlapped'
+import { describe, expect, it } from 'vitest'
+import { drivers } from '../helpers/drivers.ts'
+import { Client, disconnectAfterEach, frame, join, pattern } from '../helpers/e2e_client.ts'
+import { handler, startServer, stopAfterEach, type TestServer } from '../helpers/e2e_server.ts'
+import { expectNothingLost, inspect, snapshot } from '../helpers/table_snapshot.ts'
+
+const KIB = 1024
+const MIB = 2 ** 20
+const lp4 = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
+const SESSIONS = 10_000
+/** Of this process, beside one for each end of a connection. */
+const OTHER_DESCRIPTORS = 500
+/** Connections that are made at once. */
+const BATCH = 500
+const RECEIVE_BUFFERS = 64
+const FLOODING = 4
+const FLOOD_BYTES = 8 * MIB
+/** Packed ones, lent ones, and ones that straddle. */
+const SIZES = [64, 500, 2000, 2049, 9000, 60_000]
+
+disconnectAfterEach()
+stopAfterEach()
+
+/** The content of update1 stands still until the returned function is called. */
+async function standStill(test: TestServer): Promise<() => void> {
+  const gate = new Int32Array(new SharedArrayBuffer(4))
+  test.tell({ gate }, 'update1')
+  await test.until('its thread to stand still', () => Atomics.load(gate, 0) === 1)
+  return () => {
+    Atomics.store(gate, 0, 2)
+    Atomics.notify(gate, 0)
+  }
+}
+
+function flood(seed: number): Buffer {
+  const frames: Buffer[] = []
+  let length = 0
+  for (let number = 0; length < FLOOD_BYTES; number++) {
+    const next = frame(pattern(SIZES[number % SIZES.length], seed + number))
+    frames.push(next)
+    length += next.length
+  }
+  return Buffer.concat(frames)
+}
+
+describe.each(drivers)('%s', (driver) => {
+  const start = (options: object) =>
+    startServer({
+      driver,
+      mode: 'update',
+      workers: 2,
+      handler: handler('update_behind'),
+      listeners: [{ port: 0, framing: lp4 }],
+      receiveBuffers: RECEIVE_BUFFERS,
+      ...options,
+    })
+
+  it('thousands of sessions that speak between two ticks hold no receive buffers', async () => {
+    const limits = readFileSync('/proc/self/limits', 'utf8')
+    const descriptors = Number(/Max open files +(\d+)/.exec(limits)?.[1])
+    const count = Math.min(SESSIONS, Math.floor((descriptors - OTHER_DESCRIPTORS) / 2))
+    expect(count).toBeGreaterThanOrEqual(200)
+    const test = await start({ maxSessions: SESSIONS, update: { tickRate: 20 } })
+    const clients: Client[] = []
+    while (clients.length < count) {
+      const length = Math.min(BATCH, count - clients.length)
+      const batch = Array.from({ length }, () => Client.connect(test.port()))
+      clients.push(...(await Promise.all(batch)))
+    }
+    await test.until('every join', () => test.count('joined') === count)
+    const goOn = await standStill(test)
+    const messages = clients.map((_, at) => pattern(64, at + 1))
+    for (const [at, client] of clients.entries()) client.say(messages[at])
+    await test.until('every byte to be received', () => test.count('bytesIn') === 68 * count)
+    expect(test.count('buffersUsed')).toBeLessThanOrEqual(4)
+    expect(test.count('jobsByReference')).toBe(0)
+    goOn()
+    for (const [at, client] of clients.entries()) {
+      expect((await client.hear()).equals(messages[at])).toBe(true)
+    }
+    expect(test.count('buffersStarved')).toBe(0)
+    expect(test.count('left')).toBe(0)
+  })
+
+  it.each([true, false])('a flood waits, eager %s; nothing is lost', async (eager) => {
+    const maxSessions = 8
+    const test = await start({
+      maxSessions,
+      arenaBytes: 48 * MIB,
+      update: { eager, tickRate: 50 },
+    })
+    // Every slot was used once: what is lost afterwards shows.
+    const early = await Promise.all(
+      Array.from({ length: maxSessions }, () => Client.connect(test.port())),
+    )
+    await test.until('every slot to be used', () => test.count('joined') === maxSessions)
+    for (const client of early) client.end()
+    const before = await snapshot(test)
+
+    const deaf = await join(test, undefined, { paused: true })
+    const quiet = await join(test)
+    const flooding = await Promise.all(
+      Array.from({ length: FLOODING }, () => Client.connect(test.port())),
+    )
+    const goOn = await standStill(test)
+    const streams = flooding.map((_, at) => flood(1 + at * 10_000))
+    for (const [at, client] of flooding.entries()) client.write(streams[at])
+    const unread = flood(77)
+    deaf.client.write(unread)
+    const written = streams.reduce((sum, stream) => sum + stream.length, unread.length)
+    await test.until('both workers to wait', () => {
+      const { threads } = test.server.monitor.snapshot()
+      return threads.slice(1, 3).every(({ counters }) => counters.jobsStalled > 0)
+    })
+    // Meanwhile others are served: what main sends does not pass the thread that stands still.
+    for (let round = 0; round < 200; round++) {
+      const message = pattern(1000, round + 1)
+      expect(test.server.send(quiet.id, message)).toBe('queued')
+      expect((await quiet.client.hear()).equals(message)).toBe(true)
+    }
+    expect(test.count('messagesOut')).toBe(200)
+    for (const { socket } of flooding) expect(socket.writableLength).toBeGreaterThan(0)
+    // What is received is in the rings, in receive buffers or in the heap; the rest is with the peers.
+    expect(test.count('bytesIn')).toBeLessThan(written)
+    expect(test.count('buffersUsed')).toBeLessThanOrEqual(2 * RECEIVE_BUFFERS)
+    goOn()
+    for (const [at, client] of flooding.entries()) {
+      expect((await client.take(streams[at].length)).equals(streams[at])).toBe(true)
+    }
+    expect(await quiet.client.ask('still here')).toBe('still here')
+    expect(test.count('left')).toBe(maxSessions)
+    deaf.client.resume()
+    expect((await deaf.client.take(unread.length)).equals(unread)).toBe(true)
+    for (const { heapBytesMax, heapCapacityBytes } of await inspect(test)) {
+      expect(heapBytesMax).toBeLessThanOrEqual(heapCapacityBytes)
+    }
+    for (const client of [...flooding, deaf.client, quiet.client]) client.end()
+    await test.until('every leave', () => test.seen('leave').length === 2 * maxSessions - 2)
+    for (const leave of test.seen('leave')) {
+      expect(leave).toMatchObject({ reason: 'peerClosed', unsent: 0 })
+    }
+    await expectNothingLost(test, before)
+  })
+
+  it('a peer that never reads waits, and is dropped when it goes', async () => {
+    const test = await start({ maxSessions: 2, update: { eager: true }, maxBackpressure: 64 * KIB })
+    const early = await Promise.all([Client.connect(test.port()), Client.connect(test.port())])
+    await test.until('every slot to be used', () => test.count('joined') === 2)
+    for (const client of early) client.end()
+    const before = await snapshot(test)
+    const deaf = await join(test, undefined, { paused: true })
+    const other = await join(test)
+    deaf.client.write(flood(5))
+    await test.until('it to be full', () => test.count('sendFull') > 0)
+    for (let round = 0; round < 50; round++) {
+      expect(await other.client.ask(`round ${round}`)).toBe(`round ${round}`)
+    }
+    expect(deaf.client.socket.writableLength).toBeGreaterThan(0)
+    deaf.client.socket.destroy()
+    const { reason } = await test.next('leave', { id: deaf.id })
+    expect(['peerReset', 'peerClosed']).toContain(reason)
+    expect(await other.client.ask('last')).toBe('last')
+    other.client.end()
+    await test.next('leave', { id: other.id })
+    await expectNothingLost(test, before)
+  })
+})
