@@ -30,3 +30,11 @@ export {
   type Session,
   type SessionId,
 } from './session/handler.ts'
+export {
+  CompletionPort,
+  type CompletionPortHandle,
+  type CompletionPortOptions,
+  type CompletionPortSnapshot,
+  type PortEntry,
+  type PostResult,
+} from './shared/completion_port.ts'

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -767566330
+export const LAYOUT_HASH = -634324398
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -71,6 +71,10 @@ export const SESSION_REQUEST_SEND_FAILED = 256
 export const SESSION_REQUEST_OVERFLOW = 512
 /** No further completion follows for this receive operation. */
 export const COMPLETION_FLAG_TERMINAL = 1
+/** Threads that may have one completion port open. */
+export const PORT_THREADS_MAX = 256
+/** In a place of a completion port: it is being given away by this thread. */
+export const PORT_GRANTING = 65536
 
 /** Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena. Size in words. */
 export const CONTROL_WORDS = 64
@@ -231,6 +235,71 @@ export const GROUP_FREE_LINK = 4
 export const GROUP_MEMBERS = 16
 export const GROUP_NAME_LENGTH = 17
 export const GROUP_NAME = 18
+
+/** Head of the memory of a completion port, which is a SharedArrayBuffer of its own. `_at` words are indices in words from its start. Size in words. */
+export const PORT_WORDS = 80
+export const PORT_HASH = 0
+export const PORT_THREADS = 1
+export const PORT_LIMIT = 2
+export const PORT_CAPACITY = 3
+export const PORT_ENTRY_BYTES = 4
+export const PORT_QUEUE_BITS = 5
+export const PORT_PLACES_AT = 6
+export const PORT_THREADS_AT = 7
+export const PORT_CELLS_AT = 8
+export const PORT_ENTRIES_AT = 9
+export const PORT_PAYLOAD_BYTE_AT = 10
+export const PORT_TAIL = 16
+export const PORT_HEAD = 32
+export const PORT_WAITS = 48
+export const PORT_THREADS_USED = 64
+
+/** One block per thread that has a completion port open. Size in words. */
+export const PORT_THREAD_WORDS = 48
+export const PORT_THREAD_STATE = 0
+export const PORT_THREAD_RETURN_HEAD = 16
+export const PORT_THREAD_FREE_ENTRY = 32
+export const PORT_THREAD_FRESH_ENTRIES = 33
+export const PORT_THREAD_HOLDING = 34
+export const PORT_THREAD_KEY = 35
+
+/** What was posted to a completion port. Size in words. */
+export const PORT_ENTRY_WORDS = 5
+export const PORT_ENTRY_LINK = 0
+export const PORT_ENTRY_NEXT = 1
+export const PORT_ENTRY_KEY = 2
+export const PORT_ENTRY_VALUE = 3
+export const PORT_ENTRY_LENGTH = 4
+
+/** What a thread does with a completion port. */
+export const PortThreadState = {
+  /** No thread has this block. */
+  ABSENT: 0,
+  /** It has the port open, does not wait and has nothing from it. */
+  OUTSIDE: 1,
+  /** It waits, or is about to. */
+  WAITING: 2,
+  /** It was given a place and has not woken yet. */
+  CHOSEN: 3,
+  /** It has something from the port and a place. */
+  RUNNING: 4,
+  /** It came back from blocking when all places were taken: it runs without one. */
+  OVER: 5,
+  /** It has something from the port and says that it blocks. */
+  PAUSED: 6,
+} as const
+export type PortThreadState = (typeof PortThreadState)[keyof typeof PortThreadState]
+export const PORT_THREAD_STATE_COUNT = 7
+/** Names of PortThreadState, by value. */
+export const PORT_THREAD_STATE_NAMES: readonly string[] = [
+  'absent',
+  'outside',
+  'waiting',
+  'chosen',
+  'running',
+  'over',
+  'paused',
+]
 
 /** What finished. */
 export const CompletionKind = {
@@ -718,6 +787,8 @@ export type ErrorCode =
   | 'ERR_ADDRESS_UNAVAILABLE'
   | 'ERR_PERMISSION'
   | 'ERR_DRIVER_UNAVAILABLE'
+  | 'ERR_PORT_THREADS'
+  | 'ERR_PORT_STATE'
   | 'ERR_ADDON_MISSING'
   | 'ERR_LAYOUT_MISMATCH'
   | 'ERR_MEMORY_PLAN'

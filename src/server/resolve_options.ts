@@ -18,7 +18,7 @@ import {
   WORKERS_MAX,
 } from '../config/option_schema.ts'
 import { LISTENERS_MAX } from '../layout/layout.ts'
-import { availableCores } from './cores.ts'
+import { availableCores } from '../shared/cores.ts'
 import type {
   IoUringFeature,
   Mode,

@@ -18,6 +18,7 @@ export const SCENARIOS = [
   'lock',
   'groups',
   'chunks',
+  'port',
   'send',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
