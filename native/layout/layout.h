@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -634324398;
+inline constexpr int32_t kLayoutHash = 301947761;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -436,20 +436,23 @@ struct PortThread {
   int32_t pad_0[15];
   int32_t return_head;
   int32_t pad_1[15];
+  int32_t direct_head;
+  int32_t pad_2[15];
   int32_t free_entry;
   int32_t fresh_entries;
   int32_t holding;
   int32_t key;
-  int32_t pad_2[12];
+  int32_t pad_3[12];
 };
-static_assert(sizeof(PortThread) == 192);
+static_assert(sizeof(PortThread) == 256);
 static_assert(alignof(PortThread) == 4);
 static_assert(offsetof(PortThread, state) == 0);
 static_assert(offsetof(PortThread, return_head) == 64);
-static_assert(offsetof(PortThread, free_entry) == 128);
-static_assert(offsetof(PortThread, fresh_entries) == 132);
-static_assert(offsetof(PortThread, holding) == 136);
-static_assert(offsetof(PortThread, key) == 140);
+static_assert(offsetof(PortThread, direct_head) == 128);
+static_assert(offsetof(PortThread, free_entry) == 192);
+static_assert(offsetof(PortThread, fresh_entries) == 196);
+static_assert(offsetof(PortThread, holding) == 200);
+static_assert(offsetof(PortThread, key) == 204);
 
 // What was posted to a completion port.
 struct PortEntry {
@@ -623,34 +626,38 @@ enum class Counter : int32_t {
   kSendDropped = 30,  // Sends refused: no chunk or node was free.
   kFlagContended = 31,  // Send flags found held.
   kCasRetries = 32,  // Compare-exchanges that had to be repeated.
-  kBuffersUsed = 33,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
-  kBuffersStarved = 34,  // Times receiving stopped because no receive buffer was free.
-  kQueueOverflows = 35,  // Times the kernel held completions back because its queue was full (io_uring).
-  kFramesCopied = 36,  // Frames that straddled receive buffers and were copied together.
-  kGroupFull = 37,  // Joins refused: the group had as many members as its capacity says.
-  kGroupsExhausted = 38,  // Joins refused: as many groups as there may be were alive.
-  kOpenAbandoned = 39,  // Reservations left open at the end of a turn.
-  kHandlerErrors = 40,  // Errors that handlers threw or rejected with.
-  kSlotsRetired = 41,  // Slots whose generations are used up.
-  kEndedNone = 42,  // Sessions that ended so: It has not ended.
-  kEndedPeerClosed = 43,  // Sessions that ended so: The peer ended its stream.
-  kEndedPeerReset = 44,  // Sessions that ended so: The peer reset the connection.
-  kEndedLocalClose = 45,  // Sessions that ended so: session.close() or runtime.close().
-  kEndedLocalTerminate = 46,  // Sessions that ended so: session.terminate().
-  kEndedRefused = 47,  // Sessions that ended so: onConnectionRequest returned false.
-  kEndedTableFull = 48,  // Sessions that ended so: maxSessions sessions were open.
-  kEndedFrameTooLong = 49,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
-  kEndedFrameInvalid = 50,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
-  kEndedHandlerError = 51,  // Sessions that ended so: The handler threw or rejected.
-  kEndedIdleTimeout = 52,  // Sessions that ended so: Nothing was received for idleTimeout.
-  kEndedFirstMessageTimeout = 53,  // Sessions that ended so: No message came within firstMessageTimeout.
-  kEndedCloseTimeout = 54,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
-  kEndedOverflow = 55,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
-  kEndedServerStop = 56,  // Sessions that ended so: The server stopped.
-  kEndedWorkerLost = 57,  // Sessions that ended so: The worker that owned the session ended.
-  kEndedConnectFailed = 58,  // Sessions that ended so: The outbound connection was not made.
-  kEndedIoError = 59,  // Sessions that ended so: The system reported an error that has no reason of its own.
+  kJobsRun = 33,  // Jobs that a job thread has run, those that failed among them.
+  kJobsFailed = 34,  // Jobs that threw or rejected.
+  kJobsFull = 35,  // Jobs refused: the thread had as many in the queue as it may.
+  kJobsDropped = 36,  // Results dropped: the session that they were for, or the thread that asked, was gone.
+  kBuffersUsed = 37,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
+  kBuffersStarved = 38,  // Times receiving stopped because no receive buffer was free.
+  kQueueOverflows = 39,  // Times the kernel held completions back because its queue was full (io_uring).
+  kFramesCopied = 40,  // Frames that straddled receive buffers and were copied together.
+  kGroupFull = 41,  // Joins refused: the group had as many members as its capacity says.
+  kGroupsExhausted = 42,  // Joins refused: as many groups as there may be were alive.
+  kOpenAbandoned = 43,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 44,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 45,  // Slots whose generations are used up.
+  kEndedNone = 46,  // Sessions that ended so: It has not ended.
+  kEndedPeerClosed = 47,  // Sessions that ended so: The peer ended its stream.
+  kEndedPeerReset = 48,  // Sessions that ended so: The peer reset the connection.
+  kEndedLocalClose = 49,  // Sessions that ended so: session.close() or runtime.close().
+  kEndedLocalTerminate = 50,  // Sessions that ended so: session.terminate().
+  kEndedRefused = 51,  // Sessions that ended so: onConnectionRequest returned false.
+  kEndedTableFull = 52,  // Sessions that ended so: maxSessions sessions were open.
+  kEndedFrameTooLong = 53,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
+  kEndedFrameInvalid = 54,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
+  kEndedHandlerError = 55,  // Sessions that ended so: The handler threw or rejected.
+  kEndedIdleTimeout = 56,  // Sessions that ended so: Nothing was received for idleTimeout.
+  kEndedFirstMessageTimeout = 57,  // Sessions that ended so: No message came within firstMessageTimeout.
+  kEndedCloseTimeout = 58,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
+  kEndedOverflow = 59,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
+  kEndedServerStop = 60,  // Sessions that ended so: The server stopped.
+  kEndedWorkerLost = 61,  // Sessions that ended so: The worker that owned the session ended.
+  kEndedConnectFailed = 62,  // Sessions that ended so: The outbound connection was not made.
+  kEndedIoError = 63,  // Sessions that ended so: The system reported an error that has no reason of its own.
 };
-inline constexpr int32_t kCounterCount = 60;
+inline constexpr int32_t kCounterCount = 64;
 
 }  // namespace layout

@@ -942,7 +942,7 @@ export const structs: readonly Struct[] = [
   {
     name: 'port_thread',
     doc: 'One block per thread that has a completion port open.',
-    words: 48,
+    words: 64,
     fields: [
       {
         name: 'state',
@@ -956,6 +956,13 @@ export const structs: readonly Struct[] = [
         doc: 'Stack of entries (entry + 1) of this thread that others are done with.',
         writer: 'any thread pushes, the thread takes all',
         order: 'seq_cst; PORT-6',
+        line: true,
+      },
+      {
+        name: 'direct_head',
+        doc: 'Stack of entries (entry + 1) that were posted to this thread alone.',
+        writer: 'any thread pushes, the thread takes all',
+        order: 'seq_cst; PORT-9',
         line: true,
       },
       {
@@ -1219,6 +1226,13 @@ export const enums: readonly Enum[] = [
       ['SEND_DROPPED', 'Sends refused: no chunk or node was free.'],
       ['FLAG_CONTENDED', 'Send flags found held.'],
       ['CAS_RETRIES', 'Compare-exchanges that had to be repeated.'],
+      ['JOBS_RUN', 'Jobs that a job thread has run, those that failed among them.'],
+      ['JOBS_FAILED', 'Jobs that threw or rejected.'],
+      ['JOBS_FULL', 'Jobs refused: the thread had as many in the queue as it may.'],
+      [
+        'JOBS_DROPPED',
+        'Results dropped: the session that they were for, or the thread that asked, was gone.',
+      ],
       [
         'BUFFERS_USED',
         'Receive buffers that the driver does not have, as of its last wait: a level, not a sum.',
@@ -1266,6 +1280,11 @@ export const errorCodes: readonly (readonly [code: string, doc: string])[] = [
   ['ERR_DRIVER_UNAVAILABLE', 'The driver asked for cannot be used here.'],
   ['ERR_PORT_THREADS', 'A completion port is open in as many threads as it was made for.'],
   ['ERR_PORT_STATE', 'A call that a thread cannot make in its state on a completion port.'],
+  ['ERR_JOBS_FULL', 'runtime.jobs.run(): the thread has as many jobs in the queue as it may.'],
+  ['ERR_JOB_UNKNOWN', 'runtime.jobs.run(): the jobs module has no job of this name.'],
+  ['ERR_SESSION_GONE', 'The session that a job was run for had left when its result came.'],
+  ['ERR_JOBS_LOAD', 'The jobs module cannot be loaded.'],
+  ['ERR_JOBS_SHAPE', 'The jobs module has no default export made by defineJobs.'],
   ['ERR_ADDON_MISSING', 'The native addon is not built.'],
   ['ERR_LAYOUT_MISMATCH', 'The native addon was built from another memory layout.'],
   [

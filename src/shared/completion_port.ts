@@ -116,16 +116,7 @@ export class CompletionPort {
    * @throws {OverlappedError} ERR_ARGUMENT, ERR_PAYLOAD_TOO_LONG, ERR_PORT_STATE after leave()
    */
   post(key: number, value: number, payload: Uint8Array = noBytes): PostResult {
-    checkWhole('post', 'key', key)
-    checkWhole('post', 'value', value)
-    this.#checkOpen('post')
-    if (payload.length > this.payloadBytesMax) {
-      throw new OverlappedError(
-        'ERR_PAYLOAD_TOO_LONG',
-        `post() was given a payload of ${payload.length} bytes; this port takes at most ${this.payloadBytesMax}, payloadBytes times capacity`,
-      )
-    }
-    const entry = this.#entries.write(key, value, payload)
+    const entry = this.#write('post', key, value, payload)
     if (entry === -1) return 'full'
     if (!this.#queue.append(entry)) {
       this.#entries.giveBack(entry)
@@ -133,6 +124,38 @@ export class CompletionPort {
     }
     this.#threads.dispatch()
     return 'posted'
+  }
+
+  /**
+   * Puts an entry where only one thread finds it, with takeDirect(). Wakes nobody: the two agree on how that is told.
+   * @param thread Its number on this port.
+   * @param payload Copied; at most payloadBytesMax.
+   * @returns `gone`: no thread has this number.
+   * @throws {OverlappedError} ERR_ARGUMENT, ERR_PAYLOAD_TOO_LONG, ERR_PORT_STATE after leave()
+   */
+  postTo(
+    thread: number,
+    key: number,
+    value: number,
+    payload: Uint8Array = noBytes,
+  ): 'posted' | 'full' | 'gone' {
+    this.#checkThread('postTo', thread)
+    if (kindOf(load(this.#words, this.#stateAt(thread))) === PortThreadState.ABSENT) return 'gone'
+    const entry = this.#write('postTo', key, value, payload)
+    if (entry === -1) return 'full'
+    this.#entries.direct(thread, entry)
+    return 'posted'
+  }
+
+  /** What was posted to this thread alone, oldest first. Does not wait. */
+  takeDirect(): PortEntry[] {
+    return this.#entries.takeDirect().map((entry) => this.#entries.read(entry))
+  }
+
+  /** The key that a thread has opened the port with. */
+  keyOf(thread: number): number {
+    this.#checkThread('keyOf', thread)
+    return load(this.#words, this.#blockAt(thread) + PORT_THREAD_KEY)
   }
 
   /**
@@ -216,6 +239,7 @@ export class CompletionPort {
   /** This thread lets go of the port: what it has in hand is done, its number may go to another thread. */
   leave(): void {
     if (this.#hasLeft) return
+    for (const entry of this.#entries.takeDirect()) this.#entries.giveBack(entry)
     this.#hasLeft = true
     this.#threads.leave()
   }
@@ -229,11 +253,11 @@ export class CompletionPort {
    */
   abandon(thread: number): void {
     this.#checkOpen('abandon')
-    const threads = this.#words[PORT_THREADS]
-    if (!Number.isInteger(thread) || thread < 0 || thread >= threads || thread === this.thread) {
+    this.#checkThread('abandon', thread)
+    if (thread === this.thread) {
       throw new OverlappedError(
         'ERR_ARGUMENT',
-        `abandon() was given ${String(thread)}; it takes the number of another thread, from 0 to ${threads - 1}`,
+        `abandon() was given ${thread}, which is this thread; it takes the number of another one`,
       )
     }
     this.#entries.abandon(thread)
@@ -248,11 +272,10 @@ export class CompletionPort {
     const paused: number[] = []
     const used = load(words, PORT_THREADS_USED)
     for (let thread = 0; thread < used; thread++) {
-      const block = words[PORT_THREADS_AT] + thread * PORT_THREAD_WORDS
-      const state = load(words, block + PORT_THREAD_STATE)
+      const state = load(words, this.#stateAt(thread))
       const kind = kindOf(state)
       if (kind === PortThreadState.ABSENT) continue
-      devices.push({ thread, key: load(words, block + PORT_THREAD_KEY) })
+      devices.push({ thread, key: this.keyOf(thread) })
       if (kind === PortThreadState.WAITING) waiting.push({ thread, wait: numberOf(state) })
       else if (kind === PortThreadState.PAUSED) paused.push(thread)
       else if (kind !== PortThreadState.OUTSIDE) released.push(thread)
@@ -269,6 +292,37 @@ export class CompletionPort {
     }
   }
 
+  /** -1: this thread has not enough entries left. */
+  #write(method: string, key: number, value: number, payload: Uint8Array): number {
+    checkWhole(method, 'key', key)
+    checkWhole(method, 'value', value)
+    this.#checkOpen(method)
+    if (payload.length > this.payloadBytesMax) {
+      throw new OverlappedError(
+        'ERR_PAYLOAD_TOO_LONG',
+        `${method}() was given a payload of ${payload.length} bytes; this port takes at most ${this.payloadBytesMax}, payloadBytes times capacity`,
+      )
+    }
+    return this.#entries.write(key, value, payload)
+  }
+
+  #blockAt(thread: number): number {
+    return this.#words[PORT_THREADS_AT] + thread * PORT_THREAD_WORDS
+  }
+
+  #stateAt(thread: number): number {
+    return this.#blockAt(thread) + PORT_THREAD_STATE
+  }
+
+  #checkThread(method: string, thread: number): void {
+    const threads = this.#words[PORT_THREADS]
+    if (Number.isInteger(thread) && thread >= 0 && thread < threads) return
+    throw new OverlappedError(
+      'ERR_ARGUMENT',
+      `${method}() was given ${String(thread)} as thread; it takes a whole number from 0 to ${threads - 1}`,
+    )
+  }
+
   #next(method: string, timeoutMs: number, keepsPlace: boolean): number {
     if (!(timeoutMs >= 0)) {
       throw new OverlappedError(
@@ -279,7 +333,7 @@ export class CompletionPort {
     this.#checkOpen(method)
     if (this.#threads.kind() === PortThreadState.PAUSED)
       throw new OverlappedError('ERR_PORT_STATE', `${method}() was called before unblock()`)
-    return this.#threads.next(timeoutMs, keepsPlace)
+    return this.#threads.obtain(timeoutMs, keepsPlace)
   }
 
   #checkOpen(method: string): void {

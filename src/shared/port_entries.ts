@@ -13,6 +13,7 @@ import {
   PORT_ENTRY_VALUE,
   PORT_ENTRY_WORDS,
   PORT_PAYLOAD_BYTE_AT,
+  PORT_THREAD_DIRECT_HEAD,
   PORT_THREAD_FREE_ENTRY,
   PORT_THREAD_FRESH_ENTRIES,
   PORT_THREAD_HOLDING,
@@ -33,6 +34,7 @@ export interface PortEntry {
 }
 
 export const noBytes = new Uint8Array(0)
+const noEntries: readonly number[] = []
 
 /** An entry is named by its index; in words by index + 1, so that 0 can say "none". */
 export class PortEntries {
@@ -65,6 +67,29 @@ export class PortEntries {
     const holding = this.#words[at]
     this.#words[at] = 0
     if (holding !== 0) this.giveBack(holding - 1)
+    for (const entry of this.#takeDirect(thread)) this.giveBack(entry)
+  }
+
+  /** Puts an entry where only one thread takes it [PORT-9]. */
+  direct(thread: number, entry: number): void {
+    const head = this.#blockOf(thread) + PORT_THREAD_DIRECT_HEAD
+    push(this.#words, head, this.#entryAt(entry) + PORT_ENTRY_LINK, entry + 1)
+  }
+
+  /** What was put there for this thread, oldest first [PORT-9]. */
+  takeDirect(): readonly number[] {
+    return this.#takeDirect(this.#thread)
+  }
+
+  #takeDirect(thread: number): readonly number[] {
+    let next = takeAll(this.#words, this.#blockOf(thread) + PORT_THREAD_DIRECT_HEAD)
+    if (next === 0) return noEntries
+    const entries: number[] = []
+    while (next !== 0) {
+      entries.push(next - 1)
+      next = this.#words[this.#entryAt(next - 1) + PORT_ENTRY_LINK]
+    }
+    return entries.reverse()
   }
 
   /** An entry of this thread with everything in it; -1 when there are not enough left. */

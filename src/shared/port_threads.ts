@@ -67,7 +67,7 @@ export class PortThreads {
    * Takes the oldest entry, when there is one and this thread may run; waits for it up to `timeoutMs`. Else TIMED_OUT
    * or CLOSED.
    */
-  next(timeoutMs: number, keepsPlace: boolean): number {
+  obtain(timeoutMs: number, keepsPlace: boolean): number {
     const words = this.#words
     const at = this.#own
     let state = load(words, at)

@@ -193,6 +193,28 @@ describe('who runs', () => {
   })
 })
 
+describe('entries for one thread', () => {
+  it('are found by it alone, oldest first, and come back to who posted them [PORT-9]', () => {
+    const [first, second, third] = ports(3, { capacity: 2, payloadBytes: 4 })
+    expect(second.postTo(2, 1, 5, Uint8Array.of(1, 2))).toBe('posted')
+    expect(second.postTo(2, 1, 6)).toBe('posted')
+    expect(second.postTo(2, 1, 7)).toBe('full')
+    expect(first.postTo(2, 1, 8)).toBe('posted')
+    expect([first.takeDirect(), second.takeDirect()]).toEqual([[], []])
+    const got = third.takeDirect()
+    expect(got.map(({ value, from }) => [value, from])).toEqual([
+      [5, 1],
+      [6, 1],
+      [8, 0],
+    ])
+    expect(got[0].bytes).toEqual(Uint8Array.of(1, 2))
+    expect([second.postTo(2, 0, 1), second.postTo(2, 0, 1)]).toEqual(['posted', 'posted'])
+    third.leave()
+    expect([second.postTo(2, 0, 1), second.postTo(7, 0, 1)]).toEqual(['gone', 'gone'])
+    expect([second.post(0, 1), second.post(0, 1), second.keyOf(1)]).toEqual(['posted', 'posted', 1])
+  })
+})
+
 describe('the end', () => {
   it('hands out what was posted before, then says so to everybody [PORT-7]', () => {
     const [poster, first, second] = ports(3)
@@ -251,7 +273,7 @@ describe('misuse', () => {
     )
     expect(errorOf(() => port.get(-1)).message).toContain('was given -1 as timeoutMs')
     expect(errorOf(() => port.getMany(0)).message).toContain('was given 0 as max')
-    expect(errorOf(() => port.abandon(0)).message).toContain('the number of another thread')
+    expect(errorOf(() => port.abandon(0)).message).toContain('which is this thread')
     expect(errorOf(() => CompletionPort.create({ threads: 0 })).message).toContain('0 as threads')
     expect(
       errorOf(() => CompletionPort.create({ payloadBytes: 2 ** 20, capacity: 65_536 })).message,

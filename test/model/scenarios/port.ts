@@ -107,39 +107,39 @@ class PortWorld {
 /** What PortThreads needs of a queue, in one word: its own models show that the real one is no different. */
 class QueueTwin {
   readonly #words: Int32Array
-  readonly #at: number
+  readonly #word: number
 
   constructor(world: PortWorld) {
     this.#words = world.words
-    this.#at = world.outside(0)
+    this.#word = world.outside(0)
   }
 
   append(): void {
-    add(this.#words, this.#at, 1)
+    add(this.#words, this.#word, 1)
   }
 
   seal(): void {
-    or(this.#words, this.#at, TWIN_SEALED)
+    or(this.#words, this.#word, TWIN_SEALED)
   }
 
   count(): number {
-    const value = load(this.#words, this.#at)
+    const value = load(this.#words, this.#word)
     return value === TWIN_SEALED ? SEALED : value & ~TWIN_SEALED
   }
 
   /** How many there were. */
   take(): number {
     for (;;) {
-      const value = load(this.#words, this.#at)
+      const value = load(this.#words, this.#word)
       if (value === TWIN_SEALED) return SEALED
       if (value === 0) return NOTHING
-      if (compareExchange(this.#words, this.#at, value, value - 1) === value)
+      if (compareExchange(this.#words, this.#word, value, value - 1) === value)
         return value & ~TWIN_SEALED
     }
   }
 
   wasLast(): boolean {
-    return load(this.#words, this.#at) === TWIN_SEALED
+    return load(this.#words, this.#word) === TWIN_SEALED
   }
 
   settle(): void {}
@@ -157,7 +157,7 @@ class Taker {
 
   /** False: the end. */
   takeOne(): boolean {
-    const entry = this.threads.next(FOREVER, false)
+    const entry = this.threads.obtain(FOREVER, false)
     if (entry === CLOSED) return false
     check(entry >= 0, 'PORT-3: a wait without a time has none')
     this.#world.takes(100 + this.#world.taken.length)
@@ -200,7 +200,7 @@ function started({ takers, limit, waiting = [], running = [] }: Start) {
         built.queue.append()
         built.all[thread].takeOne()
       }
-      for (const thread of waiting) built.all[thread].threads.next(0, true)
+      for (const thread of waiting) built.all[thread].threads.obtain(0, true)
       return built
     },
   }
@@ -286,7 +286,7 @@ function lifo(): Scenario {
       const { all, queue } = build()
       const order: string[] = []
       const [poster, early, late] = all
-      early.threads.next(0, true)
+      early.threads.obtain(0, true)
       return {
         threads: {
           late() {
@@ -322,7 +322,7 @@ function timeout(name: string, keepsPlace: boolean): Scenario {
     build() {
       const { all, queue } = build()
       const [poster, hasty, patient] = all
-      patient.threads.next(0, true)
+      patient.threads.obtain(0, true)
       let timeouts = 0
       return {
         threads: {
@@ -331,7 +331,7 @@ function timeout(name: string, keepsPlace: boolean): Scenario {
             poster.threads.dispatch()
           },
           hasty() {
-            const entry = hasty.threads.next(SOME_MS, keepsPlace)
+            const entry = hasty.threads.obtain(SOME_MS, keepsPlace)
             if (entry >= 0) made.takes(0)
             else timeouts++
             hasty.threads.leave()
@@ -339,7 +339,7 @@ function timeout(name: string, keepsPlace: boolean): Scenario {
         },
         daemons: {
           patient() {
-            if (patient.threads.next(FOREVER, false) >= 0) made.takes(1)
+            if (patient.threads.obtain(FOREVER, false) >= 0) made.takes(1)
           },
         },
         outcome: () => `${timeouts} ${made.taken.join()}`,
@@ -400,10 +400,10 @@ function back(): Scenario {
       const [, first, second, third] = all
       for (const taker of [first, second]) {
         queue.append()
-        taker.threads.next(0, false)
+        taker.threads.obtain(0, false)
         if (taker === first) first.threads.pause()
       }
-      third.threads.next(0, true)
+      third.threads.obtain(0, true)
       queue.append()
       return {
         threads: {
@@ -442,7 +442,7 @@ function race(name: string, posters: number, takers: number, limit: number): Sce
     words: made.words,
     build() {
       const { all, queue } = build()
-      for (let thread = 1; thread <= takers; thread++) all[thread].threads.next(0, true)
+      for (let thread = 1; thread <= takers; thread++) all[thread].threads.obtain(0, true)
       const threads: Record<string, () => void> = {}
       for (let poster = 0; poster < posters; poster++) {
         const own = new PortThreads(made.words, poster === 0 ? 0 : takers + poster, queue)
@@ -490,7 +490,7 @@ function deaths(dying: Dying): Scenario[] {
         const { all, queue } = build()
         const [keeper, victim, other] = all
         dying.prepare(victim, queue)
-        other.threads.next(0, true)
+        other.threads.obtain(0, true)
         let taken = 0
         return {
           threads: {
@@ -507,7 +507,7 @@ function deaths(dying: Dying): Scenario[] {
           },
           daemons: {
             other() {
-              if (other.threads.next(FOREVER, false) >= 0) taken++
+              if (other.threads.obtain(FOREVER, false) >= 0) taken++
               other.threads.leave()
             },
           },
@@ -721,7 +721,7 @@ export const scenarios: readonly Scenario[] = [
       victim.takeOne()
     },
     run(victim) {
-      victim.threads.next(FOREVER, false)
+      victim.threads.obtain(FOREVER, false)
     },
   }),
   ...deaths({
@@ -729,12 +729,12 @@ export const scenarios: readonly Scenario[] = [
     operations: 16,
     isFed: true,
     prepare(victim, queue) {
-      victim.threads.next(0, true)
+      victim.threads.obtain(0, true)
       queue.append()
       victim.threads.dispatch()
     },
     run(victim) {
-      victim.threads.next(FOREVER, false)
+      victim.threads.obtain(FOREVER, false)
       victim.threads.leave()
     },
   }),
