@@ -6,7 +6,12 @@ export { loadConfig } from './config/load_config.ts'
 export { OverlappedError } from './errors.ts'
 export { delimiter, type Framing, lengthPrefix, raw } from './framing/framing.ts'
 export type { ErrorCode } from './layout/layout.ts'
-export type { ListenerOptions, OutboundOptions, ServerOptions } from './server/options.ts'
+export type {
+  JobsOptions,
+  ListenerOptions,
+  OutboundOptions,
+  ServerOptions,
+} from './server/options.ts'
 export { createServer, type Server } from './server/server.ts'
 export {
   type BroadcastOptions,
@@ -18,15 +23,26 @@ export {
   defineHandler,
   type GroupInfo,
   type Handler,
+  type Jobs,
   type JoinOptions,
   type JoinResult,
   type Packet,
   type PeerAddress,
   type ReconnectOptions,
   type Reservation,
+  type RunJobOptions,
   type Runtime,
   type SendBuffer,
   type SendResult,
   type Session,
   type SessionId,
 } from './session/handler.ts'
+export { defineJobs, type Job } from './session/jobs.ts'
+export {
+  CompletionPort,
+  type CompletionPortHandle,
+  type CompletionPortOptions,
+  type CompletionPortSnapshot,
+  type PortEntry,
+  type PostResult,
+} from './shared/completion_port.ts'

@@ -11,6 +11,7 @@ import { SubmissionRing } from '../src/outbound/submission_ring.ts'
 import type { WorkerBoot } from '../src/server/boot.ts'
 import { type After, Core, type Protocol, type SessionLimits } from '../src/session/core.ts'
 import type { AssignFunction, ConnectOptions, Handler, Session } from '../src/session/handler.ts'
+import type { ThreadJobs } from '../src/session/jobs.ts'
 import { Lifecycle } from '../src/session/lifecycle.ts'
 
 import { PacketCursor } from '../src/session/packet.ts'
@@ -51,6 +52,8 @@ export interface AssembledWorker {
   forward(handler: Handler): Handler
   /** The protocols that connect() was given. */
   readonly protocols: ProtocolTable
+  /** Null: there are no job threads. */
+  readonly jobs: ThreadJobs | null
   /** Called by the native loop whenever there is something to do. */
   turn(): void
   stopSweeping(): void
@@ -70,6 +73,7 @@ export function assembleWorker(
   post: (to: string, message: unknown) => void,
   connect: (options: ConnectOptions) => Promise<Session>,
   assigns: ReadonlyMap<string, AssignFunction> = new Map(),
+  makeJobs: ((arena: Arena) => ThreadJobs) | null = null,
 ): AssembledWorker {
   const arena = new Arena(binding, boot.memories, boot.thread)
   const clock = makeClock(arena)
@@ -113,6 +117,7 @@ export function assembleWorker(
   })
   const { workerCount, driverCount } = arena.plan
   if (driverCount > workerCount) core.senderThread = workerCount + 1
+  const jobs = makeJobs?.(arena) ?? null
   const forwarder = isContentElsewhere ? createForwarder(core, boot, binding, assigns) : null
   if (forwarder !== null) {
     core.link = forwarder
@@ -137,6 +142,7 @@ export function assembleWorker(
     core,
     content: null,
     connect,
+    ...(jobs !== null && { jobs }),
   })
   const lifecycle = new Lifecycle(core)
   core.lifecycle = lifecycle
@@ -166,10 +172,9 @@ export function assembleWorker(
 
   const turn = () => {
     core.now = clock.turn(core.now)
-    if (forwarder !== null) {
-      waker.answerBell()
-      dispatcher.resumeDeferred()
-    }
+    if (forwarder !== null || jobs !== null) waker.answerBell()
+    if (forwarder !== null) dispatcher.resumeDeferred()
+    jobs?.takeReplies()
     for (let round = 1; ; round++) {
       dispatcher.drain()
       lifecycle.takeForeign()
@@ -195,6 +200,7 @@ export function assembleWorker(
     core,
     runtime,
     lifecycle,
+    jobs,
     protocols: protocolTable,
     forward: (handler) => forwarder?.handlerFor(handler) ?? handler,
     turn,

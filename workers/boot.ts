@@ -5,10 +5,16 @@
 import { OverlappedError } from '../src/errors.ts'
 import type { WorkerBoot, WorkerFailure } from '../src/server/boot.ts'
 import { runIoWorker } from './io.ts'
+import { runJobThread } from './job.ts'
 import { runSendThread } from './send.ts'
 import { runUpdateThread } from './update.ts'
 
-const run = { worker: runIoWorker, update: runUpdateThread, send: runSendThread } as const
+const run = {
+  worker: runIoWorker,
+  update: runUpdateThread,
+  send: runSendThread,
+  job: runJobThread,
+} as const
 
 /** Runs until the server stops. A failure is returned, because a rejection would lose its code. */
 export default async function boot(data: WorkerBoot): Promise<WorkerFailure | undefined> {

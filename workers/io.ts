@@ -4,6 +4,7 @@
 
 import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
+import { JobClient } from '../src/jobs/job_client.ts'
 import { THREAD_THREAD_STATE, THREAD_TURN_AT_MS, ThreadState } from '../src/layout/layout.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
 import type { Arena } from '../src/shared/arena.ts'
@@ -42,6 +43,7 @@ export async function runIoWorker(
   tell: (message: FromWorker) => void,
 ): Promise<void> {
   const binding = loadBinding()
+  const jobsPort = boot.jobs?.port
   const handlers = new HandlerSet((handler) => ticker.add(handler))
   await handlers.load(handlerUrls(boot))
   const assembled = assembleWorker(
@@ -52,8 +54,9 @@ export async function runIoWorker(
     (to, message) => tell({ type: 'post', to, message }),
     (options) => connector.connect(options),
     handlers.assigns,
+    jobsPort === undefined ? null : (arena) => new JobClient(arena, jobsPort),
   )
-  const { core, runtime, lifecycle, protocols, turn, stopSweeping } = assembled
+  const { core, runtime, lifecycle, jobs, protocols, turn, stopSweeping } = assembled
   // Where content runs in update threads, this one calls no event but onConnectionRequest.
   const runsContent = core.link === null
   const own = () => (runsContent ? handlers.handlers.values() : [])
@@ -117,6 +120,7 @@ export async function runIoWorker(
   } finally {
     stopSweeping()
     ticker.stop()
+    jobs?.leave()
     store(arena.words, stateAt, ThreadState.GONE)
     binding.closeLoop()
   }

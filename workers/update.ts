@@ -5,6 +5,7 @@
 import { DRIVER_NONE, loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { Encoder } from '../src/framing/encode.ts'
+import { JobClient } from '../src/jobs/job_client.ts'
 import {
   CONTROL_SENT_WANTED,
   THREAD_DEAF,
@@ -64,6 +65,7 @@ export async function runUpdateThread(
     },
     (protocol) => protocols[protocol].handler.onSend !== undefined,
   )
+  const jobs = boot.jobs === null ? null : new JobClient(arena, boot.jobs.port)
   const content = new Content({
     arena,
     waker,
@@ -90,6 +92,7 @@ export async function runUpdateThread(
     core: null,
     content,
     connect: (options) => connector.connect(options),
+    ...(jobs !== null && { jobs }),
   })
   const connector = createConnector({
     boot,
@@ -116,6 +119,7 @@ export async function runUpdateThread(
   const turn = () => {
     if (update.eager) {
       waker.answerBell()
+      jobs?.takeReplies()
       content.drain(show)
     }
     content.resumeHeld()
@@ -147,6 +151,7 @@ export async function runUpdateThread(
       ? undefined
       : () => {
           waker.answerBell()
+          jobs?.takeReplies()
           content.drain(show)
         },
   )
@@ -174,6 +179,7 @@ export async function runUpdateThread(
     await handlers.stop(runtime)
   } finally {
     ticker.stop()
+    jobs?.leave()
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)
     binding.closeLoop()
   }

@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = 243924261;
+inline constexpr int32_t kLayoutHash = -1853704261;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -42,6 +42,8 @@ inline constexpr int32_t kSessionRequestSendReset = 128;  // Its send thread fou
 inline constexpr int32_t kSessionRequestSendFailed = 256;  // A send of its send thread failed otherwise.
 inline constexpr int32_t kSessionRequestOverflow = 512;  // The heap of its send thread is full, and this session has most of it.
 inline constexpr int32_t kCompletionFlagTerminal = 1;  // No further completion follows for this receive operation.
+inline constexpr int32_t kPortThreadsMax = 256;  // Threads that may have one completion port open.
+inline constexpr int32_t kPortGranting = 65536;  // In a place of a completion port: it is being given away by this thread.
 
 // Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena.
 struct Control {
@@ -387,6 +389,99 @@ static_assert(offsetof(Group, members) == 64);
 static_assert(offsetof(Group, name_length) == 68);
 static_assert(offsetof(Group, name) == 72);
 
+// Head of the memory of a completion port, which is a SharedArrayBuffer of its own. `_at` words are indices in words from its start.
+struct Port {
+  int32_t hash;
+  int32_t threads;
+  int32_t limit;
+  int32_t capacity;
+  int32_t entry_bytes;
+  int32_t queue_bits;
+  int32_t places_at;
+  int32_t threads_at;
+  int32_t cells_at;
+  int32_t entries_at;
+  int32_t payload_byte_at;
+  int32_t pad_0[5];
+  int32_t tail;
+  int32_t pad_1[15];
+  int32_t head;
+  int32_t pad_2[15];
+  int32_t waits;
+  int32_t pad_3[15];
+  int32_t threads_used;
+  int32_t pad_4[15];
+};
+static_assert(sizeof(Port) == 320);
+static_assert(alignof(Port) == 4);
+static_assert(offsetof(Port, hash) == 0);
+static_assert(offsetof(Port, threads) == 4);
+static_assert(offsetof(Port, limit) == 8);
+static_assert(offsetof(Port, capacity) == 12);
+static_assert(offsetof(Port, entry_bytes) == 16);
+static_assert(offsetof(Port, queue_bits) == 20);
+static_assert(offsetof(Port, places_at) == 24);
+static_assert(offsetof(Port, threads_at) == 28);
+static_assert(offsetof(Port, cells_at) == 32);
+static_assert(offsetof(Port, entries_at) == 36);
+static_assert(offsetof(Port, payload_byte_at) == 40);
+static_assert(offsetof(Port, tail) == 64);
+static_assert(offsetof(Port, head) == 128);
+static_assert(offsetof(Port, waits) == 192);
+static_assert(offsetof(Port, threads_used) == 256);
+
+// One block per thread that has a completion port open.
+struct PortThread {
+  int32_t state;
+  int32_t pad_0[15];
+  int32_t return_head;
+  int32_t pad_1[15];
+  int32_t direct_head;
+  int32_t pad_2[15];
+  int32_t free_entry;
+  int32_t fresh_entries;
+  int32_t holding;
+  int32_t key;
+  int32_t pad_3[12];
+};
+static_assert(sizeof(PortThread) == 256);
+static_assert(alignof(PortThread) == 4);
+static_assert(offsetof(PortThread, state) == 0);
+static_assert(offsetof(PortThread, return_head) == 64);
+static_assert(offsetof(PortThread, direct_head) == 128);
+static_assert(offsetof(PortThread, free_entry) == 192);
+static_assert(offsetof(PortThread, fresh_entries) == 196);
+static_assert(offsetof(PortThread, holding) == 200);
+static_assert(offsetof(PortThread, key) == 204);
+
+// What was posted to a completion port.
+struct PortEntry {
+  int32_t link;
+  int32_t next;
+  int32_t key;
+  int32_t value;
+  int32_t length;
+};
+static_assert(sizeof(PortEntry) == 20);
+static_assert(alignof(PortEntry) == 4);
+static_assert(offsetof(PortEntry, link) == 0);
+static_assert(offsetof(PortEntry, next) == 4);
+static_assert(offsetof(PortEntry, key) == 8);
+static_assert(offsetof(PortEntry, value) == 12);
+static_assert(offsetof(PortEntry, length) == 16);
+
+// What a thread does with a completion port.
+enum class PortThreadState : int32_t {
+  kAbsent = 0,  // No thread has this block.
+  kOutside = 1,  // It has the port open, does not wait and has nothing from it.
+  kWaiting = 2,  // It waits, or is about to.
+  kChosen = 3,  // It was given a place and has not woken yet.
+  kRunning = 4,  // It has something from the port and a place.
+  kOver = 5,  // It came back from blocking when all places were taken: it runs without one.
+  kPaused = 6,  // It has something from the port and says that it blocks.
+};
+inline constexpr int32_t kPortThreadStateCount = 7;
+
 // What finished.
 enum class CompletionKind : int32_t {
   kAccept = 1,  // A connection was accepted and waits to be attached or refused.
@@ -531,34 +626,38 @@ enum class Counter : int32_t {
   kSendDropped = 30,  // Sends refused: no chunk or node was free.
   kFlagContended = 31,  // Send flags found held.
   kCasRetries = 32,  // Compare-exchanges that had to be repeated.
-  kBuffersUsed = 33,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
-  kBuffersStarved = 34,  // Times receiving stopped because no receive buffer was free.
-  kQueueOverflows = 35,  // Times the kernel held completions back because its queue was full (io_uring).
-  kFramesCopied = 36,  // Frames that straddled receive buffers and were copied together.
-  kGroupFull = 37,  // Joins refused: the group had as many members as its capacity says.
-  kGroupsExhausted = 38,  // Joins refused: as many groups as there may be were alive.
-  kOpenAbandoned = 39,  // Reservations left open at the end of a turn.
-  kHandlerErrors = 40,  // Errors that handlers threw or rejected with.
-  kSlotsRetired = 41,  // Slots whose generations are used up.
-  kEndedNone = 42,  // Sessions that ended so: It has not ended.
-  kEndedPeerClosed = 43,  // Sessions that ended so: The peer ended its stream.
-  kEndedPeerReset = 44,  // Sessions that ended so: The peer reset the connection.
-  kEndedLocalClose = 45,  // Sessions that ended so: session.close() or runtime.close().
-  kEndedLocalTerminate = 46,  // Sessions that ended so: session.terminate().
-  kEndedRefused = 47,  // Sessions that ended so: onConnectionRequest returned false.
-  kEndedTableFull = 48,  // Sessions that ended so: maxSessions sessions were open.
-  kEndedFrameTooLong = 49,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
-  kEndedFrameInvalid = 50,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
-  kEndedHandlerError = 51,  // Sessions that ended so: The handler threw or rejected.
-  kEndedIdleTimeout = 52,  // Sessions that ended so: Nothing was received for idleTimeout.
-  kEndedFirstMessageTimeout = 53,  // Sessions that ended so: No message came within firstMessageTimeout.
-  kEndedCloseTimeout = 54,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
-  kEndedOverflow = 55,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
-  kEndedServerStop = 56,  // Sessions that ended so: The server stopped.
-  kEndedWorkerLost = 57,  // Sessions that ended so: The worker that owned the session ended.
-  kEndedConnectFailed = 58,  // Sessions that ended so: The outbound connection was not made.
-  kEndedIoError = 59,  // Sessions that ended so: The system reported an error that has no reason of its own.
+  kJobsRun = 33,  // Jobs that a job thread has run, those that failed among them.
+  kJobsFailed = 34,  // Jobs that threw or rejected.
+  kJobsFull = 35,  // Jobs refused: the thread had as many in the queue as it may.
+  kJobsDropped = 36,  // Results dropped: the session that they were for, or the thread that asked, was gone.
+  kBuffersUsed = 37,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
+  kBuffersStarved = 38,  // Times receiving stopped because no receive buffer was free.
+  kQueueOverflows = 39,  // Times the kernel held completions back because its queue was full (io_uring).
+  kFramesCopied = 40,  // Frames that straddled receive buffers and were copied together.
+  kGroupFull = 41,  // Joins refused: the group had as many members as its capacity says.
+  kGroupsExhausted = 42,  // Joins refused: as many groups as there may be were alive.
+  kOpenAbandoned = 43,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 44,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 45,  // Slots whose generations are used up.
+  kEndedNone = 46,  // Sessions that ended so: It has not ended.
+  kEndedPeerClosed = 47,  // Sessions that ended so: The peer ended its stream.
+  kEndedPeerReset = 48,  // Sessions that ended so: The peer reset the connection.
+  kEndedLocalClose = 49,  // Sessions that ended so: session.close() or runtime.close().
+  kEndedLocalTerminate = 50,  // Sessions that ended so: session.terminate().
+  kEndedRefused = 51,  // Sessions that ended so: onConnectionRequest returned false.
+  kEndedTableFull = 52,  // Sessions that ended so: maxSessions sessions were open.
+  kEndedFrameTooLong = 53,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
+  kEndedFrameInvalid = 54,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
+  kEndedHandlerError = 55,  // Sessions that ended so: The handler threw or rejected.
+  kEndedIdleTimeout = 56,  // Sessions that ended so: Nothing was received for idleTimeout.
+  kEndedFirstMessageTimeout = 57,  // Sessions that ended so: No message came within firstMessageTimeout.
+  kEndedCloseTimeout = 58,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
+  kEndedOverflow = 59,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
+  kEndedServerStop = 60,  // Sessions that ended so: The server stopped.
+  kEndedWorkerLost = 61,  // Sessions that ended so: The worker that owned the session ended.
+  kEndedConnectFailed = 62,  // Sessions that ended so: The outbound connection was not made.
+  kEndedIoError = 63,  // Sessions that ended so: The system reported an error that has no reason of its own.
 };
-inline constexpr int32_t kCounterCount = 60;
+inline constexpr int32_t kCounterCount = 64;
 
 }  // namespace layout

@@ -11,6 +11,7 @@ import {
 import { GATHER_MAX, GROUPS_MAX, LISTENERS_MAX, SESSIONS_MAX } from '../layout/layout.ts'
 import type {
   GroupOptions,
+  JobsOptions,
   ListenerOptions,
   OutboundOptions,
   ProtocolOptions,
@@ -87,6 +88,7 @@ export const ENV_PREFIX = 'OVERLAPPED_'
 export const WORKERS_MAX = 60
 const UPDATE_THREADS_MAX = 16
 const LANES_MAX = 15
+const JOB_THREADS_MAX = 128
 /** Milliseconds: the longest delay of setTimeout and of a 32-bit word, 24.8 days. */
 const TIMEOUT_MAX = 2 ** 31 - 1
 /** Bytes: the kernel doubles SO_SNDBUF and SO_RCVBUF into a C int, socket(7). */
@@ -148,6 +150,39 @@ const update: Readonly<Record<keyof UpdateOptions, Entry>> = {
     default: 5,
     doc: 'Ticks that are run at once when they are overdue; the rest is left out.',
     reason: 'A second of ticks at the highest rate.',
+  },
+}
+
+const jobs: Readonly<Record<keyof JobsOptions, Entry>> = {
+  module: {
+    type: 'module',
+    allowed: 'a path or a file: URL of a module',
+    required: true,
+    doc: 'Module that exports jobs, made by defineJobs; relative paths start at the working directory.',
+  },
+  threads: {
+    type: 'integer',
+    min: 1,
+    max: JOB_THREADS_MAX,
+    default: 4,
+    doc: 'Job threads; for work that blocks, as many as may block at once.',
+    reason: 'Of 256 threads; the notes have 30 to 40 for databases.',
+  },
+  concurrency: {
+    type: 'integer',
+    min: 0,
+    max: JOB_THREADS_MAX,
+    default: 0,
+    doc: 'Job threads that run at once, those that block left out; 0 is one per available core.',
+    reason: 'There are no more job threads.',
+  },
+  queue: {
+    type: 'integer',
+    min: 16,
+    max: 16_384,
+    default: 1024,
+    doc: 'Jobs that one thread may have in the queue, or results on their way; each takes one for every 1024 bytes.',
+    reason: 'A MiB for each thread by default; a job has at most 1024 bytes times this.',
   },
 }
 
@@ -349,6 +384,11 @@ const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     default: 20,
     doc: 'Calls of onTick a second, in each thread that runs content.',
     reason: 'Timers have a resolution of one millisecond.',
+  },
+  jobs: {
+    type: 'nested',
+    entries: jobs,
+    doc: 'Job threads: runtime.jobs.',
   },
   groups: {
     type: 'nested',

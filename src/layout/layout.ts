@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = 243924261
+export const LAYOUT_HASH = -1853704261
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -71,6 +71,10 @@ export const SESSION_REQUEST_SEND_FAILED = 256
 export const SESSION_REQUEST_OVERFLOW = 512
 /** No further completion follows for this receive operation. */
 export const COMPLETION_FLAG_TERMINAL = 1
+/** Threads that may have one completion port open. */
+export const PORT_THREADS_MAX = 256
+/** In a place of a completion port: it is being given away by this thread. */
+export const PORT_GRANTING = 65536
 
 /** Head of the control memory: the plan of everything behind it. `_at` words are indices in words from its start, `_byte_at` bytes from the start of the arena. Size in words. */
 export const CONTROL_WORDS = 64
@@ -231,6 +235,72 @@ export const GROUP_FREE_LINK = 4
 export const GROUP_MEMBERS = 16
 export const GROUP_NAME_LENGTH = 17
 export const GROUP_NAME = 18
+
+/** Head of the memory of a completion port, which is a SharedArrayBuffer of its own. `_at` words are indices in words from its start. Size in words. */
+export const PORT_WORDS = 80
+export const PORT_HASH = 0
+export const PORT_THREADS = 1
+export const PORT_LIMIT = 2
+export const PORT_CAPACITY = 3
+export const PORT_ENTRY_BYTES = 4
+export const PORT_QUEUE_BITS = 5
+export const PORT_PLACES_AT = 6
+export const PORT_THREADS_AT = 7
+export const PORT_CELLS_AT = 8
+export const PORT_ENTRIES_AT = 9
+export const PORT_PAYLOAD_BYTE_AT = 10
+export const PORT_TAIL = 16
+export const PORT_HEAD = 32
+export const PORT_WAITS = 48
+export const PORT_THREADS_USED = 64
+
+/** One block per thread that has a completion port open. Size in words. */
+export const PORT_THREAD_WORDS = 64
+export const PORT_THREAD_STATE = 0
+export const PORT_THREAD_RETURN_HEAD = 16
+export const PORT_THREAD_DIRECT_HEAD = 32
+export const PORT_THREAD_FREE_ENTRY = 48
+export const PORT_THREAD_FRESH_ENTRIES = 49
+export const PORT_THREAD_HOLDING = 50
+export const PORT_THREAD_KEY = 51
+
+/** What was posted to a completion port. Size in words. */
+export const PORT_ENTRY_WORDS = 5
+export const PORT_ENTRY_LINK = 0
+export const PORT_ENTRY_NEXT = 1
+export const PORT_ENTRY_KEY = 2
+export const PORT_ENTRY_VALUE = 3
+export const PORT_ENTRY_LENGTH = 4
+
+/** What a thread does with a completion port. */
+export const PortThreadState = {
+  /** No thread has this block. */
+  ABSENT: 0,
+  /** It has the port open, does not wait and has nothing from it. */
+  OUTSIDE: 1,
+  /** It waits, or is about to. */
+  WAITING: 2,
+  /** It was given a place and has not woken yet. */
+  CHOSEN: 3,
+  /** It has something from the port and a place. */
+  RUNNING: 4,
+  /** It came back from blocking when all places were taken: it runs without one. */
+  OVER: 5,
+  /** It has something from the port and says that it blocks. */
+  PAUSED: 6,
+} as const
+export type PortThreadState = (typeof PortThreadState)[keyof typeof PortThreadState]
+export const PORT_THREAD_STATE_COUNT = 7
+/** Names of PortThreadState, by value. */
+export const PORT_THREAD_STATE_NAMES: readonly string[] = [
+  'absent',
+  'outside',
+  'waiting',
+  'chosen',
+  'running',
+  'over',
+  'paused',
+]
 
 /** What finished. */
 export const CompletionKind = {
@@ -583,63 +653,71 @@ export const Counter = {
   FLAG_CONTENDED: 31,
   /** Compare-exchanges that had to be repeated. */
   CAS_RETRIES: 32,
+  /** Jobs that a job thread has run, those that failed among them. */
+  JOBS_RUN: 33,
+  /** Jobs that threw or rejected. */
+  JOBS_FAILED: 34,
+  /** Jobs refused: the thread had as many in the queue as it may. */
+  JOBS_FULL: 35,
+  /** Results dropped: the session that they were for, or the thread that asked, was gone. */
+  JOBS_DROPPED: 36,
   /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
-  BUFFERS_USED: 33,
+  BUFFERS_USED: 37,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 34,
+  BUFFERS_STARVED: 38,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 35,
+  QUEUE_OVERFLOWS: 39,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 36,
+  FRAMES_COPIED: 40,
   /** Joins refused: the group had as many members as its capacity says. */
-  GROUP_FULL: 37,
+  GROUP_FULL: 41,
   /** Joins refused: as many groups as there may be were alive. */
-  GROUPS_EXHAUSTED: 38,
+  GROUPS_EXHAUSTED: 42,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 39,
+  OPEN_ABANDONED: 43,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 40,
+  HANDLER_ERRORS: 44,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 41,
+  SLOTS_RETIRED: 45,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 42,
+  ENDED_NONE: 46,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 43,
+  ENDED_PEER_CLOSED: 47,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 44,
+  ENDED_PEER_RESET: 48,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 45,
+  ENDED_LOCAL_CLOSE: 49,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 46,
+  ENDED_LOCAL_TERMINATE: 50,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 47,
+  ENDED_REFUSED: 51,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 48,
+  ENDED_TABLE_FULL: 52,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 49,
+  ENDED_FRAME_TOO_LONG: 53,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 50,
+  ENDED_FRAME_INVALID: 54,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 51,
+  ENDED_HANDLER_ERROR: 55,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 52,
+  ENDED_IDLE_TIMEOUT: 56,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 53,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 57,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 54,
+  ENDED_CLOSE_TIMEOUT: 58,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 55,
+  ENDED_OVERFLOW: 59,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 56,
+  ENDED_SERVER_STOP: 60,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 57,
+  ENDED_WORKER_LOST: 61,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 58,
+  ENDED_CONNECT_FAILED: 62,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 59,
+  ENDED_IO_ERROR: 63,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 60
+export const COUNTER_COUNT = 64
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -675,6 +753,10 @@ export const COUNTER_NAMES: readonly string[] = [
   'sendDropped',
   'flagContended',
   'casRetries',
+  'jobsRun',
+  'jobsFailed',
+  'jobsFull',
+  'jobsDropped',
   'buffersUsed',
   'buffersStarved',
   'queueOverflows',
@@ -718,6 +800,13 @@ export type ErrorCode =
   | 'ERR_ADDRESS_UNAVAILABLE'
   | 'ERR_PERMISSION'
   | 'ERR_DRIVER_UNAVAILABLE'
+  | 'ERR_PORT_THREADS'
+  | 'ERR_PORT_STATE'
+  | 'ERR_JOBS_FULL'
+  | 'ERR_JOB_UNKNOWN'
+  | 'ERR_SESSION_GONE'
+  | 'ERR_JOBS_LOAD'
+  | 'ERR_JOBS_SHAPE'
   | 'ERR_ADDON_MISSING'
   | 'ERR_LAYOUT_MISMATCH'
   | 'ERR_MEMORY_PLAN'

@@ -181,7 +181,23 @@ export const constants: readonly Constant[] = [
     value: 1,
     doc: 'No further completion follows for this receive operation.',
   },
+  {
+    name: 'PORT_THREADS_MAX',
+    value: 256,
+    doc: 'Threads that may have one completion port open.',
+  },
+  {
+    name: 'PORT_GRANTING',
+    value: 0x10000,
+    doc: 'In a place of a completion port: it is being given away by this thread.',
+  },
 ]
+
+const PORT_INIT = 'plain; written by create() before any other thread has the port'
+
+function portPlanned(name: string, doc: string, unit = 'words'): Field {
+  return { name, doc, writer: 'the creator', order: PORT_INIT, unit }
+}
 
 export const structs: readonly Struct[] = [
   {
@@ -859,6 +875,157 @@ export const structs: readonly Struct[] = [
       },
     ],
   },
+  {
+    name: 'port',
+    doc: 'Head of the memory of a completion port, which is a SharedArrayBuffer of its own. `_at` words are indices in words from its start.',
+    words: 80,
+    fields: [
+      portPlanned('hash', 'Hash of this schema; compared when a thread opens the port.', ''),
+      portPlanned('threads', 'Threads that may have the port open.', 'threads'),
+      portPlanned('limit', 'Threads that may run at once: places.', 'threads'),
+      portPlanned('capacity', 'Entries that belong to one thread.', 'entries'),
+      portPlanned(
+        'entry_bytes',
+        'Payload bytes of one entry; a longer payload takes several.',
+        'bytes',
+      ),
+      portPlanned(
+        'queue_bits',
+        'The queue has 2^queue_bits cells, more than there are entries.',
+        'bits',
+      ),
+      portPlanned(
+        'places_at',
+        'Places, one word each: 0, thread + 1 of who runs on it, or that with PORT_GRANTING of who is giving it away.',
+      ),
+      portPlanned('threads_at', 'Thread blocks.'),
+      portPlanned(
+        'cells_at',
+        'Cells of the queue, one word each: lap, entry, and whether it is there.',
+      ),
+      portPlanned('entries_at', 'Entries.'),
+      portPlanned('payload_byte_at', 'Payloads.', 'bytes'),
+      {
+        name: 'tail',
+        doc: 'Cells that were filled, modulo 2^32; behind by one while who filled the last one has not said so.',
+        writer: 'any thread',
+        order: 'seq_cst; PORT-1',
+        unit: 'cells',
+        line: true,
+      },
+      {
+        name: 'head',
+        doc: 'Cells that were emptied, modulo 2^32; behind by one as tail is.',
+        writer: 'any thread',
+        order: 'seq_cst; PORT-1',
+        unit: 'cells',
+        line: true,
+      },
+      {
+        name: 'waits',
+        doc: 'Waits that began, modulo 2^32: whoever waits has the number of its wait, and the highest is chosen.',
+        writer: 'any thread',
+        order: 'seq_cst; PORT-3',
+        unit: 'waits',
+        line: true,
+      },
+      {
+        name: 'threads_used',
+        doc: 'Thread blocks that were used so far: those behind need no look.',
+        writer: 'any thread',
+        order: 'seq_cst',
+        unit: 'threads',
+        line: true,
+      },
+    ],
+  },
+  {
+    name: 'port_thread',
+    doc: 'One block per thread that has a completion port open.',
+    words: 64,
+    fields: [
+      {
+        name: 'state',
+        doc: 'PortThreadState in bits 0-2; above, the number of the wait (WAITING) or the place (CHOSEN, RUNNING). The thread sleeps on this word.',
+        writer: 'the thread; from WAITING and OVER any thread, and main when it is gone',
+        order: 'seq_cst; PORT-2',
+        line: true,
+      },
+      {
+        name: 'return_head',
+        doc: 'Stack of entries (entry + 1) of this thread that others are done with.',
+        writer: 'any thread pushes, the thread takes all',
+        order: 'seq_cst; PORT-6',
+        line: true,
+      },
+      {
+        name: 'direct_head',
+        doc: 'Stack of entries (entry + 1) that were posted to this thread alone.',
+        writer: 'any thread pushes, the thread takes all',
+        order: 'seq_cst; PORT-9',
+        line: true,
+      },
+      {
+        name: 'free_entry',
+        doc: 'First entry + 1 of the free list; 0: empty.',
+        writer: 'the thread',
+        order: 'plain; the next one to have the block is ordered by state',
+        line: true,
+      },
+      {
+        name: 'fresh_entries',
+        doc: 'Entries that were never used so far.',
+        writer: 'the thread',
+        order: 'plain; as free_entry',
+        unit: 'entries',
+      },
+      {
+        name: 'holding',
+        doc: 'Entry + 1 that it took from the queue and has not given back; 0: none.',
+        writer: 'the thread',
+        order: 'plain; as free_entry',
+      },
+      {
+        name: 'key',
+        doc: 'What the thread associated itself with, for snapshots.',
+        writer: 'the thread',
+        order: 'seq_cst',
+      },
+    ],
+  },
+  {
+    name: 'port_entry',
+    doc: 'What was posted to a completion port.',
+    words: 5,
+    fields: [
+      {
+        name: 'link',
+        doc: 'Next entry + 1 of a free list or a stack.',
+        writer: 'whoever has the entry',
+        order: 'plain; published by a stack',
+      },
+      {
+        name: 'next',
+        doc: 'Entry + 1 that has the next part of the payload; 0: none.',
+        writer: 'who posts',
+        order: 'plain; published by a cell',
+      },
+      { name: 'key', doc: 'Its key.', writer: 'who posts', order: 'plain; published by a cell' },
+      {
+        name: 'value',
+        doc: 'Its value.',
+        writer: 'who posts',
+        order: 'plain; published by a cell',
+      },
+      {
+        name: 'length',
+        doc: 'Bytes of its payload.',
+        writer: 'who posts',
+        order: 'plain; published by a cell',
+        unit: 'bytes',
+      },
+    ],
+  },
 ]
 
 const closeReasons: Enum['members'] = [
@@ -886,6 +1053,20 @@ const closeReasons: Enum['members'] = [
 ]
 
 export const enums: readonly Enum[] = [
+  {
+    name: 'PortThreadState',
+    doc: 'What a thread does with a completion port.',
+    first: 0,
+    members: [
+      ['ABSENT', 'No thread has this block.'],
+      ['OUTSIDE', 'It has the port open, does not wait and has nothing from it.'],
+      ['WAITING', 'It waits, or is about to.'],
+      ['CHOSEN', 'It was given a place and has not woken yet.'],
+      ['RUNNING', 'It has something from the port and a place.'],
+      ['OVER', 'It came back from blocking when all places were taken: it runs without one.'],
+      ['PAUSED', 'It has something from the port and says that it blocks.'],
+    ],
+  },
   {
     name: 'CompletionKind',
     doc: 'What finished.',
@@ -1045,6 +1226,13 @@ export const enums: readonly Enum[] = [
       ['SEND_DROPPED', 'Sends refused: no chunk or node was free.'],
       ['FLAG_CONTENDED', 'Send flags found held.'],
       ['CAS_RETRIES', 'Compare-exchanges that had to be repeated.'],
+      ['JOBS_RUN', 'Jobs that a job thread has run, those that failed among them.'],
+      ['JOBS_FAILED', 'Jobs that threw or rejected.'],
+      ['JOBS_FULL', 'Jobs refused: the thread had as many in the queue as it may.'],
+      [
+        'JOBS_DROPPED',
+        'Results dropped: the session that they were for, or the thread that asked, was gone.',
+      ],
       [
         'BUFFERS_USED',
         'Receive buffers that the driver does not have, as of its last wait: a level, not a sum.',
@@ -1090,6 +1278,13 @@ export const errorCodes: readonly (readonly [code: string, doc: string])[] = [
     'The system does not allow it: a port below net.ipv4.ip_unprivileged_port_start, or a socket file.',
   ],
   ['ERR_DRIVER_UNAVAILABLE', 'The driver asked for cannot be used here.'],
+  ['ERR_PORT_THREADS', 'A completion port is open in as many threads as it was made for.'],
+  ['ERR_PORT_STATE', 'A call that a thread cannot make in its state on a completion port.'],
+  ['ERR_JOBS_FULL', 'runtime.jobs.run(): the thread has as many jobs in the queue as it may.'],
+  ['ERR_JOB_UNKNOWN', 'runtime.jobs.run(): the jobs module has no job of this name.'],
+  ['ERR_SESSION_GONE', 'The session that a job was run for had left when its result came.'],
+  ['ERR_JOBS_LOAD', 'The jobs module cannot be loaded.'],
+  ['ERR_JOBS_SHAPE', 'The jobs module has no default export made by defineJobs.'],
   ['ERR_ADDON_MISSING', 'The native addon is not built.'],
   ['ERR_LAYOUT_MISMATCH', 'The native addon was built from another memory layout.'],
   [

@@ -10,6 +10,7 @@ import {
 } from '../layout/layout.ts'
 import { type Arena, COUNTERS_STRIDE } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
+import type { CompletionPort, CompletionPortSnapshot } from '../shared/completion_port.ts'
 import { threadName } from '../shared/thread_ids.ts'
 
 export interface ThreadSnapshot {
@@ -28,13 +29,17 @@ export interface Snapshot {
   readonly sessions: number
   /** Groups that somebody is in; runtime.group() tells more of one. */
   readonly groups: number
+  /** The port of the job threads; absent where there are none. Threads by their numbers on it; keys are thread ids. */
+  readonly jobs?: CompletionPortSnapshot
 }
 
 export class Monitor {
   readonly #arena: Arena
   readonly #all: Float64Array
+  readonly #jobs: CompletionPort | undefined
 
-  constructor(arena: Arena) {
+  constructor(arena: Arena, jobs?: CompletionPort) {
+    this.#jobs = jobs
     this.#arena = arena
     const { threadCount, countersAt } = arena.plan
     this.#all = new Float64Array(
@@ -65,6 +70,7 @@ export class Monitor {
       threads.push({ name: threadName(plan, thread), sessions: assigned, counters })
     }
     const groups = load(words, plan.groupsAt + GROUP_DIRECTORY_ALIVE)
-    return { threads, totals, sessions, groups }
+    const jobs = this.#jobs?.snapshot()
+    return { threads, totals, sessions, groups, ...(jobs !== undefined && { jobs }) }
   }
 }

@@ -4,11 +4,12 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { SharedMemories } from '../shared/arena.ts'
+import type { CompletionPortHandle } from '../shared/completion_port.ts'
 import type { MovedSession } from '../update/content.ts'
 import type { RemoteError, RemoteOrder } from '../update/remote_dialler.ts'
 import type { ResolvedOptions, ResolvedProtocol } from './options.ts'
 
-export type ThreadRole = 'worker' | 'update' | 'send'
+export type ThreadRole = 'worker' | 'update' | 'send' | 'job'
 
 export interface WorkerBoot {
   readonly role: ThreadRole
@@ -34,6 +35,8 @@ export interface WorkerBoot {
     | 'update'
     | 'send'
   >
+  /** Null: the server has no job threads. */
+  readonly jobs: { readonly module: string; readonly port: CompletionPortHandle } | null
   readonly port: MessagePort
 }
 
@@ -58,6 +61,8 @@ export type PassedMessage = { readonly thread: number } & (
 export type FromWorker =
   | PassedMessage
   | { readonly type: 'ready' }
+  /** Main's bell rings. */
+  | { readonly type: 'bell' }
   | { readonly type: 'post'; readonly to: string; readonly message: unknown }
 
 /** Why a worker ended by itself: `code` of an OverlappedError, or ''. */

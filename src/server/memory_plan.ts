@@ -110,12 +110,12 @@ function leastArena(
 }
 
 /** Threads of a runtime with these options. */
-export function countThreads({ workers, mode, update, send }: ResolvedOptions): ThreadCounts {
+export function countThreads({ workers, mode, update, send, jobs }: ResolvedOptions): ThreadCounts {
   return {
     workers,
     senders: mode === 'send' ? 1 + send.lanes : 0,
     updates: mode === 'worker' ? 0 : update.threads,
-    jobs: 0,
+    jobs: jobs?.threads ?? 0,
   }
 }
 

@@ -79,6 +79,18 @@ export interface SendOptions {
   readonly lanes?: number
 }
 
+/** Job threads. */
+export interface JobsOptions {
+  /** Module with a default export of defineJobs. */
+  readonly module: URL | string
+  /** Default 4. */
+  readonly threads?: number
+  /** Job threads that run at once, those that block left out; 0 is one per available core. Default 0. */
+  readonly concurrency?: number
+  /** Jobs that one thread may have in the queue; of longer ones fewer: each takes one for 1024 bytes. Default 1024. */
+  readonly queue?: number
+}
+
 export interface ServerOptions {
   readonly listeners?: readonly ListenerOptions[]
   /** Protocols of sessions that runtime.connect() makes. */
@@ -123,6 +135,7 @@ export interface ServerOptions {
   /** onTick calls a second. Default 20. */
   readonly tickRate?: number
   readonly groups?: GroupOptions
+  readonly jobs?: JobsOptions
 }
 
 export interface ResolvedProtocol {
@@ -173,4 +186,6 @@ export interface ResolvedOptions {
   readonly drainTimeout: number
   readonly tickRate: number
   readonly groups: Required<GroupOptions>
+  /** `module` is a URL. Absent: no job threads. */
+  readonly jobs?: Required<JobsOptions> & { readonly module: string }
 }

@@ -18,9 +18,10 @@ import {
   WORKERS_MAX,
 } from '../config/option_schema.ts'
 import { LISTENERS_MAX } from '../layout/layout.ts'
-import { availableCores } from './cores.ts'
+import { availableCores } from '../shared/cores.ts'
 import type {
   IoUringFeature,
+  JobsOptions,
   Mode,
   ResolvedListener,
   ResolvedOptions,
@@ -81,6 +82,10 @@ function resolveUpdate(update: UpdateOptions, tickRate: number): ResolvedOptions
   return { ...update, tickRate: update.tickRate ?? tickRate } as ResolvedOptions['update']
 }
 
+function resolveJobs(jobs: Required<JobsOptions>): NonNullable<ResolvedOptions['jobs']> {
+  return { ...jobs, module: handlerUrl('jobs.module', jobs.module) }
+}
+
 function checkData(data: unknown): void {
   if (data === undefined) return
   try {
@@ -107,7 +112,7 @@ function checkFeatures(given: readonly unknown[]): void {
  */
 export function resolveOptions(options: ServerOptions): ResolvedOptions {
   checkObject('options', options)
-  const { handler, ...values } = checkValues(serverOptions, options, '')
+  const { handler, jobs, ...values } = checkValues(serverOptions, options, '')
   checkData(values.data)
   const inherited = handler === undefined ? undefined : handlerUrl('handler', handler as string)
   const listeners = checkListeners((values.listeners ?? []) as unknown[], inherited)
@@ -122,6 +127,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     outbound: outbound as unknown as ResolvedProtocol[],
     ioUringWithout,
     workers: countWorkers(values.workers, values.mode as Mode),
+    ...(jobs !== undefined && { jobs: resolveJobs(jobs as Required<JobsOptions>) }),
     update: resolveUpdate(values.update as UpdateOptions, values.tickRate as number),
   }
 }

@@ -16,9 +16,11 @@ import {
 } from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
 import { Encoder } from '../framing/encode.ts'
+import { JobClient } from '../jobs/job_client.ts'
 import {
   CloseReason,
   Counter,
+  PORT_THREADS_MAX,
   THREAD_ASSIGNED_SESSIONS,
   THREAD_THREAD_STATE,
   ThreadState,
@@ -30,6 +32,7 @@ import type {
   BroadcastResult,
   ConnectOptions,
   GroupInfo,
+  Jobs,
   Reservation,
   Runtime,
   Sendable,
@@ -41,6 +44,7 @@ import type {
 import { ThreadRuntime } from '../session/runtime.ts'
 import { Arena } from '../shared/arena.ts'
 import { load, store } from '../shared/atomics.ts'
+import { CompletionPort } from '../shared/completion_port.ts'
 import { GroupTable } from '../shared/group_table.ts'
 import { ProtocolTable } from '../shared/protocol_table.ts'
 import { SessionTable } from '../shared/session_table.ts'
@@ -75,15 +79,27 @@ export interface ServerInfo {
   readonly plan: string
 }
 
+/** Main's half of the job threads: what it asks for, and the port of all. */
+interface ServerJobs {
+  readonly client: JobClient
+  readonly port: CompletionPort
+}
+
+/** Bytes of a job or a result that take one entry of the port. */
+const JOB_ENTRY_BYTES = 1024
+
 /** Everything that exists between listen() and stop(). */
 interface Running {
   readonly binding: Binding
   readonly runtimeId: number
   readonly arena: Arena
+  readonly waker: Waker
   readonly runtime: ThreadRuntime
   readonly groups: GroupTable
   readonly threads: Threads
   readonly monitor: Monitor
+  /** Null: there are no job threads. */
+  readonly jobs: ServerJobs | null
   readonly info: ServerInfo
 }
 
@@ -162,15 +178,21 @@ export class Server
     const threads = new Threads(arena.plan, {
       post: (from, to, message) => this.#route(from, to, message),
       lost: (thread, error) => this.#lost(thread, error),
+      bell: () => this.#answerBell(),
+      closeJobs: () => this.#running?.jobs?.port.close(),
     })
+    const waker = new Waker(arena, binding)
+    const jobs = this.#makeJobs(arena)
     this.#running = {
       binding,
       runtimeId,
       arena,
-      runtime: this.#makeRuntime(arena, binding, groups),
+      waker,
+      runtime: this.#makeRuntime(arena, waker, groups, jobs),
       groups,
       threads,
-      monitor: new Monitor(arena),
+      monitor: new Monitor(arena, jobs?.port),
+      jobs,
       info,
     }
     for (const listener of options.listeners) {
@@ -185,6 +207,10 @@ export class Server
       featuresForbidden,
       protocols: [...options.listeners, ...options.outbound],
       handler: options.handler,
+      jobs:
+        jobs === null || options.jobs === undefined
+          ? null
+          : { module: options.jobs.module, port: jobs.port.handle },
       options: {
         data: options.data,
         maxBackpressure: options.maxBackpressure,
@@ -202,6 +228,8 @@ export class Server
     const starts: Promise<void>[] = []
     for (let i = 0; i < ids.updateCount; i++)
       starts.push(threads.start({ ...boot, role: 'update', thread: ids.updateFirst + i }))
+    for (let i = 0; i < ids.jobCount; i++)
+      starts.push(threads.start({ ...boot, role: 'job', thread: ids.jobFirst + i }))
     for (let thread = 1; thread <= ids.driverCount; thread++)
       starts.push(
         threads.start({ ...boot, role: thread <= ids.workerCount ? 'worker' : 'send', thread }),
@@ -212,9 +240,31 @@ export class Server
       binding.startAccepting(runtimeId, arena.plan.acceptorThread, kind, featuresForbidden)
   }
 
-  #makeRuntime(arena: Arena, binding: Binding, groups: GroupTable): ThreadRuntime {
+  /** The port that jobs go through; each thread of the runtime may have it open, main twice. */
+  #makeJobs(arena: Arena): ServerJobs | null {
+    const { jobs } = this.#options
+    if (jobs === undefined) return null
+    const port = CompletionPort.create({
+      threads: Math.min(arena.plan.threadCount + 1, PORT_THREADS_MAX),
+      concurrency: jobs.concurrency,
+      capacity: jobs.queue,
+      payloadBytes: JOB_ENTRY_BYTES,
+    })
+    return { client: new JobClient(arena, port.handle), port }
+  }
+
+  #answerBell(): void {
+    const running = this.#running
+    if (running?.waker.answerBell()) running.jobs?.client.takeReplies()
+  }
+
+  #makeRuntime(
+    arena: Arena,
+    waker: Waker,
+    groups: GroupTable,
+    jobs: ServerJobs | null,
+  ): ThreadRuntime {
     const options = this.#options
-    const waker = new Waker(arena, binding)
     const table = new SessionTable(arena, waker)
     const protocols = [...options.listeners, ...options.outbound]
     return new ThreadRuntime({
@@ -235,6 +285,7 @@ export class Server
       core: null,
       content: null,
       connect: null,
+      ...(jobs !== null && { jobs: jobs.client }),
     })
   }
 
@@ -310,6 +361,7 @@ export class Server
     if (running === null) return
     running.binding.stopAccepting(running.runtimeId)
     await running.threads.stop(drainTimeout, drainTimeout + STOP_GRACE_MS)
+    running.jobs?.client.leave()
     this.#running = null
     running.binding.destroyRuntime(running.runtimeId)
   }
@@ -323,6 +375,10 @@ export class Server
   }
 
   // --- Runtime, on main ------------------------------------------------------------------------
+
+  get jobs(): Jobs {
+    return this.#get('jobs').runtime.jobs
+  }
 
   sessions(): Iterable<Session> {
     return this.#get('sessions()').runtime.sessions()

@@ -12,6 +12,10 @@ import type { FromWorker, ToWorker, WorkerBoot, WorkerFailure } from './boot.ts'
 export interface ThreadEvents {
   /** A worker posts to another thread. */
   post(from: string, to: string, message: unknown): void
+  /** Main's bell rings. */
+  bell(): void
+  /** Nobody asks for jobs any more: job threads end when the queue is empty. */
+  closeJobs(): void
   /** A worker ended although nobody stopped it. */
   lost(thread: number, error: OverlappedError): void
 }
@@ -51,6 +55,8 @@ export class Threads {
         if (message.type === 'ready') {
           started = true
           resolve()
+        } else if (message.type === 'bell') {
+          this.#events.bell()
         } else if (message.type === 'post') {
           this.#events.post(name, message.to, message.message)
         } else {
@@ -101,7 +107,7 @@ export class Threads {
   }
 
   async #stopInOrder(timeoutMs: number): Promise<void> {
-    const { workerCount, driverCount, updateFirst, updateCount } = this.#ids
+    const { workerCount, driverCount, updateFirst, updateCount, jobFirst, jobCount } = this.#ids
     const stopRange = (first: number, count: number) => {
       const threads = Array.from({ length: count }, (_, index) => first + index)
       for (const thread of threads) this.tell(thread, { type: 'stop', timeoutMs })
@@ -110,6 +116,8 @@ export class Threads {
     await stopRange(1, workerCount)
     await stopRange(updateFirst, updateCount)
     await stopRange(workerCount + 1, driverCount - workerCount)
+    this.#events.closeJobs()
+    await Promise.all(this.#tasks.slice(jobFirst, jobFirst + jobCount))
   }
 }
 

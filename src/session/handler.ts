@@ -227,8 +227,31 @@ export interface ConnectFailure {
   readonly data: unknown
 }
 
+export interface RunJobOptions {
+  /** When this session has left by the time the result comes, the promise rejects with ERR_SESSION_GONE. */
+  readonly session?: SessionId
+}
+
+/** Work for job threads: what blocks, or takes long. */
+export interface Jobs {
+  /**
+   * Runs a job of the jobs module in a job thread. Arguments and result are copied as v8.serialize()
+   * does: like structuredClone(), but without shared memory. Rejects
+   * with what the job threw; also with ERR_JOBS_FULL, ERR_JOB_UNKNOWN, ERR_PAYLOAD_TOO_LONG, ERR_SESSION_GONE,
+   * ERR_ARGUMENT, and with ERR_SERVER_STATE when the server stops.
+   */
+  run(name: string, args?: unknown, options?: RunJobOptions): Promise<unknown>
+  /**
+   * In a job: runs `work`, which blocks this thread, while another job thread takes its place.
+   * @throws {OverlappedError} ERR_SERVER_STATE outside of a job
+   */
+  blocking<T>(work: () => T): T
+}
+
 /** The server as content sees it; the same methods in every thread. */
 export interface Runtime {
+  /** Job threads; refuses where the server has no option `jobs`. */
+  readonly jobs: Jobs
   /** `main`, `worker1`, `worker2`, … */
   readonly thread: string
   /** The `data` option of the server. */

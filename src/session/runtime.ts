@@ -27,6 +27,7 @@ import type {
   BroadcastResult,
   ConnectOptions,
   GroupInfo,
+  Jobs,
   Reservation,
   Runtime,
   Sendable,
@@ -34,6 +35,7 @@ import type {
   SendResult,
   Session,
 } from './handler.ts'
+import { noJobs } from './jobs.ts'
 import { PacketCursor } from './packet.ts'
 import { BufferMaker, PreparedBuffer } from './send_buffer.ts'
 import type { LiveSession } from './session.ts'
@@ -57,6 +59,8 @@ export interface RuntimeParts {
   readonly content: ContentHome | null
   /** Threads that run content only. */
   readonly connect: ((options: ConnectOptions) => Promise<Session>) | null
+  /** Absent: the server has no job threads. */
+  readonly jobs?: Jobs
 }
 
 /** The sessions of an update thread, as its runtime sees them. */
@@ -74,6 +78,7 @@ const noSessions: readonly Session[] = []
 export class ThreadRuntime implements Runtime {
   readonly thread: string
   readonly data: unknown
+  readonly jobs: Jobs
   readonly #parts: RuntimeParts
   readonly #buffers: BufferMaker
   /** To sessions of other threads. */
@@ -84,6 +89,7 @@ export class ThreadRuntime implements Runtime {
     this.#parts = parts
     this.thread = parts.thread
     this.data = parts.data
+    this.jobs = parts.jobs ?? noJobs
     this.#buffers = new BufferMaker(parts.arena, parts.sender)
     this.foreign = new ForeignSends(
       parts.arena,

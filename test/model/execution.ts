@@ -2,7 +2,7 @@
 // Flow: rewritten code yields an operation -> explore.ts chooses a thread -> this performs it and goes on.
 // Thread: the test's; a model's threads are generators.
 
-import { Violation } from './ops.ts'
+import { SOME_MS, Violation } from './ops.ts'
 import { Kind } from './transform.ts'
 
 /** Threads of a model. */
@@ -141,7 +141,7 @@ export class Execution {
 
   isEnabled(thread: number): boolean {
     const { isDone, isAsleep, next } = this.threads[thread]
-    if (isDone || isAsleep) return false
+    if (isDone || (isAsleep && !hasSomeTime(next.b))) return false
     if (next.kind === Kind.waitWhile) return next.words[next.index] !== next.a
     return next.kind !== Kind.awaitEdge || next.words[next.index] !== 0
   }
@@ -178,6 +178,7 @@ export class Execution {
     }
     if (kind === Kind.wait) return this.#wait(thread, t)
     if (kind === Kind.notify) this.#notify(index, next.a)
+    if (kind === Kind.awake && t.isAsleep) return this.#timeOut(thread, t)
     const before = words[index]
     const value = perform(next)
     const isRead = kind !== Kind.store
@@ -192,7 +193,7 @@ export class Execution {
 
   /**
    * Compares and falls asleep in one step. Models have no time: a sleep that nobody ends lasts for ever, so that no
-   * protocol passes by its timeout.
+   * protocol passes by its timeout. Only those of SOME_MS may end at any moment, or never.
    */
   #wait(thread: number, t: ModelThread): boolean {
     const { next } = t
@@ -206,6 +207,15 @@ export class Execution {
       this.#go(thread, 1)
     }
     return sleeps
+  }
+
+  /** The time of a sleep is over before anybody has ended it. */
+  #timeOut(thread: number, t: ModelThread): boolean {
+    this.#sleepers = this.#sleepers.filter((other) => other !== thread)
+    t.isAsleep = false
+    this.#atomic(thread, t.next.index, true, true)
+    this.#go(thread, 0)
+    return true
   }
 
   /** Wakes those that sleep on the word for longest. */
@@ -310,6 +320,10 @@ export class Execution {
     shadow[at + kind * MODEL_THREADS_MAX + thread] = clocks[mine + thread]
   }
 
+  isAboutToWait(): boolean {
+    return this.#offered.kind === Kind.wait
+  }
+
   // What rewritten code calls; plain functions, as it has no `this`.
 
   readonly operation = (
@@ -345,6 +359,10 @@ export class Execution {
   }
 }
 
+function hasSomeTime(ms: number): boolean {
+  return ms > SOME_MS / 2 && ms <= SOME_MS
+}
+
 function perform({ kind, words, index, a, b }: Operation): number {
   const before = words[index]
   switch (kind) {
@@ -376,6 +394,34 @@ function perform({ kind, words, index, a, b }: Operation): number {
       return 1
   }
   return before
+}
+
+/**
+ * A thread that ends after so many operations, wherever it is by then; the word says so. Instead of sleeping it ends,
+ * too: nobody may have to wake it.
+ */
+export function mortal(
+  body: Generator<unknown, void, number>,
+  operations: number,
+  words: Int32Array,
+  isDead: number,
+): { next(value: number): { done: boolean; value: unknown } } {
+  let left = operations
+  let isOver = false
+  const die = () => {
+    isOver = true
+    execution.operation(-1, Kind.store, words, isDead, 1)
+    return { done: false, value: undefined }
+  }
+  return {
+    next(value) {
+      if (isOver) return { done: true, value: undefined }
+      if (left === 0) return die()
+      left--
+      const result = body.next(value)
+      return result.done === true || execution.isAboutToWait() ? die() : { done: false, value: 0 }
+    },
+  }
 }
 
 /** One run at a time. */

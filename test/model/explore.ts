@@ -2,7 +2,7 @@
 // Flow: scenario -> execution.ts, thread by thread -> this chooses -> check at the end of every schedule.
 // Thread: the test's.
 
-import { execution, MODEL_THREADS_MAX, type Mutation } from './execution.ts'
+import { execution, MODEL_THREADS_MAX, type Mutation, mortal } from './execution.ts'
 import { Violation } from './ops.ts'
 import type { Site } from './transform.ts'
 
@@ -22,6 +22,12 @@ export interface Model {
   readonly threads: Readonly<Record<string, () => void>>
   /** Threads that sleep for ever once the others are done. */
   readonly daemons?: Readonly<Record<string, () => void>>
+  /** A thread that ends in the middle: after so many operations. The word is 1 from then on. */
+  readonly death?: {
+    readonly thread: string
+    readonly operations: number
+    readonly isDead: number
+  }
   /** At the end of every schedule, alone. */
   check(): void
   /** What the end looks like; for comparing explorations. */
@@ -181,7 +187,16 @@ class Explorer {
     execution.reset(this.#scenario.words)
     const model = execution.alone(this.#scenario.build()) as Model
     this.#model = model
-    for (const [name, body] of Object.entries(model.threads)) execution.start(name, body(), false)
+    const { death } = model
+    for (const [name, body] of Object.entries(model.threads)) {
+      const thread = body() as unknown as Generator<unknown, void, number>
+      const isMortal = name === death?.thread
+      execution.start(
+        name,
+        isMortal ? mortal(thread, death.operations, this.#scenario.words, death.isDead) : thread,
+        false,
+      )
+    }
     for (const [name, body] of Object.entries(model.daemons ?? {}))
       execution.start(name, body(), true)
     if (execution.threads.length > N) throw new Error(`a model has at most ${N} threads`)

@@ -14,6 +14,9 @@ export function awaitEdge(_words: Int32Array, _index: number): void {
   throw new Error(NOT_TRANSFORMED)
 }
 
+/** A wait() with this time, or nearly so, may find at any moment that it is over; all others have no end but notify(). */
+export const SOME_MS = 1_000_000
+
 /** What a schedule must not do. */
 export class Violation extends Error {
   override name = 'Violation'

@@ -1,6 +1,6 @@
 // What: how many cores this process may use.
-// Flow: affinity, cgroup files -> this -> resolve_options (workers: 'auto').
-// Thread: main.
+// Flow: affinity, cgroup files -> this -> resolve_options, completion_port.
+// Thread: any.
 
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

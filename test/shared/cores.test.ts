@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { availableCores } from '../../src/server/cores.ts'
+import { availableCores } from '../../src/shared/cores.ts'
 
 const roots: string[] = []
 

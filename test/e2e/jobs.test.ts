@@ -1,0 +1,194 @@
+// What: job threads: results come back to who asked, errors keep what they are, whoever blocks is replaced, the end.
+// Flow: clients and main -> runtime.jobs of content threads -> job threads -> clients, main.
+// Thread: the test's; the servers' threads.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { lengthPrefix, type ServerOptions } from 'overlapped'
+import { describe, expect, it } from 'vitest'
+import { drivers } from '../helpers/drivers.ts'
+import { disconnectAfterEach, join, type Peer } from '../helpers/e2e_client.ts'
+import { handler, listenOnly, startServer, stopAfterEach } from '../helpers/e2e_server.ts'
+
+disconnectAfterEach()
+stopAfterEach()
+
+const MIB = 2 ** 20
+const module = handler('jobs_module')
+const framing = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
+
+function optionsFor(options: Partial<ServerOptions> = {}): ServerOptions {
+  return {
+    handler: handler('jobs'),
+    listeners: [{ name: 'main', port: 0, framing }],
+    jobs: { module, threads: 3, concurrency: 2 },
+    ...options,
+  }
+}
+
+interface Outcome {
+  readonly status: string
+  readonly value?: unknown
+  readonly code?: string
+  readonly message?: string
+  readonly thread: string
+}
+
+const ask = async ({ client }: Peer, name: string, args: unknown = {}, more: object = {}) =>
+  JSON.parse(await client.ask(JSON.stringify({ name, args, ...more }))) as Outcome
+
+describe.each(drivers)('%s', (driver) => {
+  describe.each(['worker', 'update'] as const)('mode %s', (mode) => {
+    const start = (options: Partial<ServerOptions> = {}) =>
+      startServer(optionsFor({ driver, mode, ...options }))
+
+    it('a result comes back to the thread that asked', async () => {
+      const test = await start({ data: 'shared' })
+      const peer = await join(test)
+      const content = mode === 'worker' ? 'worker1' : 'update1'
+      expect(await ask(peer, 'add', { a: 2, b: 3 })).toMatchObject({ value: 5, thread: content })
+      expect(await ask(peer, 'later', { ms: 1, value: [1] })).toMatchObject({ value: [1] })
+      const { value } = await ask(peer, 'thread')
+      expect(value).toMatchObject({ data: 'shared' })
+      expect((value as { thread: string }).thread).toMatch(/^job[123]$/)
+    })
+
+    it('hundreds at once come back, each to its own', async () => {
+      const test = await start()
+      const { client } = await join(test)
+      const asked = Array.from({ length: 300 }, (_, a) => ({ name: 'add', args: { a, b: 1000 } }))
+      client.say(...asked.map((each) => JSON.stringify(each)))
+      const values: unknown[] = []
+      for (let i = 0; i < asked.length; i++)
+        values.push(JSON.parse(String(await client.hear())).value)
+      expect(values.sort()).toEqual(asked.map(({ args }) => args.a + 1000).sort())
+      expect(test.count('jobsRun')).toBe(300)
+      expect(test.count('jobsFailed')).toBe(0)
+    })
+
+    it('is dropped, and counted, when its session has left', async () => {
+      const test = await start()
+      const { client } = await join(test)
+      const args = { ms: 50, value: 1 }
+      client.say(JSON.stringify({ name: 'later', args, isBound: true, isClosed: true }))
+      await test.next('leave')
+      expect(await test.next('job')).toMatchObject({ code: 'ERR_SESSION_GONE', status: 'rejected' })
+      expect(test.count('jobsDropped')).toBe(1)
+    })
+  })
+
+  const start = (options: Partial<ServerOptions> = {}) =>
+    startServer(optionsFor({ driver, ...options }))
+
+  it('main asks, too', async () => {
+    const { server } = await start()
+    const all = Array.from({ length: 50 }, (_, a) => server.jobs.run('add', { a, b: 1 }))
+    expect(await Promise.all(all)).toEqual(all.map((_, a) => a + 1))
+    const big = { text: 'grüße'.repeat(50_000), when: new Date(5), bytes: new Uint8Array(9) }
+    expect(await server.jobs.run('echo', big)).toEqual(big)
+    expect(await server.jobs.run('echo')).toBe(undefined)
+  })
+
+  it('an error keeps name, message, stack and code', async () => {
+    const test = await start()
+    const error = (await test.server.jobs
+      .run('fail', { message: 'so' })
+      .catch((error: unknown) => error)) as Error
+    expect(error).toMatchObject({ name: 'RangeError', message: 'so', code: 'E_TEST' })
+    expect(error.stack).toContain('jobs_module.mjs')
+    await expect(test.server.jobs.run('reject')).rejects.toBe('no error')
+    const peer = await join(test)
+    expect(await ask(peer, 'fail', { message: 'x' })).toMatchObject({
+      message: 'x',
+      code: 'E_TEST',
+    })
+    expect(test.count('jobsFailed')).toBe(3)
+  })
+
+  it('what cannot be is refused with a sentence', async () => {
+    const { server } = await start({ jobs: { module, threads: 1, queue: 16 } })
+    const failed = (name: string, args?: unknown, options = {}) =>
+      server.jobs.run(name, args, options).catch(({ code, message }) => `${code}: ${message}`)
+    expect(await failed('nothing')).toMatch(
+      /^ERR_JOB_UNKNOWN: .*'nothing'; the jobs module has 'add'/,
+    )
+    expect(await failed('echo', () => {})).toMatch(/^ERR_ARGUMENT: .*v8.serialize/)
+    expect(await failed('closure')).toMatch(/could not be cloned/)
+    expect(await failed('add', {}, { session: 7 })).toMatch(/^ERR_ARGUMENT: .*a session id/)
+    expect(await failed('echo', new Uint8Array(20_000))).toMatch(/^ERR_PAYLOAD_TOO_LONG: .*16384/)
+    expect(await failed('long', { bytes: 20_000 })).toMatch(/^ERR_PAYLOAD_TOO_LONG: .*16384/)
+    expect(await failed('nested')).toMatch(/^ERR_SERVER_STATE: .*in a job thread/)
+    expect(() => server.jobs.blocking(() => 1)).toThrow('outside of a job')
+    const many = await Promise.all(
+      Array.from({ length: 40 }, () => failed('later', { ms: 5, value: 1 })),
+    )
+    expect(many.filter((each) => String(each).startsWith('ERR_JOBS_FULL')).length).toBeGreaterThan(
+      0,
+    )
+    expect(many).toContain(1)
+  })
+
+  it('says so where there are no job threads', async () => {
+    const { jobs: _, ...options } = optionsFor({ driver })
+    const { server } = await startServer(options)
+    await expect(server.jobs.run('add')).rejects.toThrow('its option jobs names their module')
+    expect(() => server.jobs.blocking(() => 1)).toThrow('its option jobs')
+  })
+
+  it('a job that blocks is replaced [PORT-5]', async () => {
+    const words = new SharedArrayBuffer(4)
+    const test = await start({ data: words, jobs: { module, threads: 3, concurrency: 1 } })
+    const blocked = [1, 2].map(() => test.server.jobs.run('block', { ms: 60_000 }))
+    await test.until('two to block', () => test.server.monitor.snapshot().jobs?.paused.length === 2)
+    expect(await test.server.jobs.run('add', { a: 1, b: 1 })).toBe(2)
+    const waiting = test.server.jobs.run('later', { ms: 20, value: 'done' })
+    expect(await waiting).toBe('done')
+    Atomics.store(new Int32Array(words), 0, 1)
+    Atomics.notify(new Int32Array(words), 0)
+    await Promise.all(blocked)
+    const { jobs } = test.server.monitor.snapshot()
+    expect(jobs).toMatchObject({ concurrency: 1, paused: [], queued: 0 })
+  })
+
+  it('a job can send, and use files', async () => {
+    const test = await start()
+    const peer = await join(test)
+    expect(await test.server.jobs.run('send', { id: peer.id, text: 'hello' })).toBe('queued')
+    expect(String(await peer.client.hear())).toBe('hello')
+    const folder = mkdtempSync(joinPath(tmpdir(), 'overlapped-'))
+    try {
+      const args = { path: joinPath(folder, 'file'), text: 'in a file' }
+      expect(await ask(peer, 'file', args)).toMatchObject({ value: 'in a file' })
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  it('needs no messages: main alone is told when its bell rings', async () => {
+    const test = await start()
+    const peer = await join(test)
+    for (let i = 0; i < 20; i++)
+      expect(await ask(peer, 'add', { a: i, b: 0 })).toMatchObject({ value: i })
+    expect(test.count('wakesSent')).toBeGreaterThan(0)
+  })
+
+  it('stop() waits for the jobs in the queue', async () => {
+    const test = await listenOnly(optionsFor({ driver, jobs: { module, threads: 1 } }))
+    const all = Array.from({ length: 10 }, (_, value) =>
+      test.server.jobs.run('later', { ms: 2, value }),
+    )
+    await test.stop()
+    expect(await Promise.all(all)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+  })
+
+  it('a module that is none is refused when the server starts', async () => {
+    const listen = (name: string) =>
+      listenOnly(optionsFor({ driver, jobs: { module: handler(name) } })).then(
+        () => '',
+        ({ code }) => code,
+      )
+    expect(await listen('no_such_file')).toBe('ERR_JOBS_LOAD')
+    expect(await listen('bad_plain')).toBe('ERR_JOBS_SHAPE')
+  })
+})
