@@ -11,8 +11,9 @@ import { WorkerHeap } from '../shared/worker_heap.ts'
 import { type JobMemory, JobProducer } from './job_ring.ts'
 
 /**
- * Payloads up to this are packed, longer ones stay where they were received: bench/handoff.mjs measures where a
- * reference begins to cost less than a copy.
+ * Payloads up to this are packed, longer ones stay where they were received. A reference costs half of a copy at any
+ * size (bench/handoff.mjs), but holds a whole receive buffer until the message is handled; up to here the copy costs
+ * less than 0.1 µs more, of the 4 µs that an echo takes.
  */
 export const PACKED_BYTES_MAX = 2048
 /** Of the receive buffers and of the heap, messages that wait for update threads may hold this part. */
@@ -244,6 +245,7 @@ export class Forwarder implements ContentLink, JobMemory {
 
   /** Goes on with what was deferred, as far as there is room. */
   resume(reader: DeferredReader): void {
+    for (const { producer } of this.#ways) producer.reclaim()
     if (this.#stalledWays === 0) return
     for (const way of this.#ways) if (way.isStalled) this.#resumeWay(way, reader)
   }
