@@ -23,8 +23,9 @@ export const SCENARIOS = [
   'send',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
-/** Rooms whose calls are mutated: their words are those of the protocols. The face of a completion port has no rules. */
-const ROOMS = /^src\/(shared(?!\/completion_port)|outbound)\/|^src\/inbound\/completion_ring/
+/** Rooms whose calls are mutated: their words are those of the protocols. Not those of a completion port. */
+const ROOMS =
+  /^src\/(shared(?!\/(completion_port|port_))|outbound)\/|^src\/inbound\/completion_ring/
 /** Functions elsewhere: the owner's half of requests and releases, and what native.ts has of the native half. */
 const FUNCTIONS = /^session\/lifecycle takeForeign |^native (used|commit|hasWork|sleepOrLook) /
 
