@@ -19,9 +19,11 @@ export const SCENARIOS = [
   'lock',
   'groups',
   'chunks',
-  'port',
   'send',
 ].map((name) => `test/model/scenarios/${name}.ts`)
+
+/** In a program of their own: names of its methods are those of others that reach no atomic operation. */
+export const PORT_SCENARIOS = ['test/model/scenarios/port.ts']
 
 /** Rooms whose calls are mutated: their words are those of the protocols. Not those of a completion port. */
 const ROOMS =
