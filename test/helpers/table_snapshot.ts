@@ -121,7 +121,7 @@ async function inspectAll(): Promise<State[]> {
     const { thread, ...state } = (event as { data: State & { thread: number } }).data
     states.set(thread, state)
   }
-  channel.postMessage('what is there?')
+  channel.postMessage(null)
   const wanted = plan.workerCount + plan.updateCount
   await until('every thread to answer', () => states.size === wanted).finally(() => channel.close())
   return [...states.values()]
