@@ -194,8 +194,10 @@ export class Forwarder implements ContentLink, JobMemory {
   }
 
   #put(way: Way, kind: JobKind, slot: number, first: number, second: number): void {
-    if (way.isStalled && !this.#isResuming) {
-      way.deferred.push({ kind, slot, firstValue: first, secondValue: second })
+    if (way.isStalled) {
+      const record = { kind, slot, firstValue: first, secondValue: second }
+      if (this.#isResuming) way.deferred.unshift(record)
+      else way.deferred.push(record)
       return
     }
     way.producer.put(kind, slot, first, second)
@@ -262,9 +264,6 @@ export class Forwarder implements ContentLink, JobMemory {
       else this.#resumeBytes(item, reader)
     }
     this.#isResuming = false
-    if (way.deferred.length === 0 || way.isStalled) return
-    way.isStalled = true
-    this.#stalledWays++
   }
 
   #resumeBytes(
@@ -275,6 +274,7 @@ export class Forwarder implements ContentLink, JobMemory {
     reader.readDeferred(session, buffer, start, end)
     if (buffer !== -1) this.#core.buffers.release(buffer)
     else this.#core.heap.free(block, end - start)
+    if (session.deferredCount === 0) this.#core.lifecycle.deferredDone(session)
   }
 
   /** Shows update threads what was put; they are woken by the waker's next flush. */

@@ -19,6 +19,7 @@ export const SCENARIOS = [
   'lock',
   'groups',
   'chunks',
+  'content',
   'send',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
