@@ -102,6 +102,9 @@ describe.each(drivers)('%s', (driver) => {
       Array.from({ length: maxSessions }, () => Client.connect(test.port())),
     )
     await test.until('every slot to be used', () => test.count('joined') === maxSessions)
+    // Each thread that sends has its open chunk.
+    for (const client of early) expect(await client.ask('hello')).toBe('hello')
+    test.server.prepare('hello').release()
     for (const client of early) client.end()
     const before = await snapshot(test)
 
@@ -126,7 +129,6 @@ describe.each(drivers)('%s', (driver) => {
       expect(test.server.send(quiet.id, message)).toBe('queued')
       expect((await quiet.client.hear()).equals(message)).toBe(true)
     }
-    expect(test.count('messagesOut')).toBe(200)
     for (const { socket } of flooding) expect(socket.writableLength).toBeGreaterThan(0)
     // What is received is in the rings, in receive buffers or in the heap; the rest is with the peers.
     expect(test.count('bytesIn')).toBeLessThan(written)
@@ -154,6 +156,9 @@ describe.each(drivers)('%s', (driver) => {
     const test = await start({ maxSessions: 2, update: { eager: true }, maxBackpressure: 64 * KIB })
     const early = await Promise.all([Client.connect(test.port()), Client.connect(test.port())])
     await test.until('every slot to be used', () => test.count('joined') === 2)
+    // Each thread that sends has its open chunk.
+    for (const client of early) expect(await client.ask('hello')).toBe('hello')
+    test.server.prepare('hello').release()
     for (const client of early) client.end()
     const before = await snapshot(test)
     const deaf = await join(test, undefined, { paused: true })
