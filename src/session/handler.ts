@@ -336,7 +336,7 @@ export interface Handler<Data = unknown> {
   onStart?(runtime: Runtime): void | Promise<void>
   /** After the last session; awaited. */
   onStop?(runtime: Runtime): void | Promise<void>
-  /** A connection was accepted; false resets it. There is no session yet. */
+  /** A connection was accepted; false resets it. There is no session yet. Called in the worker, in every mode. */
   onConnectionRequest?(request: ConnectionRequest): boolean
   onJoin?(session: Session<Data>): void | Promise<void>
   onRecv?(session: Session<Data>, packet: Packet): void | Promise<void>
@@ -350,7 +350,7 @@ export interface Handler<Data = unknown> {
   onLeave?(session: Session<Data>, reason: CloseReasonName): void | Promise<void>
   /**
    * tickRate times a second, in each thread that runs content.
-   * @param dtMs Milliseconds since the tick before.
+   * @param dtMs Milliseconds since the tick before; with `overrun: 'catchUp'` the period, for each of several in a row.
    */
   onTick?(dtMs: number): void | Promise<void>
   /** From runtime.post(). */
