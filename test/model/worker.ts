@@ -203,7 +203,7 @@ export class ModelWorker {
 }
 
 /** What a driver is given to send lies in memory that is not free. */
-function checkSlice(world: World, offset: number, length: number, isNow: boolean): void {
+export function checkSlice(world: World, offset: number, length: number, isNow: boolean): void {
   const { plan } = world.arena(0)
   check(length > 0, 'a slice is not empty')
   const isHeap = offset >= plan.heapByteAt && offset < plan.chunkByteAt
