@@ -28,6 +28,7 @@ export {
   type JoinResult,
   type Packet,
   type PeerAddress,
+  type Pin,
   type ReconnectOptions,
   type Reservation,
   type RunJobOptions,

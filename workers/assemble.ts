@@ -187,6 +187,8 @@ export function assembleWorker(
       // Otherwise the driver gets everything together with its next wait: one system call less.
       if (!submissions.takePrompt() || binding.submit() === 0) break
     }
+    // Resumed by handlers while others were gone on with; a flush has forgotten that they want a turn.
+    if (forwarder === null && lifecycle.resumed.length > 0) core.markPending()
     runtime.endTurn()
     sender.settle()
     // What onLeave of a session left to say.

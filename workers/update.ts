@@ -31,6 +31,7 @@ import { RemoteDialler } from '../src/update/remote_dialler.ts'
 import { HandlerSet, handlerUrls } from './handlers.ts'
 import { afterMs, createConnector } from './outbound.ts'
 import { createTicker, deliver } from './ticker.ts'
+import { createUpdateTurn } from './update_turn.ts'
 
 export async function runUpdateThread(
   boot: WorkerBoot,
@@ -110,21 +111,10 @@ export async function runUpdateThread(
   })
   content.attach(runtime, new PacketCursor(arena, null, (packet) => runtime.retainPacket(packet)))
 
-  /** What handlers have queued so far goes out: workers need not wait for the rest. */
-  const show = () => {
-    sender.flush()
-    sender.settle()
-    waker.flush()
-  }
-  const turn = () => {
-    if (update.eager) {
-      waker.answerBell()
-      jobs?.takeReplies()
-      content.drain(show)
-    }
-    content.resumeHeld()
-    runtime.endTurn()
-    show()
+  const { take, turn } = createUpdateTurn({ content, runtime, sender, waker, jobs })
+  const eagerTurn = () => {
+    take()
+    turn()
   }
   const why = binding.openLoop(
     boot.memories.runtime,
@@ -134,7 +124,7 @@ export async function runUpdateThread(
     0,
     new Uint8Array(boot.memories.control),
     new Uint8Array(boot.memories.arena),
-    turn,
+    update.eager ? eagerTurn : turn,
   )
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
 
@@ -147,13 +137,7 @@ export async function runUpdateThread(
     update.overrun,
     update.catchUpMax,
     content,
-    update.eager
-      ? undefined
-      : () => {
-          waker.answerBell()
-          jobs?.takeReplies()
-          content.drain(show)
-        },
+    update.eager ? undefined : take,
   )
   const stopped = new Promise<void>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {

@@ -57,21 +57,16 @@ export class JobClient implements ThreadJobs {
       const { name, session, resolve, reject } = pending
       if (session !== undefined && this.#isGone(session)) {
         this.#arena.counters[Counter.JOBS_DROPPED]++
-        reject(
-          new OverlappedError(
-            'ERR_SESSION_GONE',
-            `job '${name}' is done, but session ${session}, which it was run for, has left`,
-          ),
-        )
+        reject(gone(name, session))
       } else if (key === REPLY_RESULT) resolve(valueIn(bytes))
       else reject(errorOf(bytes))
     }
   }
 
-  /** Whoever still waits is told that the server stops. */
   leave(): void {
     this.#isClosed = true
-    for (const { name, reject } of this.#pending.values()) reject(stopped(name))
+    for (const { name, session, reject } of this.#pending.values())
+      reject(session === undefined ? stopped(name) : gone(name, session))
     this.#pending.clear()
     this.#port.leave()
   }
@@ -123,6 +118,13 @@ export class JobClient implements ThreadJobs {
       state === SessionState.RETIRED
     )
   }
+}
+
+function gone(name: string, session: SessionId): OverlappedError {
+  return new OverlappedError(
+    'ERR_SESSION_GONE',
+    `job '${name}' was run for session ${session}, which has left`,
+  )
 }
 
 function stopped(name: string): OverlappedError {

@@ -1296,6 +1296,7 @@ export const errorCodes: readonly (readonly [code: string, doc: string])[] = [
   ['ERR_WORKER_LOST', 'A worker thread ended.'],
   ['ERR_PACKET_EXPIRED', 'A packet was used after its handler returned.'],
   ['ERR_BUFFER_RELEASED', 'A send buffer was used after it was released.'],
+  ['ERR_PIN_RELEASED', 'A pin was used after unpin().'],
   ['ERR_OPEN_NESTED', 'A second reservation was opened before the first was closed.'],
   ['ERR_SESSION_TABLE_FULL', 'No slot is free for an outbound session.'],
   ['ERR_PROTOCOL_TABLE_FULL', 'connect() was given more different protocols than a runtime has.'],

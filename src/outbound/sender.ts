@@ -544,7 +544,7 @@ export class Sender<T extends Outbox> {
       if (!outbox.counted) outbox.counted = true
       else assert(!release(words, at + SESSION_IO_COUNT), 'IOCOUNT-5: our own count is still there')
       this.#markDirty(outbox)
-      if (this.#drainsByWord && load(words, at + SESSION_DRAIN_WANTED) !== 0) {
+      if (this.#drainsByWord && this.#isDrainWanted(outbox)) {
         this.hurry(outbox)
         // While anything is queued its completion looks: a message that only an empty queue takes must wait for that.
         if (load(words, at + SESSION_QUEUED_BYTES) === 0) this.#drainByWord(outbox, 0)
@@ -644,7 +644,7 @@ export class Sender<T extends Outbox> {
     // behind it, nobody is to hear of it, and no other thread counts its bytes.
     const lazy =
       slices === outbox.waitCount &&
-      (outbox.foreignBytes === 0 || this.#drainsByWord) &&
+      (outbox.foreignBytes === 0 || (this.#drainsByWord && !this.#isDrainWanted(outbox))) &&
       !outbox.prompt &&
       !outbox.wantsDrain &&
       !parts.wantsSent
@@ -743,8 +743,11 @@ export class Sender<T extends Outbox> {
     outbox.foreignBytes -= settled
     // order: before the look at drain_wanted; pairs with wantDrain() [DRAIN-1]
     const queued = sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled) - settled
-    if (this.#drainsByWord && load(this.#words, outbox.at + SESSION_DRAIN_WANTED) !== 0)
-      this.#drainByWord(outbox, queued)
+    if (this.#drainsByWord && this.#isDrainWanted(outbox)) this.#drainByWord(outbox, queued)
+  }
+
+  #isDrainWanted(outbox: T): boolean {
+    return load(this.#words, outbox.at + SESSION_DRAIN_WANTED) !== 0
   }
 
   /** onDrain is due in its update thread, once. */

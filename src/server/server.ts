@@ -33,6 +33,7 @@ import type {
   ConnectOptions,
   GroupInfo,
   Jobs,
+  Pin,
   Reservation,
   Runtime,
   Sendable,
@@ -390,6 +391,10 @@ export class Server
 
   close(id: SessionId): boolean {
     return this.#get('close()').runtime.close(id)
+  }
+
+  pin(id: SessionId): Pin | undefined {
+    return this.#get('pin()').runtime.pin(id)
   }
 
   broadcast(data: Sendable, options?: BroadcastOptions): BroadcastResult {

@@ -248,6 +248,24 @@ export interface Jobs {
   blocking<T>(work: () => T): T
 }
 
+/**
+ * A session of any thread, held: until unpin() it may end, but it is not released, so that onLeave is not called and
+ * its slot is no other session's. One that is never let go holds up a stop for its drainTimeout.
+ */
+export interface Pin {
+  readonly id: SessionId
+  readonly isOpen: boolean
+  /** The session's tag, in shared memory. */
+  tag: number
+  /** Bytes that threads other than the one that sends for it have queued, and its socket has not taken yet. */
+  readonly bufferedAmount: number
+  send(data: Sendable): SendResult
+  /** False when it is closing already. */
+  close(): boolean
+  /** Lets go. Whatever is called afterwards throws ERR_PIN_RELEASED, but isOpen, which is false. */
+  unpin(): void
+}
+
 /** The server as content sees it; the same methods in every thread. */
 export interface Runtime {
   /** Job threads; refuses where the server has no option `jobs`. */
@@ -261,6 +279,8 @@ export interface Runtime {
   send(id: SessionId, data: Sendable): SendResult
   /** False when the session is gone already. */
   close(id: SessionId): boolean
+  /** Holds a session of any thread; undefined when it is gone. @throws {OverlappedError} ERR_ARGUMENT */
+  pin(id: SessionId): Pin | undefined
   /**
    * Encodes once, queues for every recipient, on every thread. A group that nobody is in has no recipients.
    * @throws {OverlappedError} ERR_PAYLOAD_TOO_LONG, ERR_PACKET_EXPIRED, ERR_BUFFER_RELEASED, ERR_ARGUMENT

@@ -246,15 +246,12 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   /** Its content first handles what was received, and answers it; then it asks for the end. */
   #askContent(session: LiveSession, reason: CloseReason): void {
-    const { link, limits, now } = this.#core
+    const { link } = this.#core
     if (session.endReason === CloseReason.NONE) {
       session.endReason = reason
       link?.ended(session, reason)
     }
-    if (!session.paused || session.peerLeft) return
-    // A paused session notices that its peer left: it has closeTimeout to resume.
-    session.peerLeft = true
-    session.deadline = now + limits.closeTimeout
+    if (session.paused && !session.peerLeft) this.#peerLeft(session)
   }
 
   /** Its content has handled everything up to the end that it was told of. */
@@ -263,9 +260,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (session.endReason !== CloseReason.NONE && session.endReason !== CloseReason.PEER_CLOSED)
       this.close(session, session.endReason)
     if (session.endStatus === -1 || session.held !== null) return
-    const status = session.endStatus as IoStatus
-    session.endStatus = -1
-    this.#finishReceiving(session, status)
+    this.#endWaited(session)
   }
 
   /** Ends everything at once; the handle will be closed by RST. */
@@ -294,17 +289,28 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     }
   }
 
-  /** The terminal receive completion. Held bytes are handled first. */
+  /** The terminal receive completion. Bytes that are held, or were put off, are handled first. */
   receiveEnded(session: LiveSession, status: IoStatus): void {
     session.receiving = Receiving.ENDED
-    if (session.held !== null) {
-      session.endStatus = status
-      // A paused session notices that its peer left: it has closeTimeout to resume.
-      session.peerLeft = true
-      session.deadline = this.#core.now + this.#core.limits.closeTimeout
+    if (session.held === null && session.deferredCount === 0) {
+      this.#finishReceiving(session, status)
       return
     }
-    this.#finishReceiving(session, status)
+    session.endStatus = status
+    if (session.held !== null) this.#peerLeft(session)
+  }
+
+  /** A paused session notices that its peer left: it has closeTimeout to resume. */
+  #peerLeft(session: LiveSession): void {
+    session.peerLeft = true
+    session.deadline = this.#core.now + this.#core.limits.closeTimeout
+  }
+
+  /** The last of its bytes that were put off is read, or held; if the peer's end waited behind it, it is due. */
+  deferredDone(session: LiveSession): void {
+    if (session.endStatus === -1) return
+    if (session.held === null) this.#endWaited(session)
+    else if (!session.peerLeft) this.#peerLeft(session)
   }
 
   /** Bytes that were held are handled; if the peer's end waited behind them, it is due now. */
@@ -312,8 +318,12 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.held = null
     if (session.endStatus === -1) {
       if (session.receiving === Receiving.PAUSED) this.#receiveAgain(session)
-      return
+    } else if (session.deferredCount === 0) {
+      this.#endWaited(session)
     }
+  }
+
+  #endWaited(session: LiveSession): void {
     const status = session.endStatus as IoStatus
     session.endStatus = -1
     this.#finishReceiving(session, status)
@@ -466,10 +476,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   /** The peer of a paused session has left: closeTimeout to resume and handle what it sent. */
   peerGone(session: LiveSession): void {
-    if (session.state === SessionState.OPEN && session.paused) {
-      session.peerLeft = true
-      session.deadline = this.#core.now + this.#core.limits.closeTimeout
-    }
+    if (session.state === SessionState.OPEN && session.paused) this.#peerLeft(session)
   }
 
   #receiveAgain(session: LiveSession): void {
@@ -484,10 +491,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (session.held === null) return
     for (const held of session.held) this.freeHeld(held)
     session.held = null
-    if (session.endStatus === -1) return
-    const status = session.endStatus as IoStatus
-    session.endStatus = -1
-    this.#finishReceiving(session, status)
+    if (session.endStatus !== -1) this.#endWaited(session)
   }
 
   // --- release ---------------------------------------------------------------------------------

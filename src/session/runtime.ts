@@ -28,6 +28,7 @@ import type {
   ConnectOptions,
   GroupInfo,
   Jobs,
+  Pin,
   Reservation,
   Runtime,
   Sendable,
@@ -37,6 +38,7 @@ import type {
 } from './handler.ts'
 import { noJobs } from './jobs.ts'
 import { PacketCursor } from './packet.ts'
+import { type PinHome, SessionPin } from './pin.ts'
 import { BufferMaker, PreparedBuffer } from './send_buffer.ts'
 import type { LiveSession } from './session.ts'
 
@@ -75,7 +77,7 @@ export interface ContentHome {
 
 const noSessions: readonly Session[] = []
 
-export class ThreadRuntime implements Runtime {
+export class ThreadRuntime implements Runtime, PinHome {
   readonly thread: string
   readonly data: unknown
   readonly jobs: Jobs
@@ -164,6 +166,19 @@ export class ThreadRuntime implements Runtime {
     table.unpin(slot)
     this.#afterwards()
     return open
+  }
+
+  pin(id: SessionId): Pin | undefined {
+    checkId('pin', id)
+    const { arena, table } = this.#parts
+    const slot = table.pin(id)
+    this.#afterwards()
+    return slot === -1 ? undefined : new SessionPin(this, arena, id, slot)
+  }
+
+  unpinned(slot: number): void {
+    this.#parts.table.unpin(slot)
+    this.#afterwards()
   }
 
   broadcast(data: Sendable, options: BroadcastOptions = {}): BroadcastResult {

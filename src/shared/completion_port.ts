@@ -166,7 +166,7 @@ export class CompletionPort {
    * @throws {OverlappedError} ERR_ARGUMENT, ERR_PORT_STATE between block() and unblock(), and after leave()
    */
   get(timeoutMs = Number.POSITIVE_INFINITY, keepsPlace = false): PortEntry | 'timeout' | 'closed' {
-    const entry = this.#next('get', timeoutMs, keepsPlace)
+    const entry = this.#obtain('get', timeoutMs, keepsPlace)
     return entry < 0 ? outcomeOf(entry) : this.#entries.read(entry)
   }
 
@@ -181,7 +181,7 @@ export class CompletionPort {
         `getMany() was given ${String(max)} as max; it takes a whole number from 1`,
       )
     }
-    let entry = this.#next('getMany', timeoutMs, false)
+    let entry = this.#obtain('getMany', timeoutMs, false)
     if (entry < 0) return outcomeOf(entry)
     const entries: PortEntry[] = []
     while (entry >= 0) {
@@ -267,7 +267,7 @@ export class CompletionPort {
   snapshot(): CompletionPortSnapshot {
     const words = this.#words
     const devices: { thread: number; key: number }[] = []
-    const waiting: { thread: number; wait: number }[] = []
+    const waiting: { thread: number; since: number }[] = []
     const released: number[] = []
     const paused: number[] = []
     const used = load(words, PORT_THREADS_USED)
@@ -276,11 +276,11 @@ export class CompletionPort {
       const kind = kindOf(state)
       if (kind === PortThreadState.ABSENT) continue
       devices.push({ thread, key: this.keyOf(thread) })
-      if (kind === PortThreadState.WAITING) waiting.push({ thread, wait: numberOf(state) })
+      if (kind === PortThreadState.WAITING) waiting.push({ thread, since: numberOf(state) })
       else if (kind === PortThreadState.PAUSED) paused.push(thread)
       else if (kind !== PortThreadState.OUTSIDE) released.push(thread)
     }
-    waiting.sort((a, b) => (isLater(a.wait, b.wait) ? -1 : 1))
+    waiting.sort((a, b) => (isLater(a.since, b.since) ? -1 : 1))
     return {
       concurrency: words[PORT_LIMIT],
       devices,
@@ -323,7 +323,7 @@ export class CompletionPort {
     )
   }
 
-  #next(method: string, timeoutMs: number, keepsPlace: boolean): number {
+  #obtain(method: string, timeoutMs: number, keepsPlace: boolean): number {
     if (!(timeoutMs >= 0)) {
       throw new OverlappedError(
         'ERR_ARGUMENT',

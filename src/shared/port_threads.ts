@@ -88,8 +88,6 @@ export class PortThreads {
       if (kindOf(state) === PortThreadState.WAITING) return TIMED_OUT
       if (kindOf(state) === PortThreadState.OUTSIDE) return CLOSED
       const place = numberOf(state)
-      // order: seq_cst; whoever gave it away stands in it until here [PORT-4]
-      store(words, this.#placesAt + place, this.#name)
       // order: seq_cst; before the take: who counts entries and then chosen threads misses neither [PORT-2]
       store(words, at, (place << STATE_BITS) | PortThreadState.RUNNING)
       const entry = this.more()

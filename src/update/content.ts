@@ -262,6 +262,11 @@ export class Content implements ContentHome {
     session.ask(SESSION_REQUEST_END)
   }
 
+  /** Sessions were resumed that resumeHeld() has not gone on with. */
+  get hasResumed(): boolean {
+    return this.#resumed.length > 0
+  }
+
   /** Goes on with what resumed sessions hold, each message in its order. */
   resumeHeld(): void {
     for (let left = this.#resumed.length; left > 0; left--) {
@@ -421,7 +426,8 @@ export class Content implements ContentHome {
     const { handler } = session.protocol
     if (session.isDone) return
     try {
-      this.watch(handler, handler[event]?.(session), session)
+      const returned = event === 'onJoin' ? handler.onJoin?.(session) : handler.onDrain?.(session)
+      this.watch(handler, returned, session)
     } catch (error) {
       this.handlerFailed(handler, error, session)
     }
@@ -434,6 +440,6 @@ export class Content implements ContentHome {
   /** A handler threw or rejected: its owner hears of it, the session ends, nobody else is touched. */
   handlerFailed(handler: Handler, error: unknown, session?: ContentSession): void {
     reportFailure(this.counters, handler, error, session)
-    session?.end(SESSION_REQUEST_CLOSE, CloseReason.HANDLER_ERROR)
+    session?.endBy(SESSION_REQUEST_CLOSE, CloseReason.HANDLER_ERROR)
   }
 }

@@ -186,15 +186,15 @@ export class ContentSession implements Session {
   }
 
   close(): void {
-    this.end(SESSION_REQUEST_CLOSE, CloseReason.LOCAL_CLOSE)
+    this.endBy(SESSION_REQUEST_CLOSE, CloseReason.LOCAL_CLOSE)
   }
 
   terminate(): void {
-    this.end(SESSION_REQUEST_TERMINATE, CloseReason.LOCAL_TERMINATE)
+    this.endBy(SESSION_REQUEST_TERMINATE, CloseReason.LOCAL_TERMINATE)
   }
 
   /** Takes no more messages; what is held is dropped. A close may be followed by terminate(). */
-  end(bits: number, reason: CloseReason): void {
+  endBy(bits: number, reason: CloseReason): void {
     if (this.#isGone || (this.isDone && bits !== SESSION_REQUEST_TERMINATE)) return
     this.isDone = true
     this.held = null

@@ -122,6 +122,10 @@ export class JobProducer {
     }
     this.#byteHead = this.#byteEnds[(head - 1) & this.#mask]
     this.#head = head
+    // Nothing waits: the next payload goes to the start of the region, which is in the cache, not on through all of it.
+    if (head === this.#tail)
+      this.#byteTail = this.#byteHead =
+        (this.#byteTail + this.#byteCapacity - 1) & -this.#byteCapacity
     return true
   }
 

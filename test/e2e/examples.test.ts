@@ -89,6 +89,23 @@ describe('examples/echo', () => {
   })
 })
 
+describe('examples/files', () => {
+  it('keeps notes by jobs', async () => {
+    const server = run('files/server.mjs')
+    const port = await portOf(server)
+    const client = await Client.connect(port)
+    const asks = async (line: string, answer: string) => {
+      client.write(`${line}\n`)
+      expect((await client.take(answer.length + 1)).toString()).toBe(`${answer}\n`)
+    }
+    await asks('milk', 'note 1')
+    await asks('bread', 'note 2')
+    await asks('list', 'milk, bread')
+    client.end()
+    await server.stop()
+  })
+})
+
 describe.skipIf(!requireTool('nc', 'apt-get install -y netcat-openbsd'))('examples/chat', () => {
   async function serve(): Promise<{ server: Program; join: (name: string) => Promise<Program> }> {
     const server = run('chat/server.mjs', [], { WORKERS: '2' })
@@ -276,6 +293,7 @@ describe('code blocks', () => {
     'docs/guide/getting_started.md',
     'docs/guide/outbound.md',
     'docs/guide/groups.md',
+    'docs/guide/jobs.md',
   ])('of %s are parts of examples', (page) => {
     const blocks = [
       ...readFileSync(join(root, page), 'utf8').matchAll(/^```(?:js|ini|json)\n([\s\S]*?)^```/gm),

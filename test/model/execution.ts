@@ -416,10 +416,11 @@ export function mortal(
   return {
     next(value) {
       if (isOver) return { done: true, value: undefined }
-      if (left === 0) return die()
-      left--
+      // With the plain code behind its last operation: a thread ends where it calls a function.
       const result = body.next(value)
-      return result.done === true || execution.isAboutToWait() ? die() : { done: false, value: 0 }
+      if (result.done === true || left === 0 || execution.isAboutToWait()) return die()
+      left--
+      return { done: false, value: undefined }
     },
   }
 }

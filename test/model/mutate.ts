@@ -19,12 +19,16 @@ export const SCENARIOS = [
   'lock',
   'groups',
   'chunks',
-  'port',
+  'content',
   'send',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
-/** Rooms whose calls are mutated: their words are those of the protocols. */
-const ROOMS = /^src\/(shared|outbound)\/|^src\/inbound\/completion_ring/
+/** In a program of their own: names of its methods are those of others that reach no atomic operation. */
+export const PORT_SCENARIOS = ['test/model/scenarios/port.ts']
+
+/** Rooms whose calls are mutated: their words are those of the protocols. Not those of a completion port. */
+const ROOMS =
+  /^src\/(shared(?!\/(completion_port|port_))|outbound)\/|^src\/inbound\/completion_ring/
 /** Functions elsewhere: the owner's half of requests and releases, and what native.ts has of the native half. */
 const FUNCTIONS = /^session\/lifecycle takeForeign |^native (used|commit|hasWork|sleepOrLook) /
 

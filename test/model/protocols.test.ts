@@ -4,12 +4,13 @@
 
 import { afterAll, describe, expect, it } from 'vitest'
 import { explore, type Scenario } from './explore.ts'
-import { SCENARIOS } from './mutate.ts'
+import { PORT_SCENARIOS, SCENARIOS } from './mutate.ts'
 import { makeProgram, readSources } from './program.ts'
 
 const program = makeProgram(await readSources(SCENARIOS))
-const { sites } = program
-const scenariosOf = (path: string): readonly Scenario[] => program.exportsOf(path).scenarios
+const portProgram = makeProgram(await readSources(PORT_SCENARIOS))
+const programOf = (path: string) => (PORT_SCENARIOS.includes(path) ? portProgram : program)
+const scenariosOf = (path: string): readonly Scenario[] => programOf(path).exportsOf(path).scenarios
 const all = SCENARIOS.flatMap(scenariosOf)
 
 const total = { schedules: 0, steps: 0 }
@@ -17,7 +18,8 @@ afterAll(() => {
   console.info(`all models: ${total.schedules} schedules, ${total.steps} operations`)
 })
 
-describe.each(SCENARIOS)('%s', (path) => {
+describe.each([...SCENARIOS, ...PORT_SCENARIOS])('%s', (path) => {
+  const { sites } = programOf(path)
   it.each(
     scenariosOf(path).map((scenario) => {
       return [`${scenario.name} [${scenario.invariants.join(' ')}]`, scenario] as const

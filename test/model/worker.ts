@@ -38,6 +38,8 @@ import type { World } from './world.ts'
 /** Turns after which a worker that finds work for ever is a failure. */
 const TURNS_MAX = 200
 
+export const MAX_BACKPRESSURE = 1000
+
 /** The name under which a worker finds its handler. */
 const HANDLER = 'model'
 
@@ -53,7 +55,7 @@ export const encoder = new Encoder(framing)
 
 export interface WorkerOptions {
   readonly maxGather?: number
-  readonly maxBackpressure?: number
+  readonly maxBackpressure?: number | undefined
   readonly handler?: Handler
   /** The word, outside of the plan, that says that sockets are writable again. */
   readonly writable?: number
@@ -72,7 +74,12 @@ export class ModelWorker {
   readonly #assembled: AssembledWorker
 
   constructor(world: World, thread: number, options: WorkerOptions = {}) {
-    const { maxGather = 4, maxBackpressure = 1000, handler = {}, writable = 0 } = options
+    const {
+      maxGather = 4,
+      maxBackpressure = MAX_BACKPRESSURE,
+      handler = {},
+      writable = 0,
+    } = options
     this.world = world
     this.thread = thread
     const { sessions } = this
@@ -142,6 +149,9 @@ export class ModelWorker {
     this.driver.connecting.push(peer)
     const before = this.sessions.length
     this.lifecycle.accepted(0, 0)
+    // Its handler is elsewhere.
+    const { live } = this.lifecycle.registry
+    if (this.core.link !== null) this.sessions.push(live[live.length - 1])
     check(this.sessions.length === before + 1, 'a slot is free')
     this.native.handOver()
     return this.sessions[before]
@@ -183,7 +193,8 @@ export class ModelWorker {
     this.driver.report(this.native.ring)
   }
 
-  #visit(): void {
+  /** Hands over, looks, and works once. */
+  visit(): void {
     this.native.handOver()
     this.driver.wait(this.native.ring, true)
     if (this.native.hasWork()) this.turn()
@@ -193,10 +204,10 @@ export class ModelWorker {
   rest(): void {
     for (let turns = 0; ; turns++) {
       check(turns < TURNS_MAX, 'it comes to rest')
-      this.#visit()
+      this.visit()
       if (this.native.hasWork()) continue
       // Late completions may be in the ring now.
-      this.#visit()
+      this.visit()
       if (!this.native.hasWork()) return
     }
   }
@@ -338,6 +349,7 @@ export function checkAsleep(worker: ModelWorker): void {
 export function checkPristine(
   workers: readonly ModelWorker[],
   senders: readonly { readonly sender: Sender<LiveSession> | Sender<Outbox> }[],
+  updates: readonly { rest(): boolean }[] = [],
 ): void {
   const { world } = workers[0]
   const { words } = world
@@ -349,7 +361,7 @@ export function checkPristine(
       if (session.isOpen) session.terminate()
     }
   }
-  for (const worker of workers) worker.rest()
+  restAll(workers, updates)
   for (const worker of workers) {
     const { counters } = worker.core
     check(worker.lifecycle.registry.live.length === 0, 'IOCOUNT-3: each session is released')
@@ -377,6 +389,18 @@ export function checkPristine(
     check(words[plan.chunkRefsAt + chunk] === 0, 'CHUNK-2: every reference is dropped')
   check(workers[0].sender.writer.pool.freeCount() === plan.chunkCount, 'every chunk is free')
   checkNodes(workers, senders)
+}
+
+/** Everybody works until nobody has anything to do. */
+export function restAll(
+  workers: readonly ModelWorker[],
+  updates: readonly { rest(): boolean }[],
+): void {
+  for (let isBusy = true; isBusy; ) {
+    isBusy = false
+    for (const worker of workers) worker.rest()
+    for (const update of updates) if (update.rest()) isBusy = true
+  }
 }
 
 /** Every thread can have all of its nodes again. */

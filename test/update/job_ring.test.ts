@@ -213,13 +213,29 @@ describe('packed payloads', () => {
     expect(producer.hasRoom(28)).toBe(true)
     expect(producer.hasRoom(29)).toBe(false)
     consumer.consumed()
-    expect(producer.hasRoom(128)).toBe(true)
+    // One record waits, so that the region does not begin anew.
+    expect(producer.hasRoom(28)).toBe(true)
+    expect(step(1)).toBe(228)
+    expect(producer.hasRoom(28)).toBe(true)
     expect(step(29)).toBe(0)
-    // 28 of the end and 29 of the start are in use.
-    expect(producer.hasRoom(199)).toBe(true)
-    expect(producer.hasRoom(200)).toBe(false)
-    consumer.consumed()
-    expect(producer.hasRoom(BYTES - 29)).toBe(true)
+    // The end, which was skipped, and 29 of the start are in use.
+    expect(producer.hasRoom(BYTES - 28 - 29)).toBe(true)
+    expect(producer.hasRoom(BYTES - 28 - 28)).toBe(false)
+  })
+
+  it('begin anew at the start of the region when nothing waits', () => {
+    const { arena, consumer, producer, source, take } = setup()
+    const from = arena.plan.jobByteAt + 3 * arena.plan.jobBytesPerRing
+    for (let round = 0; round < 5; round++) {
+      producer.putPacked(RECV, 0, source(new Uint8Array(60)), 60)
+      producer.publish()
+      consumer.look()
+      const [, , at] = take() as number[]
+      expect(at - from).toBe(0)
+      consumer.consumed()
+      expect(producer.reclaim()).toBe(true)
+      expect(producer.hasRoom(BYTES)).toBe(true)
+    }
   })
 
   it('always fit when nothing waits, up to packedMax, wherever the last one ended', () => {

@@ -6,6 +6,7 @@ import {
   PORT_GRANTING,
   PORT_LIMIT,
   PORT_PLACES_AT,
+  PORT_THREAD_HOLDING,
   PORT_THREAD_RETURN_HEAD,
   PORT_THREAD_STATE,
   PORT_THREAD_WORDS,
@@ -242,7 +243,54 @@ function wakes(
           taker.threads.leave()
         }
       })
-      return { threads, check: () => made.checkEnd(total) }
+      return {
+        threads,
+        check() {
+          made.checkEnd(total)
+          for (let thread = 1; thread <= takes.length; thread++)
+            check(made.words[made.stateAt(thread)] === PortThreadState.ABSENT, 'it has left')
+        },
+      }
+    },
+  }
+}
+
+/** Who was woken says that it runs: an entry behind the one that it has wakes another one. */
+function behind(): Scenario {
+  const { made, build } = world(2, 2)
+  return {
+    name: 'port: an entry that comes while another one is handled wakes a thread of its own',
+    invariants: ['PORT-2'],
+    words: made.words,
+    build() {
+      const { all, queue } = build()
+      const [poster, first, second] = all
+      for (const taker of [first, second]) taker.threads.obtain(0, true)
+      const isTaken = made.outside(1)
+      const isDone = made.outside(2)
+      return {
+        threads: {
+          poster() {
+            queue.append()
+            poster.threads.dispatch()
+            waitWhile(made.words, isTaken, 0)
+            queue.append()
+            poster.threads.dispatch()
+          },
+          second() {
+            second.takeOne()
+            store(made.words, isTaken, 1)
+            waitWhile(made.words, isDone, 0)
+            second.threads.leave()
+          },
+          first() {
+            first.takeOne()
+            store(made.words, isDone, 1)
+            first.threads.leave()
+          },
+        },
+        check: () => made.checkEnd(2),
+      }
     },
   }
 }
@@ -286,10 +334,10 @@ function lifo(): Scenario {
       const { all, queue } = build()
       const order: string[] = []
       const [poster, early, late] = all
-      early.threads.obtain(0, true)
       return {
         threads: {
           late() {
+            waitWhile(made.words, made.stateAt(1), PortThreadState.OUTSIDE)
             late.takeOne()
             order.push('late')
           },
@@ -334,7 +382,8 @@ function timeout(name: string, keepsPlace: boolean): Scenario {
             const entry = hasty.threads.obtain(SOME_MS, keepsPlace)
             if (entry >= 0) made.takes(0)
             else timeouts++
-            hasty.threads.leave()
+            // Only who kept its place can have been chosen since.
+            if (entry >= 0 || keepsPlace) hasty.threads.leave()
           },
         },
         daemons: {
@@ -499,10 +548,8 @@ function deaths(dying: Dying): Scenario[] {
             },
             keeper() {
               waitWhile(made.words, isDead, 0)
+              if (dying.isFed) queue.append()
               keeper.threads.abandon(1)
-              if (!dying.isFed) return
-              queue.append()
-              keeper.threads.dispatch()
             },
           },
           daemons: {
@@ -604,6 +651,51 @@ function queue(
   }
 }
 
+/** A thread ends while it appends or takes: head and tail are moved on for it, and the others go on. */
+function queueDeaths(name: string, isTaking: boolean, operations: number): Scenario[] {
+  return Array.from({ length: operations + 1 }, (_, after) => {
+    const made = new PortWorld({ threads: 3, limit: 1, capacity: 1 })
+    const { words } = made
+    const isDead = made.outside(0)
+    return {
+      name: `port queue: ${name} ends after ${after}`,
+      invariants: ['PORT-1', 'PORT-8'],
+      words,
+      build() {
+        made.reset()
+        const [victim, keeper, other] = [0, 1, 2].map((thread) => new PortQueue(words, thread))
+        if (isTaking) victim.append(0)
+        let isAppended = false
+        return {
+          threads: {
+            victim() {
+              if (isTaking) victim.take()
+              else victim.append(0)
+            },
+            keeper() {
+              waitWhile(words, isDead, 0)
+              keeper.settle()
+              const holding = words[words[PORT_THREADS_AT] + PORT_THREAD_HOLDING]
+              const left = keeper.count()
+              check(left === 0 || left === 1, `PORT-8: ${left} are left`)
+              check(!isTaking || left === (holding === 1 ? 0 : 1), 'PORT-8: taken or left')
+              if (left === 1) check(keeper.take() === 0, 'PORT-1: what is left can be taken')
+              check(keeper.take() === NOTHING, 'PORT-1: nothing else is there')
+              check(keeper.count() === 0, 'PORT-8: nothing is counted that is not there')
+              isAppended = keeper.append(1)
+              check(other.count() === 1 && other.take() === 1, 'PORT-1: the queue goes on')
+              other.seal()
+              check(other.count() === SEALED && other.isSealed(), 'PORT-7: it is sealed')
+            },
+          },
+          death: { thread: 'victim', operations: after, isDead },
+          check: () => check(isAppended, 'PORT-8: the queue goes on'),
+        }
+      },
+    }
+  })
+}
+
 /** Entries: a thread has one, and writes again when it was given back. */
 function entries(): Scenario {
   const made = new PortWorld({ threads: 2, limit: 1, capacity: 1 })
@@ -684,6 +776,8 @@ export const scenarios: readonly Scenario[] = [
   queue('port queue: one thread appends two, one takes', 0, [2], 1, false),
   queue('port queue: two take', 0, [2], 2, false),
   queue('port queue: sealed while a thread appends', 0, [1], 1, true),
+  ...queueDeaths('who appends', false, 3),
+  ...queueDeaths('who takes', true, 4),
   entries(),
   wakes('port: one entry, one taker', { takers: 1, limit: 1 }, [1], [1]),
   wakes('port: two entries, one waits', { takers: 1, limit: 1, waiting: [1] }, [2], [2]),
@@ -696,6 +790,7 @@ export const scenarios: readonly Scenario[] = [
   race('port: two posts, two wait, one may run', 2, 2, 1),
   race('port: two posts, two wait, both may run', 2, 2, 2),
   ends('port: the end, one begins to wait', { takers: 1, limit: 1 }, 0),
+  behind(),
   lifo(),
   timeout('port: a wait ends by time', false),
   timeout('port: a wait ends by time and keeps its place', true),

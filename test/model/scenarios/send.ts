@@ -284,14 +284,14 @@ function beside(name: string, invariants: readonly string[], act: 'send' | 'clos
       const producers = [new ModelMain(world), new ModelMain(world, 2)]
       const session = worker.accept()
       const ledger = new Ledger(session)
-      const next = (producer: number) => {
+      const noted = (producer: number) => {
         const payload = ledger.payload(producer)
         ledger.note(producer, payload, 'queued')
         return payload
       }
-      check(worker.runtime.send(session.id, next(1)) === 'queued', 'an open session takes it')
+      check(worker.runtime.send(session.id, noted(1)) === 'queued', 'an open session takes it')
       worker.runOnce()
-      check(producers[0].runtime.send(session.id, next(0)) === 'queued', 'from main, too')
+      check(producers[0].runtime.send(session.id, noted(0)) === 'queued', 'from main, too')
       for (const { table } of producers)
         check(table.pin(session.id) === session.slot, 'an open session is pinned')
       const produce = (producer: number) => {
@@ -299,7 +299,7 @@ function beside(name: string, invariants: readonly string[], act: 'send' | 'clos
         if (act === 'close') {
           sender.request(session.slot, SESSION_REQUEST_CLOSE)
         } else {
-          const payload = next(2 * producer)
+          const payload = noted(2 * producer)
           const { length } = payload
           check(
             sender.writeForeign(session.slot, encoder, payload, 0, length),
