@@ -66,7 +66,7 @@ export async function runSendThread(
     sender,
     submissions,
     side,
-    submit: () => binding.submit(),
+    binding,
     isFlush: createFlushTimer(arena, boot.options.send.flushInterval),
   })
   const why = binding.openLoop(

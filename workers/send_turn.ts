@@ -2,6 +2,7 @@
 // Flow: native loop, or a model -> this -> sender, send_side, submissions, job rings, waker.
 // Thread: one send thread, in mode send.
 
+import type { Binding } from '../src/binding.ts'
 import { CONTROL_SENT_WANTED, THREAD_LOCAL_PENDING } from '../src/layout/layout.ts'
 import type { Sender } from '../src/outbound/sender.ts'
 import type { SubmissionRing } from '../src/outbound/submission_ring.ts'
@@ -19,17 +20,16 @@ export interface SendTurnParts {
   readonly sender: Sender<SendOutbox>
   readonly submissions: SubmissionRing
   readonly side: SendSide
-  /** Gives the driver the area; how many completions wait then. */
-  readonly submit: () => number
+  readonly binding: Pick<Binding, 'submit'>
   /** Whether this turn takes what other threads have handed over. */
   readonly isFlush: () => boolean
 }
 
 export function createSendTurn(parts: SendTurnParts): () => void {
-  const { arena, waker, sender, submissions, side, submit, isFlush } = parts
+  const { arena, waker, sender, submissions, side, binding, isFlush } = parts
   const { words } = arena
   let reportsSent = false
-  return () => {
+  const turn = () => {
     waker.answerBell()
     if (!reportsSent && load(words, CONTROL_SENT_WANTED) !== 0) {
       reportsSent = true
@@ -42,7 +42,7 @@ export function createSendTurn(parts: SendTurnParts): () => void {
       sender.flush(takes)
       submissions.prepare()
       if (!submissions.takePrompt() && !side.hasGivenBack) break
-      const completed = submit()
+      const completed = binding.submit()
       // What the area had no room for is not with the driver yet [LANE-4].
       if (submissions.isWhole) side.dropCounts()
       if (completed === 0 && !side.hasGivenBack) break
@@ -53,4 +53,5 @@ export function createSendTurn(parts: SendTurnParts): () => void {
     side.publish()
     waker.flush()
   }
+  return turn
 }

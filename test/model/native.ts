@@ -324,6 +324,7 @@ export class ModelDriver {
   #send(send: Send, flags: number): void {
     const peer = this.peerOf(send.slot, send.generation)
     check(peer.waiting === null, 'SENDFLAG-3: one send of a session is in flight')
+    check(peer.shutdowns === 0, 'LANE-3: nothing is sent behind the end of the stream')
     const isSent = (done: Completion) =>
       done.kind === CompletionKind.SEND && done.slot === send.slot
     check(

@@ -45,6 +45,7 @@ export class ModelSender {
       writable = 0,
       ends = 7,
     } = options
+    const { driver: lender } = owner
     const { arena, waker, table } = world.thread(thread)
     const { heapByteAt, heapBytesPerWorker } = arena.plan
     this.world = world
@@ -53,15 +54,16 @@ export class ModelSender {
     const submissions = new SubmissionRing(arena)
     this.sender = sender
     this.heap = new WorkerHeap(heapByteAt + (thread - 1) * heapBytesPerWorker, heapBytesPerWorker)
-    this.driver = new ModelDriver(
+    const driver = new ModelDriver(
       world,
       thread,
       world.outside(writable),
       (offset, length, isNow) => checkSlice(world, offset, length, isNow),
-      owner.driver,
+      lender,
     )
-    owner.driver.lendTo(world.outside(ends))
-    const native = new NativeLoop(world, thread, this.driver)
+    lender.lendTo(world.outside(ends))
+    const native = new NativeLoop(world, thread, driver)
+    this.driver = driver
     this.native = native
     const side = new SendSide({
       arena,
@@ -89,14 +91,14 @@ export class ModelSender {
       sender,
       submissions,
       side,
-      submit: () => native.submit(),
+      binding: { submit: () => native.submit() },
       isFlush: () => true,
     })
   }
 
   turn(): void {
-    const sendTurn = this.#turn
-    sendTurn()
+    const turn = this.#turn
+    turn()
   }
 
   /** Sleeps and works for ever. */
@@ -109,7 +111,8 @@ export class ModelSender {
     }
   }
 
-  #visit(): boolean {
+  /** Hands over, looks, and works once; whether there was anything to do. */
+  visit(): boolean {
     this.native.handOver()
     this.driver.wait(this.native.ring, true)
     if (!this.native.hasWork()) return false
@@ -123,7 +126,7 @@ export class ModelSender {
     // Late completions are there only after a second look.
     for (let idle = 0, turns = 0; idle < 2; turns++) {
       check(turns < TURNS_MAX, 'it comes to rest')
-      if (this.#visit()) {
+      if (this.visit()) {
         isBusy = true
         idle = 0
       } else {

@@ -83,8 +83,8 @@ export class World {
   }: Sizes = {}) {
     const ids = threadIds({ workers, senders, updates, jobs: 0 })
     const drivers = ids.driverCount
-    // The acceptor is behind those with a driver; without update threads nobody looks at it.
-    const threads = updates === 0 ? drivers + 1 : ids.threadCount
+    // The acceptor is behind those with a driver; in mode worker nobody looks at it.
+    const threads = updates + senders === 0 ? drivers + 1 : ids.threadCount
     const rings = drivers * updates
     let at = CONTROL_WORDS
     const region = (words: number) => {
