@@ -236,7 +236,7 @@ export class ModelDriver {
       for (const frame of peer.sends) this.#receive(slot, generation, frame)
       if (peer.isEnded) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
     } else if (op === SubmissionOp.CANCEL) {
-      this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
+      if (this.#lender === null) this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
       const { waiting } = peer
       if (waiting?.thread !== this.#thread) return
       this.#complete(waiting, { status: IoStatus.CANCELLED, taken: 0 }, false)

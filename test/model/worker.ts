@@ -59,6 +59,7 @@ export interface WorkerOptions {
   readonly handler?: Handler
   /** The word, outside of the plan, that says that sockets are writable again. */
   readonly writable?: number
+  readonly closeMode?: 'graceful' | 'reset'
 }
 
 export class ModelWorker {
@@ -95,7 +96,7 @@ export class ModelWorker {
       framing,
       maxPayloadLength: 64,
       handler: HANDLER,
-      closeMode: 'graceful',
+      closeMode: options.closeMode ?? 'graceful',
       noDelay: true,
       sendBufferBytes: 0,
       receiveBufferBytes: 0,

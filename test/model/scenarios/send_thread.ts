@@ -28,10 +28,9 @@ interface SendThreadOptions {
   readonly before?: readonly Act[]
   /** By then it is with the driver, and not yet completed. */
   readonly isSubmitted?: boolean
-  /** What the owner, main and another thread without a turn do. */
+  /** What the owner and main do. */
   readonly own?: readonly ('close' | 'terminate')[]
   readonly main?: readonly Act[]
-  readonly second?: readonly Act[]
   /** The peer ends its stream before the worker waits for the first time. */
   readonly isEnded?: boolean
   /** A connection waits to be accepted as soon as the session's handle is closed: it gets the slot. */
@@ -47,60 +46,56 @@ function sendThread(
   options: SendThreadOptions,
 ): Scenario {
   const { sizes = {}, lanes: laneCount = 1, maxGather = 4, script = [], before = [] } = options
-  const { own = [], main = [], second = [], isEnded = false, hasSuccessor = false } = options
+  const { own = [], main = [], isEnded = false, hasSuccessor = false } = options
   const { isSubmitted = false, resetsOnClose = false, ownerTurns, laneTurns } = options
   const world = new World({ senders: laneCount, sessionsPerWorker: 1, ...sizes })
   const { words } = world
-  const { acceptorThread } = world.arena(0).plan
-  const acts: readonly Act[] = [...before, ...own, ...main, ...second]
-  const isCut =
-    acts.includes('terminate') ||
-    script.includes('fail') ||
-    isEnded ||
-    own.length > 0 ||
-    second.includes('close')
+  const acts: readonly Act[] = [...before, ...own, ...main]
+  const isCut = acts.includes('terminate') || script.includes('fail') || isEnded || own.length > 0
   return {
     name,
     invariants,
     words,
     build() {
       world.reset()
-      const worker = new ModelWorker(world, 1, { maxGather })
+      const worker = new ModelWorker(world, 1, {
+        maxGather,
+        closeMode: resetsOnClose ? 'reset' : 'graceful',
+      })
       const lanes: ModelSender[] = []
       for (let lane = 0; lane < laneCount; lane++) {
         const writable = WRITABLE + lane
         const thread = 2 + lane
         lanes.push(new ModelSender(world, thread, worker, { maxGather, resetsOnClose, writable }))
       }
-      const producers = [new ModelMain(world)]
-      if (second.length > 0) producers.push(new ModelMain(world, acceptorThread))
+      const mainThread = new ModelMain(world)
       const session = worker.accept(new Peer(script, [], isEnded))
       const ledger = new Ledger(session)
       const peer = worker.peerOf(session)
       if (hasSuccessor) worker.driver.successor = new Peer()
       /** As ContentSession.useLane(). */
-      const useLane = ({ table, sender }: ModelMain, lane: number) => {
+      const useLane = (lane: number) => {
+        const { table, sender } = mainThread
         if (!table.pinOpen(session.slot)) return
         store(words, session.at + SESSION_LANE_WANTED, 1 + lane)
         sender.handOver(session.slot)
         table.unpin(session.slot)
         sender.publish()
       }
-      const act = (producer: number, what: readonly Act[]) => {
-        const from = producers[producer]
-        const { runtime } = from
+      const act = (what: readonly Act[]) => {
+        const { runtime } = mainThread
         for (const one of what) {
           if (one === 'close') {
             runtime.close(session.id)
           } else if (typeof one === 'number') {
-            const payload = ledger.payload(producer, one)
-            ledger.note(producer, payload, runtime.send(session.id, payload))
+            const payload = ledger.payload(0, one)
+            ledger.note(0, payload, runtime.send(session.id, payload))
           } else if (one !== 'terminate') {
-            useLane(from, Number(one.slice('lane '.length)))
+            useLane(Number(one.slice('lane '.length)))
           }
         }
       }
-      act(0, before)
+      act(before)
       if (isSubmitted) {
         lanes[0].sender.flush()
         lanes[0].native.handOver()
@@ -108,12 +103,7 @@ function sendThread(
       const threads: Record<string, () => void> = {}
       if (main.length > 0) {
         threads.main = () => {
-          act(0, main)
-        }
-      }
-      if (second.length > 0) {
-        threads.second = () => {
-          act(1, second)
+          act(main)
         }
       }
       const daemons: Record<string, () => void> = {
@@ -159,7 +149,7 @@ function sendThread(
               'SENDLIST-3: a message is for its session',
             )
           }
-          checkPristine([worker], producers, lanes)
+          checkPristine([worker], [mainThread], lanes)
           for (const { heap, driver } of lanes) {
             check(heap.usedBytes === 0, 'HEAP-2: every block of the heap is free')
             check(driver.peers.size === 0, 'LANE-4: every socket is given back')
@@ -181,12 +171,6 @@ export const scenarios: readonly Scenario[] = [
     isSubmitted: true,
     main: [3],
   }),
-  sendThread('send thread: main and another thread send', SEND, {
-    main: [3],
-    second: [3],
-    laneTurns: [1],
-    ownerTurns: 0,
-  }),
   sendThread('send thread: the socket is full, main sends', [...SEND, 'HEAP-2'], {
     before: [6],
     script: [3],
@@ -199,20 +183,10 @@ export const scenarios: readonly Scenario[] = [
     ownerTurns: 1,
     laneTurns: [1],
   }),
-  sendThread('send thread: main closes, all sleep', [...SEND, ...END], {
-    main: ['close'],
-  }),
   sendThread('send thread: a send completes, main sends and closes', [...SEND, ...END], {
     before: [3],
     isSubmitted: true,
     main: [3, 'close'],
-    ownerTurns: 1,
-    laneTurns: [1],
-  }),
-  sendThread('send thread: another thread closes, main sends', [...SEND, ...END], {
-    before: [3],
-    main: [3],
-    second: ['close'],
     ownerTurns: 1,
     laneTurns: [1],
   }),
@@ -235,11 +209,11 @@ export const scenarios: readonly Scenario[] = [
     ownerTurns: 1,
     laneTurns: [1],
   }),
-  sendThread('send thread: the owner terminates, a send waits, main sends', [...END, 'HEAP-2'], {
+  sendThread('send thread: the owner terminates, a send waits', [...END, 'HEAP-2'], {
     before: [6],
     script: [3],
+    isSubmitted: true,
     own: ['terminate'],
-    main: [3],
     ownerTurns: 1,
     laneTurns: [1],
   }),
@@ -274,7 +248,7 @@ export const scenarios: readonly Scenario[] = [
     lanes: 2,
     main: ['lane 2', 'close'],
     ownerTurns: 1,
-    laneTurns: [1, 1],
+    laneTurns: [1, 0],
   }),
   sendThread('lane: a gather is in flight, another waits', [...SEND, ...LANE], {
     lanes: 2,
@@ -290,14 +264,7 @@ export const scenarios: readonly Scenario[] = [
     maxGather: 1,
     before: [3, 3, 'lane 2'],
     isSubmitted: true,
-    main: ['lane 1', 3],
-    ownerTurns: 0,
-    laneTurns: [1, 1],
-  }),
-  sendThread('lane: another thread sends meanwhile', [...SEND, ...LANE], {
-    lanes: 2,
-    main: ['lane 2'],
-    second: [3],
+    main: ['lane 1'],
     ownerTurns: 0,
     laneTurns: [1, 1],
   }),
@@ -315,7 +282,7 @@ export const scenarios: readonly Scenario[] = [
     before: [3],
     own: ['terminate'],
     main: ['lane 2'],
-    ownerTurns: 1,
-    laneTurns: [1, 1],
+    ownerTurns: 0,
+    laneTurns: [1, 0],
   }),
 ]
