@@ -1,12 +1,11 @@
 // What: a send thread: takes what other threads hand over, issues every send, at once or at intervals, stops.
-// Flow: boot -> this -> send_side, native loop with borrowed sockets, messages of main.
+// Flow: boot -> this -> send_turn.ts, native loop with borrowed sockets, messages of main.
 // Thread: one send thread, in mode send.
 
 import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { Encoder } from '../src/framing/encode.ts'
 import {
-  CONTROL_SENT_WANTED,
   THREAD_DEAF,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
@@ -23,9 +22,7 @@ import { ProtocolTable } from '../src/shared/protocol_table.ts'
 import { SessionTable } from '../src/shared/session_table.ts'
 import { Waker } from '../src/shared/waker.ts'
 import { WorkerHeap } from '../src/shared/worker_heap.ts'
-
-/** Submissions of one turn, as in a worker. */
-const ROUNDS_PER_TURN = 4
+import { createSendTurn } from './send_turn.ts'
 
 export async function runSendThread(
   boot: WorkerBoot,
@@ -62,33 +59,16 @@ export async function runSendThread(
     drainsByWord: true,
     lanes: side,
   })
-  const isFlush = createFlushTimer(arena, boot.options.send.flushInterval)
 
-  let reportsSent = false
-  const turn = () => {
-    waker.answerBell()
-    if (!reportsSent && load(words, CONTROL_SENT_WANTED) !== 0) {
-      reportsSent = true
-      sender.reportSent()
-    }
-    const takes = isFlush()
-    for (let round = 1; ; round++) {
-      side.drain()
-      if (round > ROUNDS_PER_TURN) break
-      sender.flush(takes)
-      submissions.prepare()
-      const isPrompt = submissions.takePrompt()
-      if (side.hasGivenBack) {
-        binding.submit()
-        side.dropCounts()
-      } else if (!isPrompt || binding.submit() === 0) {
-        break
-      }
-    }
-    sender.settle()
-    side.publish()
-    waker.flush()
-  }
+  const turn = createSendTurn({
+    arena,
+    waker,
+    sender,
+    submissions,
+    side,
+    binding,
+    isFlush: createFlushTimer(arena, boot.options.send.flushInterval),
+  })
   const why = binding.openLoop(
     boot.memories.runtime,
     boot.thread,

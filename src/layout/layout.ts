@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1853704261
+export const LAYOUT_HASH = -457109681
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696

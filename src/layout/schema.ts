@@ -424,13 +424,13 @@ export const structs: readonly Struct[] = [
         name: 'sender',
         doc: 'Thread id of who submits its sends: the owner, or in mode send a send thread.',
         writer: 'owner, before the session is open; then the sender, when it moves to a lane',
-        order: 'seq_cst',
+        order: 'seq_cst; LANE-1',
       },
       {
         name: 'content',
         doc: 'Thread id of who runs its content: the owner, or an update thread.',
         writer: 'owner, before the session is open; then the update thread that it moves to',
-        order: 'seq_cst; published by io_count',
+        order: 'seq_cst; published by io_count; MOVE-1',
       },
       {
         name: 'handle',
@@ -528,8 +528,8 @@ export const structs: readonly Struct[] = [
       {
         name: 'lane_wanted',
         doc: 'Thread id of the send thread that its content wants it to send through; 0: no change.',
-        writer: 'content thread sets it, the sender exchanges it to 0',
-        order: 'seq_cst',
+        writer: 'content thread sets it, the sender sets it back to 0',
+        order: 'seq_cst; LANE-1',
       },
       {
         name: 'stream_ended',
@@ -540,8 +540,9 @@ export const structs: readonly Struct[] = [
       {
         name: 'handed_node',
         doc: 'Oldest of the nodes that waited when it moved to a lane, linked towards the newest; 0: none.',
-        writer: 'the sender that it leaves, while it holds the flag',
-        order: 'plain; published by flush_head',
+        writer:
+          'the sender that it leaves, while it holds the flag; the next one sets it back to 0',
+        order: 'plain; published by flush_head; LANE-2',
       },
     ],
   },

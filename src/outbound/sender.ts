@@ -539,10 +539,12 @@ export class Sender<T extends Outbox> {
       entry = words[at + SESSION_FLUSH_LINK]
       const { events } = this.#parts as SubmitParts<T>
       const outbox = events.outboxOf(slot)
-      if (this.#moveToLane(outbox)) continue
+      if (this.#lanes !== null) {
+        this.#takeHanded(outbox)
+        if (this.#moveToLane(outbox)) continue
+      }
       // order: after the link is read, before the list is taken [SENDFLAG-2]
       assert(clear(words, at + SESSION_SEND_FLAG), 'FLUSH-2: a slot on the flush stack is held')
-      if (this.#lanes !== null) this.#takeHanded(outbox)
       this.#takeShared(outbox)
       // The count that came with the flag: ours now, if the base went already [SENDFLAG-1].
       if (!outbox.counted) outbox.counted = true
@@ -564,7 +566,8 @@ export class Sender<T extends Outbox> {
    * here. The caller has the flag and the count that came with it; both go with the slot [LANE-1].
    */
   #moveToLane(outbox: T): boolean {
-    if (this.#lanes === null) return false
+    // Who can send no more drops what comes, and stays: another lane would send what lies behind a gap.
+    if (this.#lanes === null || outbox.sendDead) return false
     const words = this.#words
     const wanted = load(words, outbox.at + SESSION_LANE_WANTED)
     if (wanted === 0) return false
@@ -579,6 +582,10 @@ export class Sender<T extends Outbox> {
     words[outbox.at + SESSION_HANDED_NODE] = outbox.waitFirst
     outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
     outbox.bufferedBytes = outbox.foreignBytes = 0
+    outbox.isLeaving = false
+    // The count that came goes on with the slot; until the driver knows that the socket is given back, one stays [LANE-4].
+    if (!outbox.counted) retain(words, outbox.at + SESSION_IO_COUNT)
+    outbox.counted = true
     // order: before the slot is handed over; whoever wins the flag later finds the lane [LANE-1]
     store(words, outbox.at + SESSION_SENDER, wanted)
     this.#giveToSender(outbox.slot)
@@ -592,13 +599,9 @@ export class Sender<T extends Outbox> {
     if (!tryWin(this.#words, outbox.at + SESSION_SEND_FLAG, this.#thread)) return true
     retain(this.#words, outbox.at + SESSION_IO_COUNT)
     if (this.#moveToLane(outbox)) return true
-    clear(this.#words, outbox.at + SESSION_SEND_FLAG)
-    this.#takeShared(outbox)
-    assert(
-      !release(this.#words, outbox.at + SESSION_IO_COUNT),
-      'IOCOUNT-5: our own count is still there',
-    )
+    // It stays. Who wanted something meanwhile has left it to the flag's holder: the slot is taken like any other.
     outbox.isLeaving = false
+    this.#giveToSender(outbox.slot)
     return false
   }
 

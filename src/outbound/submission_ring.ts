@@ -112,6 +112,11 @@ export class SubmissionRing {
     return isPrompt
   }
 
+  /** Whether the area has everything that was written so far. */
+  get isWhole(): boolean {
+    return this.#deferred.length === 0
+  }
+
   /** Moves what was set aside into the area; called before every submit. */
   prepare(): void {
     let taken = 0

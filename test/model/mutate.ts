@@ -21,6 +21,7 @@ export const SCENARIOS = [
   'chunks',
   'content',
   'send',
+  'send_thread',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
 /** In a program of their own: names of its methods are those of others that reach no atomic operation. */

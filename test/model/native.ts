@@ -93,6 +93,8 @@ export class RingProducer {
 export type Step = number | 'fail'
 
 interface Send {
+  /** Whose driver has it. */
+  readonly thread: number
   readonly slot: number
   readonly generation: number
   readonly slices: readonly (readonly [offset: number, length: number])[]
@@ -111,6 +113,10 @@ export class Peer {
   isReceiving = false
   isClosed = false
   waiting: Send | null = null
+  /** Drivers of send threads that borrow its socket. */
+  borrowers = 0
+  /** How often its stream was ended. */
+  shutdowns = 0
 
   constructor(
     script: readonly Step[] = [],
@@ -139,17 +145,24 @@ export class ModelDriver {
   readonly #writable: number
   /** Looks at what is sent: chunks that are free must not be. */
   readonly #slice: (offset: number, length: number, isNow: boolean) => void
+  /** Of a send thread's driver: that of the owner, whose sockets it borrows. */
+  readonly #lender: ModelDriver | null
+  /** The word, outside of the plan, that says that borrowers have ended streams; 0: nobody borrows. */
+  #endsAt = 0
 
   constructor(
     world: World,
     thread: number,
     writable: number,
     slice: (offset: number, length: number, isNow: boolean) => void,
+    lender: ModelDriver | null = null,
   ) {
+    this.#lender = lender
     this.#world = world
     this.#thread = thread
     this.#writable = writable
     this.#slice = slice
+    if (lender !== null) return
     const { recvBuffersPerWorker } = world.arena(thread).plan
     for (let i = 0; i < recvBuffersPerWorker; i++)
       this.#buffersFree.push((thread - 1) * recvBuffersPerWorker + i)
@@ -180,7 +193,7 @@ export class ModelDriver {
           bytes += words[pair + 1]
         }
         check(words[next + 3] === bytes, 'a SEND says how many bytes it has')
-        this.#send({ slot, generation, slices, bytes }, flags)
+        this.#send({ thread: this.#thread, slot, generation, slices, bytes }, flags)
         next += SEND_HEADER_WORDS + 2 * count
       } else if (op === SubmissionOp.BUFFER_RETURN) {
         for (let i = 1; i <= count; i++) this.#takeBuffer(words[next + i])
@@ -212,6 +225,10 @@ export class ModelDriver {
       this.peers.set(`${slot} ${generation}`, attached)
       return
     }
+    if (op === SubmissionOp.BORROW) {
+      this.#borrow(slot, generation)
+      return
+    }
     const peer = this.peerOf(slot, generation)
     check(!peer.isClosed, 'COMPLETION-4: nothing is submitted for a closed handle')
     if (op === SubmissionOp.RECV) {
@@ -219,25 +236,63 @@ export class ModelDriver {
       for (const frame of peer.sends) this.#receive(slot, generation, frame)
       if (peer.isEnded) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
     } else if (op === SubmissionOp.CANCEL) {
-      this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
-      if (peer.waiting !== null)
-        this.#complete(peer.waiting, { status: IoStatus.CANCELLED, taken: 0 }, false)
+      if (this.#lender === null) this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
+      const { waiting } = peer
+      if (waiting?.thread !== this.#thread) return
+      this.#complete(waiting, { status: IoStatus.CANCELLED, taken: 0 }, false)
       peer.waiting = null
+    } else if (op === SubmissionOp.GIVE_BACK) {
+      check(peer.waiting?.thread !== this.#thread, 'LANE-4: who gives back has nothing in flight')
+      this.#checkNoneReported(slot)
+      peer.borrowers--
+      this.peers.delete(`${slot} ${generation}`)
     } else if (op === SubmissionOp.SHUTDOWN) {
+      peer.shutdowns++
+      check(peer.shutdowns === 1, 'LANE-3: a stream ends once')
+      if (this.#lender !== null) {
+        this.#lender.endLent()
+        return
+      }
       // The peer ends its stream when it sees ours end.
       this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
     } else {
       check(op === SubmissionOp.CLOSE, `operation ${op} is in no model`)
       check(!peer.isReceiving && peer.waiting === null, 'nothing is pending when a handle closes')
-      check(
-        ![...this.#ready, ...this.#held].some(
-          (done) => done.kind !== CompletionKind.ACCEPT && done.slot === slot,
-        ),
-        'COMPLETION-4: every operation has completed when a handle closes',
-      )
+      check(peer.borrowers === 0, 'LANE-4: no socket is closed while it is borrowed')
+      this.#checkNoneReported(slot)
       peer.isClosed = true
       this.#accept()
     }
+  }
+
+  #checkNoneReported(slot: number): void {
+    check(
+      ![...this.#ready, ...this.#held].some(
+        (done) => done.kind !== CompletionKind.ACCEPT && done.slot === slot,
+      ),
+      'COMPLETION-4: every operation has completed when a handle closes',
+    )
+  }
+
+  #borrow(slot: number, generation: number): void {
+    const lender = this.#lender
+    check(lender !== null, 'only send threads borrow')
+    check(!this.peers.has(`${slot} ${generation}`), 'LANE-4: a socket is borrowed once')
+    const peer = lender.peerOf(slot, generation)
+    check(!peer.isClosed, 'LANE-4: what is borrowed is open')
+    peer.borrowers++
+    this.peers.set(`${slot} ${generation}`, peer)
+  }
+
+  /** Others send on its sockets, and end streams: the word says so. */
+  lendTo(endsAt: number): void {
+    this.#endsAt = endsAt
+  }
+
+  /** A borrower has ended a stream. The peer ends its own; its end is to be received by the next wait. */
+  endLent(): void {
+    store(this.#world.words, this.#endsAt, 1)
+    this.#world.signal(this.#thread)
   }
 
   #endReceiving(peer: Peer, slot: number, generation: number, status: IoStatus): void {
@@ -269,6 +324,7 @@ export class ModelDriver {
   #send(send: Send, flags: number): void {
     const peer = this.peerOf(send.slot, send.generation)
     check(peer.waiting === null, 'SENDFLAG-3: one send of a session is in flight')
+    check(peer.shutdowns === 0, 'LANE-3: nothing is sent behind the end of the stream')
     const isSent = (done: Completion) =>
       done.kind === CompletionKind.SEND && done.slot === send.slot
     check(
@@ -315,7 +371,8 @@ export class ModelDriver {
   }
 
   get hasWaiting(): boolean {
-    for (const peer of this.peers.values()) if (peer.waiting !== null) return true
+    for (const { waiting } of this.peers.values())
+      if (waiting !== null && waiting.thread === this.#thread) return true
     return false
   }
 
@@ -326,10 +383,17 @@ export class ModelDriver {
     if (this.hasWaiting && load(ring.words, this.#writable) !== 0) {
       for (const peer of this.peers.values()) {
         const { waiting } = peer
-        if (waiting === null) continue
+        if (waiting === null || waiting.thread !== this.#thread) continue
         peer.waiting = null
         for (const [offset, length] of waiting.slices) this.#slice(offset, length, false)
         this.#complete(waiting, { status: IoStatus.OK, taken: waiting.bytes }, false)
+      }
+    }
+    if (this.#endsAt !== 0 && load(ring.words, this.#endsAt) !== 0) {
+      for (const [key, peer] of this.peers) {
+        if (peer.shutdowns === 0) continue
+        const [slot, generation] = key.split(' ').map(Number)
+        this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
       }
     }
     this.#ready.push(...this.#held.splice(0))

@@ -59,6 +59,7 @@ export interface WorkerOptions {
   readonly handler?: Handler
   /** The word, outside of the plan, that says that sockets are writable again. */
   readonly writable?: number
+  readonly closeMode?: 'graceful' | 'reset'
 }
 
 export class ModelWorker {
@@ -95,7 +96,7 @@ export class ModelWorker {
       framing,
       maxPayloadLength: 64,
       handler: HANDLER,
-      closeMode: 'graceful',
+      closeMode: options.closeMode ?? 'graceful',
       noDelay: true,
       sendBufferBytes: 0,
       receiveBufferBytes: 0,
@@ -214,7 +215,7 @@ export class ModelWorker {
 }
 
 /** What a driver is given to send lies in memory that is not free. */
-function checkSlice(world: World, offset: number, length: number, isNow: boolean): void {
+export function checkSlice(world: World, offset: number, length: number, isNow: boolean): void {
   const { plan } = world.arena(0)
   check(length > 0, 'a slice is not empty')
   const isHeap = offset >= plan.heapByteAt && offset < plan.chunkByteAt

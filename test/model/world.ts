@@ -33,6 +33,8 @@ import { awaitEdge } from './ops.ts'
 /** Sizes of a model's memory; few of everything, so that it runs out. */
 export interface Sizes {
   readonly workers?: number
+  /** Send threads; the first one sends for every session. */
+  readonly senders?: number
   readonly updates?: number
   readonly sessionsPerWorker?: number
   readonly nodesPerThread?: number
@@ -43,9 +45,9 @@ export interface Sizes {
   readonly groupCapacity?: number
   readonly jobRingCapacity?: number
   readonly jobBytesPerRing?: number
+  readonly submissionWords?: number
 }
 
-const SUBMISSION_WORDS = 96
 const RECV_BUFFERS = 2
 const RECV_BUFFER_BYTES = 64
 const HEAP_BYTES = 8192
@@ -66,6 +68,7 @@ export class World {
 
   constructor({
     workers = 1,
+    senders = 0,
     updates = 0,
     sessionsPerWorker = 2,
     nodesPerThread = 4,
@@ -76,11 +79,13 @@ export class World {
     groupCapacity = 0,
     jobRingCapacity = 8,
     jobBytesPerRing = 4096,
+    submissionWords = 96,
   }: Sizes = {}) {
-    const ids = threadIds({ workers, senders: 0, updates, jobs: 0 })
-    // The acceptor is behind the workers; without update threads nobody looks at it.
-    const threads = updates === 0 ? workers + 1 : ids.threadCount
-    const rings = workers * updates
+    const ids = threadIds({ workers, senders, updates, jobs: 0 })
+    const drivers = ids.driverCount
+    // The acceptor is behind those with a driver; in mode worker nobody looks at it.
+    const threads = updates + senders === 0 ? drivers + 1 : ids.threadCount
+    const rings = drivers * updates
     let at = CONTROL_WORDS
     const region = (words: number) => {
       const from = at
@@ -88,7 +93,8 @@ export class World {
       at += words + (words & 1)
       return from
     }
-    const chunkByteAt = workers * (RECV_BUFFERS * RECV_BUFFER_BYTES + HEAP_BYTES)
+    const heapByteAt = workers * RECV_BUFFERS * RECV_BUFFER_BYTES
+    const chunkByteAt = heapByteAt + drivers * HEAP_BYTES
     const plan: Plan = {
       ...ids,
       threadCount: threads,
@@ -101,14 +107,14 @@ export class World {
       recvBufferStride: RECV_BUFFER_BYTES,
       heapBytesPerWorker: HEAP_BYTES,
       completionCapacity,
-      submissionWords: SUBMISSION_WORDS,
+      submissionWords,
       threadsAt: region(threads * THREAD_WORDS),
       sessionsAt: region(workers * sessionsPerWorker * SESSION_WORDS),
       nodesAt: region(threads * nodesPerThread * NODE_WORDS),
       chunkBitmapAt: region(Math.ceil(chunkCount / 32)),
       chunkRefsAt: region(chunkCount),
-      completionsAt: region(workers * completionCapacity * COMPLETION_WORDS),
-      submissionsAt: region(workers * SUBMISSION_WORDS),
+      completionsAt: region(drivers * completionCapacity * COMPLETION_WORDS),
+      submissionsAt: region(drivers * submissionWords),
       jobRingsAt: region(rings * (JOB_RING_WORDS + jobRingCapacity * JOB_WORDS)),
       jobRingCapacity,
       groupsAt: region(groupWords(groupMax, workers * sessionsPerWorker)),
@@ -117,7 +123,7 @@ export class World {
       countersAt: region(threads * COUNTERS_STRIDE * 2),
       protocolsAt: region(LISTENERS_MAX * PROTOCOL_WORDS),
       recvByteAt: 0,
-      heapByteAt: workers * RECV_BUFFERS * RECV_BUFFER_BYTES,
+      heapByteAt,
       chunkByteAt,
       jobByteAt: chunkByteAt + chunkCount * chunkBytes,
       jobBytesPerRing,
@@ -141,7 +147,8 @@ export class World {
     for (let slot = 0; slot < sessionCapacity; slot++) {
       const owner = 1 + Math.floor(slot / sessionsPerWorker)
       this.words[this.#arenas[0].sessionAt(slot) + SESSION_OWNER] = owner
-      this.words[this.#arenas[0].sessionAt(slot) + SESSION_SENDER] = owner
+      this.words[this.#arenas[0].sessionAt(slot) + SESSION_SENDER] =
+        senders > 0 ? workers + 1 : owner
     }
     for (let chunk = 0; chunk < chunkCount; chunk++)
       this.words[chunkBitmapAt + (chunk >>> 5)] =
