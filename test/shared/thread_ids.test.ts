@@ -37,7 +37,8 @@ describe.each(counts)('%j', (count) => {
   it('finds each by its name, but for those that hear nobody', () => {
     for (let thread = 0; thread < ids.threadCount; thread++) {
       const name = threadName(ids, thread)
-      expect(threadByName(ids, name)).toBe(/^(acceptor|send|job)/.test(name) ? -1 : thread)
+      const hears = updates > 0 ? /^(main|update)/ : /^(main|worker)/
+      expect(threadByName(ids, name)).toBe(hears.test(name) ? thread : -1)
     }
   })
 })
@@ -58,6 +59,9 @@ it.each([
 
 it('lists who can be posted to', () => {
   expect(threadNames(threadIds({ workers: 2, senders: 1, updates: 1, jobs: 3 }))).toBe(
-    "'main', 'worker1' to 'worker2', 'update1'",
+    "'main', 'update1'",
+  )
+  expect(threadNames(threadIds({ workers: 2, senders: 0, updates: 0, jobs: 3 }))).toBe(
+    "'main', 'worker1' to 'worker2'",
   )
 })
