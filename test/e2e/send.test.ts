@@ -182,37 +182,40 @@ describe.each(drivers)('%s', (driver) => {
     expect(await other.client.ask('still here')).toBe('still here')
   })
 
-  it.each(['update', 'send'] as const)('moves under load in mode %s', async (mode) => {
-    const test = await start({ mode, update: { threads: 2, eager: true } })
-    const { client, id, worker } = await join(test)
-    const there = worker === 'update1' ? 'update2' : 'update1'
-    const bytes: Buffer[] = []
-    const answers: Buffer[] = []
-    let moves = 0
-    for (let number = 0; number < 400; number++) {
-      const message = Buffer.from(`${number} ${'y'.repeat((number * 53) % 3000)}`)
-      bytes.push(frame(message))
-      answers.push(frame(message))
-      if (number % 40 !== 20) continue
-      bytes.push(frame(`!move ${moves++ % 2 === 0 ? there : worker}`))
-    }
-    client.write(Buffer.concat(bytes))
-    const wanted = Buffer.concat(answers)
-    expect((await client.take(wanted.length)).equals(wanted)).toBe(true)
-    await test.next('moved', { id })
-    const moved = test.seen('moved', { id })
-    expect(moved.length).toBeGreaterThan(0)
-    for (const [at, one] of moved.entries()) {
-      expect(one.groups).toEqual(['all'])
-      expect([one.before, one.from]).toEqual(at % 2 === 0 ? [worker, there] : [there, worker])
-      if (at > 0) expect(Number(one.count)).toBeGreaterThan(Number(moved[at - 1].count))
-    }
-    expect(await client.ask('!poison')).toContain('error DataCloneError')
-    expect(await client.ask('!move update9')).toContain("error ERR_ARGUMENT: moveTo('update9')")
-    client.end()
-    expect(await test.next('leave', { id })).toMatchObject({ reason: 'peerClosed' })
-    expect(test.seen('leave', { id })).toHaveLength(1)
-  })
+  it.each(['update', 'send'] as const)(
+    'MOVE-1: moves under load in mode %s, in order and whole',
+    async (mode) => {
+      const test = await start({ mode, update: { threads: 2, eager: true } })
+      const { client, id, worker } = await join(test)
+      const there = worker === 'update1' ? 'update2' : 'update1'
+      const bytes: Buffer[] = []
+      const answers: Buffer[] = []
+      let moves = 0
+      for (let number = 0; number < 400; number++) {
+        const message = Buffer.from(`${number} ${'y'.repeat((number * 53) % 3000)}`)
+        bytes.push(frame(message))
+        answers.push(frame(message))
+        if (number % 40 !== 20) continue
+        bytes.push(frame(`!move ${moves++ % 2 === 0 ? there : worker}`))
+      }
+      client.write(Buffer.concat(bytes))
+      const wanted = Buffer.concat(answers)
+      expect((await client.take(wanted.length)).equals(wanted)).toBe(true)
+      await test.next('moved', { id })
+      const moved = test.seen('moved', { id })
+      expect(moved.length).toBeGreaterThan(0)
+      for (const [at, one] of moved.entries()) {
+        expect(one.groups).toEqual(['all'])
+        expect([one.before, one.from]).toEqual(at % 2 === 0 ? [worker, there] : [there, worker])
+        if (at > 0) expect(Number(one.count)).toBeGreaterThan(Number(moved[at - 1].count))
+      }
+      expect(await client.ask('!poison')).toContain('error DataCloneError')
+      expect(await client.ask('!move update9')).toContain("error ERR_ARGUMENT: moveTo('update9')")
+      client.end()
+      expect(await test.next('leave', { id })).toMatchObject({ reason: 'peerClosed' })
+      expect(test.seen('leave', { id })).toHaveLength(1)
+    },
+  )
 
   it('stop under load: what was queued arrives', async () => {
     const test = await start({ send: { flushInterval: 2, lanes: 1 } })
