@@ -166,8 +166,6 @@ export function assembleWorker(
   const showContent = (link: Forwarder) => {
     lifecycle.showAttached()
     link.publish()
-    // An update thread that sleeps can begin while this turn goes on.
-    waker.flush()
   }
 
   const turn = () => {

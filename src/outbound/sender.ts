@@ -234,9 +234,7 @@ export class Sender<T extends Outbox> {
   }
 
   #appendForeign(slot: number, block: number, start: number, end: number): boolean {
-    const queuedAt = this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES
     if (this.#openSlot === slot && this.#openEnd === start && this.#openBlock === block) {
-      add(this.#words, queuedAt, end - start)
       this.#openEnd = end
       return true
     }
@@ -247,8 +245,8 @@ export class Sender<T extends Outbox> {
     if (this.#hasTurn) retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
     this.commit()
     this.takeReference(block)
-    add(this.#words, queuedAt, end - start)
     if (!this.#hasTurn) {
+      add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, end - start)
       this.#pushForeign(slot, node)
       return true
     }
@@ -313,6 +311,11 @@ export class Sender<T extends Outbox> {
     return true
   }
 
+  /** Bytes of the open slice, if it is for this slot of another thread: they are not counted as queued yet. */
+  openBytes(slot: number): number {
+    return this.#openSlot === slot ? this.#openEnd - this.#openStart : 0
+  }
+
   /** Whether the open slice is for this slot of another thread, which is pinned for as long as it is. */
   hasPinned(slot: number): boolean {
     return this.#openSlot === slot
@@ -330,6 +333,9 @@ export class Sender<T extends Outbox> {
       this.#appendNode(outbox, node)
     } else {
       this.#openSlot = -1
+      // Counted before it is pushed: who sends it subtracts.
+      const queuedAt = this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES
+      add(this.#words, queuedAt, this.#openEnd - this.#openStart)
       this.#pushForeign(slot, node)
       this.#table.unpin(slot)
     }

@@ -95,7 +95,7 @@ export interface ServerOptions {
   readonly listeners?: readonly ListenerOptions[]
   /** Protocols of sessions that runtime.connect() makes. */
   readonly outbound?: readonly OutboundOptions[]
-  /** Module with a default export of defineHandler, loaded in the threads that run content. */
+  /** Module with a default export of defineHandler, loaded in workers and in the threads that run content. */
   readonly handler?: URL | string
   /** Structured-clonable; given to onStart as runtime.data. */
   readonly data?: unknown

@@ -312,8 +312,11 @@ export class Server
   #lost(thread: number, error: OverlappedError): void {
     const running = this.#running
     if (running !== null) {
-      const { arena, groups } = running
+      const { arena, groups, jobs } = running
       groups.lost(thread)
+      // Its place goes to another job thread.
+      for (const device of jobs?.port.snapshot().devices ?? [])
+        if (device.key === thread) jobs?.port.abandon(device.thread)
       const block = arena.threadAt(thread)
       store(arena.words, block + THREAD_THREAD_STATE, ThreadState.GONE)
       // Its sessions ended with it; nobody is left who could call their onLeave.

@@ -92,7 +92,7 @@ export class Threads {
 
   /**
    * Asks threads to stop and waits for them: workers first, whose sessions need everybody else until the last one is
-   * gone. What does not end within `timeoutMs` is terminated.
+   * gone; then job threads, until `drainTimeoutMs` is over. What does not end within `timeoutMs` is terminated.
    */
   async stop(drainTimeoutMs: number, timeoutMs: number): Promise<void> {
     this.#stopping = true
@@ -100,13 +100,18 @@ export class Threads {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, timeoutMs)
     })
-    await Promise.race([this.#stopInOrder(drainTimeoutMs), late])
+    let jobTimer: NodeJS.Timeout | undefined
+    const drained = new Promise<void>((resolve) => {
+      jobTimer = setTimeout(resolve, drainTimeoutMs)
+    })
+    await Promise.race([this.#stopInOrder(drainTimeoutMs, drained), late])
     clearTimeout(timer)
+    clearTimeout(jobTimer)
     await this.#pool.destroy()
     for (const port of this.#ports) port?.close()
   }
 
-  async #stopInOrder(timeoutMs: number): Promise<void> {
+  async #stopInOrder(timeoutMs: number, drained: Promise<void>): Promise<void> {
     const { workerCount, driverCount, updateFirst, updateCount, jobFirst, jobCount } = this.#ids
     const stopRange = (first: number, count: number) => {
       const threads = Array.from({ length: count }, (_, index) => first + index)
@@ -117,7 +122,7 @@ export class Threads {
     await stopRange(updateFirst, updateCount)
     await stopRange(workerCount + 1, driverCount - workerCount)
     this.#events.closeJobs()
-    await Promise.all(this.#tasks.slice(jobFirst, jobFirst + jobCount))
+    await Promise.race([Promise.all(this.#tasks.slice(jobFirst, jobFirst + jobCount)), drained])
   }
 }
 

@@ -41,9 +41,14 @@ export class ForeignSends {
     return this.#protocols.encoderOf(load(words, this.#arena.sessionAt(slot) + SESSION_LISTENER))
   }
 
-  /** Queues part of `bytes` as one message. */
-  writeMessage(slot: number, bytes: Uint8Array, start: number, length: number): SendResult {
-    const encoder = this.#encoderOf(slot)
+  /** Queues part of `bytes` as one message; `encoder` where the caller knows that of the session. */
+  writeMessage(
+    slot: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    encoder = this.#encoderOf(slot),
+  ): SendResult {
     encoder.check(length)
     const refused = this.#refusal(slot, length)
     if (refused !== null) return refused
@@ -69,7 +74,7 @@ export class ForeignSends {
     const { words, counters } = this.#arena
     const at = this.#arena.sessionAt(slot)
     if (load(words, at + SESSION_STATE) !== SessionState.OPEN) return this.closed()
-    const queued = load(words, at + SESSION_QUEUED_BYTES)
+    const queued = load(words, at + SESSION_QUEUED_BYTES) + this.#sender.openBytes(slot)
     if (queued > 0 && queued + length > this.#maxBackpressure) {
       counters[Counter.SEND_FULL]++
       return 'full'

@@ -142,6 +142,12 @@ export interface Session<Data = unknown> {
    */
   moveTo(thread: string): boolean
   /**
+   * Its sends go through another send thread: 0 is the first one, 1 to `send.lanes` are those beside it. It changes when
+   * nothing of it is on its way; the order stays.
+   * @throws {OverlappedError} ERR_ARGUMENT, where there is no such send thread
+   */
+  useLane(lane: number): void
+  /**
    * Makes it a member of a group: broadcasts to the group reach it, from any thread, when this has returned. The
    * first member makes the group. It is a member until leave(), or until its onLeave is called.
    * @param group 1 to 64 bytes of UTF-8.
@@ -270,7 +276,7 @@ export interface Pin {
 export interface Runtime {
   /** Job threads; refuses where the server has no option `jobs`. */
   readonly jobs: Jobs
-  /** `main`, `worker1`, `worker2`, … */
+  /** `main`, `worker1`, `update1`, `job1`, … */
   readonly thread: string
   /** The `data` option of the server. */
   readonly data: unknown
@@ -303,7 +309,7 @@ export interface Runtime {
    * ERR_HANDLER_LOAD, ERR_HANDLER_SHAPE, ERR_ARGUMENT, ERR_OPTION_UNKNOWN, ERR_OPTION_TYPE, ERR_OPTION_RANGE
    */
   connect(options: ConnectOptions): Promise<Session>
-  /** Sends a structured clone to onMessage of a worker, or to the server's `message` event. */
+  /** Sends a structured clone to onMessage of a thread that runs content, or to the server's `message` event. */
   post(thread: string, message: unknown): void
 }
 
@@ -330,7 +336,7 @@ export interface Handler<Data = unknown> {
   onStart?(runtime: Runtime): void | Promise<void>
   /** After the last session; awaited. */
   onStop?(runtime: Runtime): void | Promise<void>
-  /** A connection was accepted; false resets it. There is no session yet. */
+  /** A connection was accepted; false resets it. There is no session yet. Called in the worker, in every mode. */
   onConnectionRequest?(request: ConnectionRequest): boolean
   onJoin?(session: Session<Data>): void | Promise<void>
   onRecv?(session: Session<Data>, packet: Packet): void | Promise<void>
@@ -344,7 +350,7 @@ export interface Handler<Data = unknown> {
   onLeave?(session: Session<Data>, reason: CloseReasonName): void | Promise<void>
   /**
    * tickRate times a second, in each thread that runs content.
-   * @param dtMs Milliseconds since the tick before.
+   * @param dtMs Milliseconds since the tick before; with `overrun: 'catchUp'` the period, for each of several in a row.
    */
   onTick?(dtMs: number): void | Promise<void>
   /** From runtime.post(). */

@@ -98,9 +98,11 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     const content = core.link?.choose(slot, protocol.name, token) ?? core.arena.thread
     const session = this.#make(slot, protocol, content)
     session.transitToken = token
-    store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     core.submissions.attach(slot, session.generation, token)
     this.#hasAttached = true
+    // From OPEN on any thread may send, and the send thread borrows the socket for that.
+    if (this.#sendsElsewhere) this.showAttached()
+    store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
     this.#begin(session)
   }
 

@@ -99,7 +99,10 @@ export class CompletionPort {
     }
     const thread = claimThread(words)
     store(words, words[PORT_THREADS_AT] + thread * PORT_THREAD_WORDS + PORT_THREAD_KEY, key)
-    return new CompletionPort(handle, thread)
+    const port = new CompletionPort(handle, thread)
+    // What came for the thread that had this number before, after it had left [PORT-9].
+    port.#returnDirect()
+    return port
   }
 
   /** Longest payload of post(), in bytes. */
@@ -127,7 +130,8 @@ export class CompletionPort {
   }
 
   /**
-   * Puts an entry where only one thread finds it, with takeDirect(). Wakes nobody: the two agree on how that is told.
+   * Puts an entry where only one thread finds it, with takeDirect(). Wakes nobody: the two agree on how that is told,
+   * and on when that thread leaves: what is posted to it at that moment may come to the next one with its number.
    * @param thread Its number on this port.
    * @param payload Copied; at most payloadBytesMax.
    * @returns `gone`: no thread has this number.
@@ -149,7 +153,9 @@ export class CompletionPort {
 
   /** What was posted to this thread alone, oldest first. Does not wait. */
   takeDirect(): PortEntry[] {
-    return this.#entries.takeDirect().map((entry) => this.#entries.read(entry))
+    const taken: PortEntry[] = []
+    for (const entry of this.#entries.takeDirect()) taken.push(this.#entries.read(entry))
+    return taken
   }
 
   /** The key that a thread has opened the port with. */
@@ -239,7 +245,7 @@ export class CompletionPort {
   /** This thread lets go of the port: what it has in hand is done, its number may go to another thread. */
   leave(): void {
     if (this.#hasLeft) return
-    for (const entry of this.#entries.takeDirect()) this.#entries.giveBack(entry)
+    this.#returnDirect()
     this.#hasLeft = true
     this.#threads.leave()
   }
@@ -290,6 +296,10 @@ export class CompletionPort {
       paused,
       isClosed: this.#queue.isSealed(),
     }
+  }
+
+  #returnDirect(): void {
+    for (const entry of this.#entries.takeDirect()) this.#entries.giveBack(entry)
   }
 
   /** -1: this thread has not enough entries left. */
@@ -354,13 +364,14 @@ function checkWhole(method: string, name: string, value: number): void {
   )
 }
 
-/** A block that no thread has. */
+/** A block that no thread has [PORT-10]. */
 function claimThread(words: Int32Array): number {
   const threads = words[PORT_THREADS]
   for (let thread = 0; thread < threads; thread++) {
     const at = words[PORT_THREADS_AT] + thread * PORT_THREAD_WORDS + PORT_THREAD_STATE
     const seen = compareExchange(words, at, PortThreadState.ABSENT, PortThreadState.OUTSIDE)
     if (seen !== PortThreadState.ABSENT) continue
+    // order: seq_cst; before the thread waits: whoever finds its wait looks so far [PORT-10]
     let used = load(words, PORT_THREADS_USED)
     while (used <= thread) {
       const before = compareExchange(words, PORT_THREADS_USED, used, thread + 1)

@@ -150,8 +150,9 @@ export class PortThreads {
       if (kindOf(load(words, this.#stateAt(other))) === PortThreadState.CHOSEN)
         notify(words, this.#stateAt(other), 1)
     }
-    this.dispatch()
+    // order: seq_cst; before the look: whoever was chosen and has ended takes no entry [PORT-8]
     store(words, at, PortThreadState.ABSENT)
+    this.dispatch()
   }
 
   /** Begins a wait: its state word. What it ran on is free afterwards. */

@@ -41,7 +41,10 @@ export function threadIds({ workers, senders, updates, jobs }: ThreadCounts): Th
   }
 }
 
-/** The groups of threads that can be posted to, with the id of the first one and how many there are. */
+/** Those that run no handlers: nobody there hears what is posted. */
+const DEAF = new Set(['send', 'job'])
+
+/** The groups of threads, with the id of the first one and how many there are. */
 function groups(
   ids: ThreadIds,
 ): readonly (readonly [name: string, first: number, count: number])[] {
@@ -67,13 +70,14 @@ export function threadByName(ids: ThreadIds, name: string): number {
   if (name === 'main') return 0
   const [, kind, digits] = /^([a-z]+)([1-9]\d{0,8})$/.exec(name) ?? []
   for (const [known, first, count] of groups(ids))
-    if (known === kind && Number(digits) <= count) return first + Number(digits) - 1
+    if (known === kind && !DEAF.has(known) && Number(digits) <= count)
+      return first + Number(digits) - 1
   return -1
 }
 
 /** The names that threadByName knows, for people. */
 export function threadNames(ids: ThreadIds): string {
-  const known = groups(ids).filter(([name, , count]) => count > 0 && name !== 'send')
+  const known = groups(ids).filter(([name, , count]) => count > 0 && !DEAF.has(name))
   const ranges = known.map(([name, , count]) =>
     count === 1 ? `'${name}1'` : `'${name}1' to '${name}${count}'`,
   )

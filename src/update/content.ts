@@ -140,23 +140,29 @@ export class Content implements ContentHome {
 
   // --- records ---------------------------------------------------------------------------------
 
-  /** Handles every record that is there; `afterPass` shows other threads what came of a part of them. */
+  /**
+   * Handles every record that is there when it begins: under a load that never ends, ticks, timers and messages get their
+   * turn too. `afterPass` shows other threads what came of a part of them.
+   */
   drain(afterPass: () => void): void {
-    for (let left = true; left; ) {
+    let left = false
+    for (const consumer of this.#consumers) if (consumer.look() > 0) left = true
+    while (left) {
       left = false
       for (const consumer of this.#consumers) if (this.#pass(consumer)) left = true
-      if (left) afterPass()
+      afterPass()
     }
   }
 
-  /** Whether there were records. */
+  /** Whether there may be more of what was seen. */
   #pass(consumer: JobConsumer): boolean {
-    const waiting = consumer.look()
-    if (waiting === 0) return false
-    for (let n = Math.min(waiting, RECORDS_PER_PASS); n > 0 && consumer.advance(); n--)
+    let handled = 0
+    while (handled < RECORDS_PER_PASS && consumer.advance()) {
       this.#handle(consumer)
-    if (consumer.consumed()) this.#waker.ringBell(consumer.producer)
-    return true
+      handled++
+    }
+    if (handled > 0 && consumer.consumed()) this.#waker.ringBell(consumer.producer)
+    return handled === RECORDS_PER_PASS
   }
 
   #handle({ kind, slot, first, second }: JobConsumer): void {

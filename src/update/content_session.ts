@@ -116,7 +116,9 @@ export class ContentSession implements Session {
   }
 
   get bufferedAmount(): number {
-    return this.#isGone ? 0 : load(this.#parts.arena.words, this.at + SESSION_QUEUED_BYTES)
+    if (this.#isGone) return 0
+    const { arena, sender } = this.#parts
+    return load(arena.words, this.at + SESSION_QUEUED_BYTES) + sender.openBytes(this.slot)
   }
 
   get isOpen(): boolean {
@@ -156,7 +158,8 @@ export class ContentSession implements Session {
     const isPinned = sender.hasPinned(this.slot) && length <= sender.writer.chunkBytes / 2
     if (this.isDone || (!isPinned && !table.pinOpen(this.slot))) return foreign.closed()
     try {
-      const result = foreign.writeMessage(this.slot, source, start, length)
+      const { encoder } = this.protocol
+      const result = foreign.writeMessage(this.slot, source, start, length, encoder)
       if (result === 'full') sender.wantDrain(this.slot)
       return result
     } finally {

@@ -271,6 +271,32 @@ describe('examples/guide', () => {
     await server.stop()
   })
 
+  it.each(['update', 'send'])('runs a world in update threads, mode %s', async (MODE) => {
+    const server = run('guide/world_server.mjs', [], { MODE })
+    const people = [
+      await Client.connect(await portOf(server, 'north')),
+      await Client.connect(await portOf(server, 'south')),
+    ]
+    /** Ticks may come between. */
+    const hears = async (person: number, line: string) => {
+      for (let heard = ''; heard !== `${line}\n`; ) {
+        heard = ''
+        while (!heard.endsWith('\n')) heard += (await people[person].take(1)).toString()
+      }
+    }
+    people[0].write('a\nb\nc\n')
+    await hears(0, 'update1: 3 steps')
+    people[1].write('a\n')
+    await hears(1, 'update2: 1 steps')
+    people[0].write('go update2\n')
+    await hears(0, '3 steps, now in update2')
+    people[1].write('b\n')
+    for (const person of [0, 1]) await hears(person, 'update2: 2 steps')
+    people[0].write('d\n')
+    for (const person of [0, 1]) await hears(person, 'update2: 3 steps')
+    await server.stop()
+  })
+
   it('has the same server in both kinds of file', () => {
     const load = (name: string) => loadConfig({ file: join(root, 'examples/guide', name) })
     const options = load('server.ini')
@@ -294,6 +320,7 @@ describe('code blocks', () => {
     'docs/guide/outbound.md',
     'docs/guide/groups.md',
     'docs/guide/jobs.md',
+    'docs/guide/choosing_a_mode.md',
   ])('of %s are parts of examples', (page) => {
     const blocks = [
       ...readFileSync(join(root, page), 'utf8').matchAll(/^```(?:js|ini|json)\n([\s\S]*?)^```/gm),

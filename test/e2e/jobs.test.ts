@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
+import { type MessageCounts, messages } from '../helpers/count_messages.ts'
 import { drivers } from '../helpers/drivers.ts'
 import { disconnectAfterEach, join, type Peer } from '../helpers/e2e_client.ts'
 import { handler, listenOnly, startServer, stopAfterEach } from '../helpers/e2e_server.ts'
@@ -35,11 +36,19 @@ interface Outcome {
   readonly thread: string
 }
 
+/** What main has sent and heard. */
+function since(before: MessageCounts): MessageCounts {
+  const { sent, heard, bells } = messages
+  return { sent: sent - before.sent, heard: heard - before.heard, bells: bells - before.bells }
+}
+
+const quiet = { isQuiet: true }
+
 const ask = async ({ client }: Peer, name: string, args: unknown = {}, more: object = {}) =>
   JSON.parse(await client.ask(JSON.stringify({ name, args, ...more }))) as Outcome
 
 describe.each(drivers)('%s', (driver) => {
-  describe.each(['worker', 'update'] as const)('mode %s', (mode) => {
+  describe.each(['worker', 'update', 'send'] as const)('mode %s', (mode) => {
     const start = (options: Partial<ServerOptions> = {}) =>
       startServer(optionsFor({ driver, mode, ...options }))
 
@@ -65,6 +74,39 @@ describe.each(drivers)('%s', (driver) => {
       expect(values.sort()).toEqual(asked.map(({ args }) => args.a + 1000).sort())
       expect(test.count('jobsRun')).toBe(300)
       expect(test.count('jobsFailed')).toBe(0)
+    })
+
+    it('takes no messages between threads', async () => {
+      const test = await start()
+      const peers = [await join(test), await join(test)]
+      const rounds = async (count: number) => {
+        for (let round = 0; round < count; round++)
+          for (const peer of peers)
+            expect(await ask(peer, 'add', { a: round, b: 1 }, quiet)).toMatchObject({
+              value: round + 1,
+            })
+      }
+      await rounds(10)
+      const before = { ...messages }
+      await rounds(100)
+      expect(messages).toEqual(before)
+      // That the counter counts: a report is one.
+      await ask(peers[0], 'add', { a: 1, b: 1 })
+      await test.next('job')
+      expect(since(before)).toEqual({ sent: 0, heard: 1, bells: 0 })
+    })
+
+    it('is dropped when its session had left before', async () => {
+      const test = await start()
+      const [peer, other] = [await join(test), await join(test)]
+      peer.client.end()
+      await test.next('leave', { id: peer.id })
+      const outcome = await ask(other, 'add', { a: 1, b: 2 }, { bound: peer.id })
+      expect(outcome).toMatchObject({ status: 'rejected', code: 'ERR_SESSION_GONE' })
+      await expect(
+        test.server.jobs.run('add', { a: 1, b: 2 }, { session: peer.id }),
+      ).rejects.toMatchObject({ code: 'ERR_SESSION_GONE' })
+      expect(test.count('jobsDropped')).toBe(2)
     })
 
     it('is dropped, and counted, when its session has left', async () => {
@@ -165,12 +207,49 @@ describe.each(drivers)('%s', (driver) => {
     }
   })
 
-  it('needs no messages: main alone is told when its bell rings', async () => {
-    const test = await start()
+  it('main alone is told when its bell rings, once for what has come meanwhile', async () => {
+    const { server } = await start()
+    const add = (a: number) => server.jobs.run('add', { a, b: 0 })
+    await add(0)
+    const before = { ...messages }
+    const count = 200
+    expect(await Promise.all(Array.from({ length: count }, (_, a) => add(a)))).toHaveLength(count)
+    const { sent, heard, bells } = since(before)
+    expect(sent).toBe(0)
+    expect(heard).toBe(bells)
+    expect(bells).toBeGreaterThan(0)
+    expect(bells).toBeLessThanOrEqual(count)
+  })
+
+  it('stop() runs into drainTimeout: what is left is rejected', async () => {
+    const words = new SharedArrayBuffer(4)
+    const options = { driver, data: words, jobs: { module, threads: 1 } }
+    const test = await listenOnly(optionsFor(options))
     const peer = await join(test)
-    for (let i = 0; i < 20; i++)
-      expect(await ask(peer, 'add', { a: i, b: 0 })).toMatchObject({ value: i })
-    expect(test.count('wakesSent')).toBeGreaterThan(0)
+    const asked = [
+      test.server.jobs.run('block', { ms: 600_000 }),
+      ...[1, 2, 3].map((value) => test.server.jobs.run('later', { ms: 1, value })),
+    ]
+    peer.client.say(JSON.stringify({ name: 'add', args: { a: 1, b: 1 } }))
+    await test.until('one to block', () => test.server.monitor.snapshot().jobs?.paused.length === 1)
+    const settled = Promise.allSettled(asked)
+    await test.stop(50)
+    for (const outcome of await settled)
+      expect(outcome).toMatchObject({ reason: { code: 'ERR_SERVER_STATE' } })
+    await peer.client.untilClosed()
+    expect(test.seen('leave', { id: peer.id })).toHaveLength(1)
+  })
+
+  it('a job thread that ends ends the server; the others finish what is in the queue', async () => {
+    const test = await listenOnly(
+      optionsFor({ driver, jobs: { module, threads: 2, concurrency: 1 } }),
+    )
+    const dies = test.server.jobs.run('exit').catch(({ code }) => code)
+    const others = [1, 2, 3].map((value) => test.server.jobs.run('later', { ms: 1, value }))
+    await expect(test.server.closed).rejects.toMatchObject({ code: 'ERR_WORKER_LOST' })
+    await test.server.stop()
+    expect(await Promise.all(others)).toEqual([1, 2, 3])
+    expect(await dies).toBe('ERR_SERVER_STATE')
   })
 
   it('stop() waits for the jobs in the queue', async () => {

@@ -42,6 +42,25 @@ describe.each(drivers)('%s', (driver) => {
     },
   )
 
+  it.each(['nothing', 'both'])('an update thread that dies holding %s', async (holding) => {
+    const test = await listenOnly({
+      driver,
+      mode: 'update',
+      workers: 2,
+      update: { threads: 2, eager: true },
+      handler: handler('lost'),
+      listeners: [{ port: 0, framing: lengthPrefix({ bytes: 4 }) }],
+      drainTimeout: 200,
+    })
+    const clients = [await Client.connect(test.port()), await Client.connect(test.port())]
+    const { id, from } = await test.next('join')
+    await test.next('join', {}, 1)
+    test.tell({ id, holding }, from)
+    await expect(test.server.closed).rejects.toMatchObject({ code: 'ERR_WORKER_LOST' })
+    await test.server.stop()
+    for (const client of clients) await client.untilClosed()
+  })
+
   it(`${ROUNDS} servers that lose a worker at a random moment stop, and leave nothing open`, async () => {
     const child = spawn(process.execPath, [fixture, driver, String(ROUNDS)])
     let output = ''

@@ -72,8 +72,9 @@ export const INSPECTIONS = 'inside.inspect'
 if (!isMainThread) {
   const channel = new BroadcastChannel(INSPECTIONS)
   channel.unref()
-  channel.onmessage = () => {
-    if (inside.arena !== null)
-      channel.postMessage({ thread: inside.arena.thread, ...threadState() })
+  channel.onmessage = ({ data }) => {
+    // Answers of other threads are heard, too.
+    if (data !== null || inside.arena === null) return
+    channel.postMessage({ thread: inside.arena.thread, ...threadState() })
   }
 }

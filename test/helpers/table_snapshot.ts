@@ -13,9 +13,14 @@ import { INSPECTIONS, inside, threadState } from './inside.mjs'
 const KEPT_WORDS: readonly number[] = [
   layout.SESSION_GENERATION,
   layout.SESSION_LISTENER,
+  layout.SESSION_CLOSE_REASON,
+  layout.SESSION_STREAM_ENDED,
   layout.SESSION_RELEASE_LINK,
   layout.SESSION_REQUEST_LINK,
   layout.SESSION_FLUSH_LINK,
+  layout.SESSION_PAUSED,
+  layout.SESSION_CLOSE_REASON,
+  layout.SESSION_DRAIN_WANTED,
   layout.SESSION_PEER_PORT,
   layout.SESSION_PEER_0,
   layout.SESSION_PEER_1,
@@ -106,9 +111,10 @@ export function chunks(): { readonly free: number; readonly charged: number } {
   return { free, charged }
 }
 
-/** What the pools of every thread that runs JavaScript have given out; main's are not among them. */
+/** What the pools of every thread that loads a module of the test have given out; main's are not among them. */
 export async function inspect(test: TestServer): Promise<State[]> {
-  if (test.content !== 'worker1') return inspectAll()
+  const { jobCount } = (inside.arena as NonNullable<typeof inside.arena>).plan
+  if (test.content !== 'worker1' || jobCount > 0) return inspectAll()
   return (await tellAll(test, { do: 'inspect' })) as unknown as State[]
 }
 
@@ -121,8 +127,8 @@ async function inspectAll(): Promise<State[]> {
     const { thread, ...state } = (event as { data: State & { thread: number } }).data
     states.set(thread, state)
   }
-  channel.postMessage('what is there?')
-  const wanted = plan.workerCount + plan.updateCount
+  channel.postMessage(null)
+  const wanted = plan.workerCount + plan.updateCount + plan.jobCount
   await until('every thread to answer', () => states.size === wanted).finally(() => channel.close())
   return [...states.values()]
 }
@@ -143,12 +149,18 @@ export async function snapshot(test: TestServer): Promise<Snapshot> {
     jobs: jobsWaiting(),
     chunksFree: free,
     chunksCharged: charged,
-    nodesOut: sum('nodesOut'),
+    // Send threads load nothing of a test: what they free is not seen.
+    nodesOut: hasSendThreads() ? 0 : sum('nodesOut'),
     heapBytes: sum('heapBytes'),
     buffersHeld: sum('buffersHeld'),
     buffersUsed: test.count('buffersUsed'),
     descriptors: descriptors(),
   }
+}
+
+function hasSendThreads(): boolean {
+  const { driverCount, workerCount } = (inside.arena as NonNullable<typeof inside.arena>).plan
+  return driverCount > workerCount
 }
 
 /** Open descriptors of this process. */

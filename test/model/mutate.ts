@@ -25,16 +25,36 @@ export const SCENARIOS = [
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
 /** In a program of their own: names of its methods are those of others that reach no atomic operation. */
-export const PORT_SCENARIOS = ['test/model/scenarios/port.ts']
+export const PORT_SCENARIOS = ['port_others', 'port'].map(
+  (name) => `test/model/scenarios/${name}.ts`,
+)
 
-/** Rooms whose calls are mutated: their words are those of the protocols. Not those of a completion port. */
-const ROOMS =
-  /^src\/(shared(?!\/(completion_port|port_))|outbound)\/|^src\/inbound\/completion_ring/
+/** Files of a completion port. */
+const PORT_ROOMS = /^src\/shared\/(completion_port|port_)/
+/** Other rooms whose calls are mutated: their words are those of the protocols. */
+const ROOMS = /^src\/(shared|outbound)\/|^src\/inbound\/completion_ring/
 /** Functions elsewhere: the owner's half of requests and releases, and what native.ts has of the native half. */
 const FUNCTIONS = /^session\/lifecycle takeForeign |^native (used|commit|hasWork|sleepOrLook) /
 
-const isMutated = ({ path, name }: { readonly path: string; readonly name: string }): boolean =>
-  ROOMS.test(path) || FUNCTIONS.test(name)
+interface Named {
+  readonly path: string
+  readonly name: string
+}
+
+/** Scenarios that make one program, and which calls are mutated in it. */
+interface Part {
+  readonly scenarios: readonly string[]
+  isMutated(site: Named): boolean
+}
+
+export const PARTS: readonly Part[] = [
+  {
+    scenarios: SCENARIOS,
+    isMutated: ({ path, name }) =>
+      (ROOMS.test(path) && !PORT_ROOMS.test(path)) || FUNCTIONS.test(name),
+  },
+  { scenarios: PORT_SCENARIOS, isMutated: ({ path }) => PORT_ROOMS.test(path) },
+]
 
 /**
  * Schedules of each scenario that a mutant runs: most are noticed in the first few; one that survives runs
@@ -69,11 +89,13 @@ export class Mutants {
   readonly sources: Sources
   readonly program: Program
   readonly known: Known[] = []
+  readonly #part: Part
 
-  private constructor(sources: Sources) {
+  private constructor(part: Part, sources: Sources) {
+    this.#part = part
     this.sources = sources
     this.program = makeProgram(sources)
-    for (const path of SCENARIOS) {
+    for (const path of part.scenarios) {
       const scenarios: readonly Scenario[] = this.program.exportsOf(path).scenarios
       for (const [index, scenario] of scenarios.entries()) {
         const reached = new Set<number>()
@@ -86,14 +108,14 @@ export class Mutants {
     this.known.sort((a, b) => a.steps - b.steps)
   }
 
-  static async make(): Promise<Mutants> {
-    return new Mutants(await readSources(SCENARIOS))
+  static async make(part: Part): Promise<Mutants> {
+    return new Mutants(part, await readSources(part.scenarios))
   }
 
   /** Every call of an atomic operation, dropped, made plain or split. */
   *ofCalls(): Generator<Mutant> {
     for (const [site, info] of this.program.sites.entries()) {
-      if (!isMutated(info)) continue
+      if (!this.#part.isMutated(info)) continue
       const reaching = this.known.filter(({ reached }) => reached.has(site))
       for (const way of waysOf(info)) {
         const name = `${info.name}: ${way}`
@@ -110,7 +132,7 @@ export class Mutants {
   *ofOrders(): Generator<Mutant> {
     for (const module of this.sources.modules.values()) {
       for (const swap of swaps(module, this.sources.names)) {
-        if (!isMutated({ path: module.path, name: swap.name })) continue
+        if (!this.#part.isMutated({ path: module.path, name: swap.name })) continue
         const changed = mark(readModule(module.path, swap.text), this.sources.names)
         const program = makeProgram(this.sources, changed)
         const touched = new Set(

@@ -601,7 +601,9 @@ describe('foreign sends', () => {
         done.push(producer.send(i % 2 === 0 ? a : b, payloadOf(producer.thread, i, 10)))
       expect(done).toEqual([...new Array(4).fill(true), ...new Array(6).fill(false)])
       const { words } = owner.arena
-      expect([a, b].map(({ at }) => words[at + SESSION_QUEUED_BYTES])).toEqual([24, 24])
+      const queued = ({ at, slot }: { at: number; slot: number }) =>
+        words[at + SESSION_QUEUED_BYTES] + producer.sender.openBytes(slot)
+      expect([a, b].map(queued)).toEqual([24, 24])
       producer.publish()
       owner.drainAll()
       expect(producer.send(a, payloadOf(producer.thread, 10, 10))).toBe(true)

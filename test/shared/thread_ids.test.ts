@@ -34,11 +34,11 @@ describe.each(counts)('%j', (count) => {
       expect(threadName(ids, thread)).toMatch(thread <= workers ? /^worker/ : /^send/)
   })
 
-  it('finds each by its name, but for the acceptor, which hears nobody', () => {
-    for (let thread = 0; thread < ids.threadCount; thread++)
-      expect(threadByName(ids, threadName(ids, thread))).toBe(
-        thread === ids.acceptorThread ? -1 : thread,
-      )
+  it('finds each by its name, but for those that hear nobody', () => {
+    for (let thread = 0; thread < ids.threadCount; thread++) {
+      const name = threadName(ids, thread)
+      expect(threadByName(ids, name)).toBe(/^(acceptor|send|job)/.test(name) ? -1 : thread)
+    }
   })
 })
 
@@ -57,7 +57,7 @@ it.each([
 })
 
 it('lists who can be posted to', () => {
-  expect(threadNames(threadIds({ workers: 2, senders: 1, updates: 1, jobs: 0 }))).toBe(
+  expect(threadNames(threadIds({ workers: 2, senders: 1, updates: 1, jobs: 3 }))).toBe(
     "'main', 'worker1' to 'worker2', 'update1'",
   )
 })

@@ -14,15 +14,15 @@ export default defineHandler({
     runtime.post('main', { type: 'join', id: session.id })
   },
   async onRecv(session, packet) {
-    const { name, args, isBound, isClosed, times = 1 } = JSON.parse(packet.text())
-    const options = isBound ? { session: session.id } : {}
+    const { name, args, isBound, bound, isClosed, isQuiet, times = 1 } = JSON.parse(packet.text())
+    const options = isBound ? { session: session.id } : { session: bound }
     const asked = Array.from({ length: times }, () => runtime.jobs.run(name, args, options))
     if (isClosed) session.terminate()
     for (const outcome of await Promise.allSettled(asked)) {
       const { status, value, reason } = outcome
       const { code, message } = reason ?? {}
       const report = { status, value, code, message, thread: runtime.thread, id: session.id }
-      runtime.post('main', { type: 'job', ...report })
+      if (!isQuiet) runtime.post('main', { type: 'job', ...report })
       if (session.isOpen) session.send(JSON.stringify(report))
     }
   },

@@ -26,6 +26,7 @@ export default defineJobs({
   reject: async () => {
     throw 'no error'
   },
+  exit: () => process.exit(0),
   closure: () => () => {},
   long: ({ bytes }) => new Uint8Array(bytes),
   nested: (_, runtime) => runtime.jobs.run('add', { a: 1, b: 1 }),

@@ -30,6 +30,7 @@ export default defineHandler({
   onMessage({ id, holding }) {
     const { arena } = inside
     const at = arena.sessionAt(slotOf(id))
+    if (holding === 'nothing') process.exit(0)
     // What a thread has done when it has pinned a session, and when it has won its flag.
     if (holding !== 'a flag') add(arena.words, at + SESSION_IO_COUNT, 1)
     if (holding !== 'a pin') {

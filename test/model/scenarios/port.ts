@@ -35,7 +35,7 @@ interface Shape {
 }
 
 /** The memory of a port that begins anew for each schedule. */
-class PortWorld {
+export class PortWorld {
   readonly words: Int32Array
   readonly handle: { readonly memory: SharedArrayBuffer }
   readonly #start: Int32Array
@@ -56,12 +56,12 @@ class PortWorld {
     this.#start = this.words.slice()
   }
 
-  /** The ports of all threads. */
-  open(): CompletionPort[] {
+  /** The ports of the first threads, or of all. */
+  open(count = this.threads): CompletionPort[] {
     this.reset()
     const ports: CompletionPort[] = []
-    for (let thread = 0; thread < this.threads; thread++)
-      ports.push(CompletionPort.open(this.handle))
+    for (let thread = 0; thread < count; thread++)
+      ports.push(CompletionPort.open(this.handle, thread))
     return ports
   }
 
@@ -106,7 +106,7 @@ class PortWorld {
 }
 
 /** What PortThreads needs of a queue, in one word: its own models show that the real one is no different. */
-class QueueTwin {
+export class QueueTwin {
   readonly #words: Int32Array
   readonly #word: number
 
@@ -147,7 +147,7 @@ class QueueTwin {
 }
 
 /** A thread of a port over a twin's queue. */
-class Taker {
+export class Taker {
   readonly threads: PortThreads
   readonly #world: PortWorld
 
@@ -172,7 +172,7 @@ class Taker {
 }
 
 /** Threads of a port: as many takers, and thread 0, which appends. */
-function world(takers: number, limit: number) {
+export function world(takers: number, limit: number) {
   const made = new PortWorld({ threads: takers + 1, limit })
   const build = () => {
     made.open()
@@ -664,6 +664,9 @@ function queueDeaths(name: string, isTaking: boolean, operations: number): Scena
       build() {
         made.reset()
         const [victim, keeper, other] = [0, 1, 2].map((thread) => new PortQueue(words, thread))
+        // So that no number is 0.
+        keeper.append(0)
+        keeper.take()
         if (isTaking) victim.append(0)
         let isAppended = false
         return {

@@ -1,0 +1,19 @@
+// What: jobs that do to any session what other threads do.
+// Flow: any_thread.test.ts -> this -> the clients of any_thread.test.ts.
+// Thread: the job threads' of a server under test.
+
+import { defineJobs } from 'overlapped'
+import { actions, untilEnd } from '../../helpers/any_thread.mjs'
+import '../../helpers/inside.mjs'
+
+export default defineJobs({
+  act: (order, runtime) => actions[order.do](runtime, order),
+  /** Holds a pin until main says that it is over. */
+  hold({ id }, runtime) {
+    const pin = runtime.pin(id)
+    runtime.post('main', { type: 'held', id })
+    runtime.jobs.blocking(() => untilEnd(runtime))
+    runtime.post('main', { type: 'unpinned', id })
+    pin.unpin()
+  },
+})
