@@ -134,7 +134,11 @@ export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox
 
   /** Whatever state its owner has put it in is known now [LANE-3]. */
   taken(outbox: SendOutbox): void {
-    if (load(this.#words, outbox.at + SESSION_STATE) !== SessionState.TERMINATING) return
+    const state = load(this.#words, outbox.at + SESSION_STATE)
+    if (state === SessionState.OPEN) return
+    // Its end waits for each completion: none may be late.
+    outbox.prompt = true
+    if (state !== SessionState.TERMINATING) return
     const { sender, submissions } = this.#parts
     sender.kill(outbox)
     if (outbox.waiting) submissions.cancel(outbox.slot, outbox.generation)

@@ -211,6 +211,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.showAttached()
     sender.handOver(slot)
     table.unpin(slot)
+    // It is woken at the end of a turn, which a deadline that passes does not bring.
+    this.#core.markPending()
   }
 
   /** The driver hears of the sockets that were attached, before other threads do. */

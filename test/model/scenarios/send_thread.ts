@@ -203,6 +203,10 @@ export const scenarios: readonly Scenario[] = [
     ownerTurns: 1,
     laneTurns: [1],
   }),
+  sendThread('send thread: the owner closes while a message waits, both sleep', END, {
+    before: [3],
+    own: ['close'],
+  }),
   sendThread('send thread: a close is a reset, main sends before', [...SEND, ...END], {
     resetsOnClose: true,
     main: [3, 'close'],
