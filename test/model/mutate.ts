@@ -16,6 +16,7 @@ export const SCENARIOS = [
   'wake',
   'job_ring',
   'io_count',
+  'resume',
   'lock',
   'groups',
   'chunks',
@@ -28,9 +29,10 @@ export const PORT_SCENARIOS = ['test/model/scenarios/port.ts']
 
 /** Rooms whose calls are mutated: their words are those of the protocols. Not those of a completion port. */
 const ROOMS =
-  /^src\/(shared(?!\/(completion_port|port_))|outbound)\/|^src\/inbound\/completion_ring/
-/** Functions elsewhere: the owner's half of requests and releases, and what native.ts has of the native half. */
-const FUNCTIONS = /^session\/lifecycle takeForeign |^native (used|commit|hasWork|sleepOrLook) /
+  /^src\/(shared(?!\/(completion_port|port_))|outbound)\/|^src\/(inbound\/completion_ring|update\/job_ring|session\/foreign_sends)/
+/** Functions elsewhere: both halves of requests and releases, and what native.ts has of the native half. */
+const FUNCTIONS =
+  /^session\/lifecycle takeForeign |^update\/content_session (endBy|#tellFlow) |^native (used|commit|hasWork|sleepOrLook) /
 
 const isMutated = ({ path, name }: { readonly path: string; readonly name: string }): boolean =>
   ROOMS.test(path) || FUNCTIONS.test(name)

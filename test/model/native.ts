@@ -109,6 +109,10 @@ export class Peer {
   /** Then it ends its stream. */
   readonly isEnded: boolean
   isReceiving = false
+  /** It is not received from, and may be again; that it leaves is heard. */
+  isPaused = false
+  /** Our stream to it has ended. */
+  isShutDown = false
   isClosed = false
   waiting: Send | null = null
 
@@ -215,20 +219,30 @@ export class ModelDriver {
     const peer = this.peerOf(slot, generation)
     check(!peer.isClosed, 'COMPLETION-4: nothing is submitted for a closed handle')
     if (op === SubmissionOp.RECV) {
+      // What it sends was received when it was not yet paused.
+      if (!peer.isPaused) for (const frame of peer.sends) this.#receive(slot, generation, frame)
       peer.isReceiving = true
-      for (const frame of peer.sends) this.#receive(slot, generation, frame)
-      if (peer.isEnded) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+      peer.isPaused = false
+      if (peer.isEnded || peer.isShutDown)
+        this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+    } else if (op === SubmissionOp.PAUSE) {
+      if (!peer.isReceiving) return
+      peer.isReceiving = false
+      peer.isPaused = true
+      this.#ready.push({ kind: CompletionKind.PAUSED, slot, generation, status: IoStatus.OK })
     } else if (op === SubmissionOp.CANCEL) {
       this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
       if (peer.waiting !== null)
         this.#complete(peer.waiting, { status: IoStatus.CANCELLED, taken: 0 }, false)
       peer.waiting = null
     } else if (op === SubmissionOp.SHUTDOWN) {
-      // The peer ends its stream when it sees ours end.
-      this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+      // The peer ends its stream when it sees ours end; who is not receiving finds out later.
+      peer.isShutDown = true
+      if (!peer.isPaused) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
     } else {
       check(op === SubmissionOp.CLOSE, `operation ${op} is in no model`)
-      check(!peer.isReceiving && peer.waiting === null, 'nothing is pending when a handle closes')
+      const isPending = peer.isReceiving || peer.isPaused || peer.waiting !== null
+      check(!isPending, 'nothing is pending when a handle closes')
       check(
         ![...this.#ready, ...this.#held].some(
           (done) => done.kind !== CompletionKind.ACCEPT && done.slot === slot,
@@ -241,8 +255,8 @@ export class ModelDriver {
   }
 
   #endReceiving(peer: Peer, slot: number, generation: number, status: IoStatus): void {
-    if (!peer.isReceiving) return
-    peer.isReceiving = false
+    if (!peer.isReceiving && !peer.isPaused) return
+    peer.isReceiving = peer.isPaused = false
     this.#ready.push({ kind: CompletionKind.RECV, slot, generation, status })
   }
 
