@@ -16,6 +16,7 @@ export const SCENARIOS = [
   'wake',
   'job_ring',
   'io_count',
+  'resume',
   'lock',
   'groups',
   'chunks',
@@ -32,9 +33,11 @@ export const PORT_SCENARIOS = ['port_others', 'port'].map(
 /** Files of a completion port. */
 const PORT_ROOMS = /^src\/shared\/(completion_port|port_)/
 /** Other rooms whose calls are mutated: their words are those of the protocols. */
-const ROOMS = /^src\/(shared|outbound)\/|^src\/inbound\/completion_ring/
-/** Functions elsewhere: the owner's half of requests and releases, and what native.ts has of the native half. */
-const FUNCTIONS = /^session\/lifecycle takeForeign |^native (used|commit|hasWork|sleepOrLook) /
+const ROOMS =
+  /^src\/(shared|outbound)\/|^src\/(inbound\/completion_ring|update\/job_ring|session\/foreign_sends)/
+/** Functions elsewhere: both halves of requests and releases, and what native.ts has of the native half. */
+const FUNCTIONS =
+  /^session\/lifecycle takeForeign |^update\/content_session (endBy|#tellFlow) |^native (used|commit|hasWork|sleepOrLook) /
 
 interface Named {
   readonly path: string

@@ -111,6 +111,10 @@ export class Peer {
   /** Then it ends its stream. */
   readonly isEnded: boolean
   isReceiving = false
+  /** It is not received from, and may be again; that it leaves is heard. */
+  isPaused = false
+  /** Our stream to it has ended. */
+  isShutDown = false
   isClosed = false
   waiting: Send | null = null
   /** Drivers of send threads that borrow its socket. */
@@ -232,9 +236,17 @@ export class ModelDriver {
     const peer = this.peerOf(slot, generation)
     check(!peer.isClosed, 'COMPLETION-4: nothing is submitted for a closed handle')
     if (op === SubmissionOp.RECV) {
+      // What it sends was received when it was not yet paused.
+      if (!peer.isPaused) for (const frame of peer.sends) this.#receive(slot, generation, frame)
       peer.isReceiving = true
-      for (const frame of peer.sends) this.#receive(slot, generation, frame)
-      if (peer.isEnded) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+      peer.isPaused = false
+      if (peer.isEnded || peer.isShutDown)
+        this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+    } else if (op === SubmissionOp.PAUSE) {
+      if (!peer.isReceiving) return
+      peer.isReceiving = false
+      peer.isPaused = true
+      this.#ready.push({ kind: CompletionKind.PAUSED, slot, generation, status: IoStatus.OK })
     } else if (op === SubmissionOp.CANCEL) {
       if (this.#lender === null) this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
       const { waiting } = peer
@@ -249,15 +261,17 @@ export class ModelDriver {
     } else if (op === SubmissionOp.SHUTDOWN) {
       peer.shutdowns++
       check(peer.shutdowns === 1, 'LANE-3: a stream ends once')
+      peer.isShutDown = true
       if (this.#lender !== null) {
         this.#lender.endLent()
         return
       }
-      // The peer ends its stream when it sees ours end.
-      this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+      // The peer ends its stream when it sees ours end; who is not receiving finds out later.
+      if (!peer.isPaused) this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
     } else {
       check(op === SubmissionOp.CLOSE, `operation ${op} is in no model`)
-      check(!peer.isReceiving && peer.waiting === null, 'nothing is pending when a handle closes')
+      const isPending = peer.isReceiving || peer.isPaused || peer.waiting !== null
+      check(!isPending, 'nothing is pending when a handle closes')
       check(peer.borrowers === 0, 'LANE-4: no socket is closed while it is borrowed')
       this.#checkNoneReported(slot)
       peer.isClosed = true
@@ -296,8 +310,8 @@ export class ModelDriver {
   }
 
   #endReceiving(peer: Peer, slot: number, generation: number, status: IoStatus): void {
-    if (!peer.isReceiving) return
-    peer.isReceiving = false
+    if (!peer.isReceiving && !peer.isPaused) return
+    peer.isReceiving = peer.isPaused = false
     this.#ready.push({ kind: CompletionKind.RECV, slot, generation, status })
   }
 

@@ -2,12 +2,21 @@
 // Flow: worker.ts, update.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
-import type { Handler } from '../../../src/session/handler.ts'
+import { SESSION_QUEUED_BYTES } from '../../../src/layout/layout.ts'
+import type { CloseReasonName, Handler } from '../../../src/session/handler.ts'
 import type { Scenario } from '../explore.ts'
 import { Peer } from '../native.ts'
 import { check } from '../ops.ts'
 import { ModelUpdate } from '../update.ts'
-import { checkAsleep, checkPristine, frame, ModelMain, ModelWorker, restAll } from '../worker.ts'
+import {
+  checkAsleep,
+  checkPristine,
+  frame,
+  MAX_BACKPRESSURE,
+  ModelMain,
+  ModelWorker,
+  restAll,
+} from '../worker.ts'
 import { World } from '../world.ts'
 
 interface ContentOptions {
@@ -16,21 +25,23 @@ interface ContentOptions {
   /** Then the peer ends its stream. */
   readonly isEnded?: boolean
   /** What content does with a message. */
-  readonly does?: 'echo' | 'fill' | 'close' | 'pause'
+  readonly does?: 'echo' | 'fill' | 'close' | 'pause' | 'throw'
   readonly main?: readonly ('send' | 'close')[]
   readonly maxBackpressure?: number
   readonly jobRingCapacity?: number
   /** The peer gets exactly these payloads, in any order of senders; undefined: it is cut. */
   readonly gets?: readonly number[]
-  /** onDrain calls. */
-  readonly drains?: number
   /** How far it has come when the threads start: handled by the worker; and by its content, too. */
   readonly before?: 'received' | 'handled'
   /** Turns of the owner and of the update thread beside one another; the rest follows at the end. Not given: they sleep and work. */
   readonly ownerTurns?: number
   readonly takerTurns?: number
-  /** After its turns the update thread resumes the session, as a timer would; then it goes on. */
-  readonly resumes?: boolean
+  /** What the update thread does after its turns, as a timer would; then it goes on. */
+  readonly later?: readonly ('resume' | 'fill' | 'pause' | 'close')[]
+  /** Why it has left by itself, not because the model ends. */
+  readonly leaves?: CloseReasonName
+  /** In the end its peer is received from, or not. */
+  readonly flows?: boolean
   /** What the handler must have heard of the peer, in order. */
   readonly hears?: readonly number[]
 }
@@ -51,8 +62,10 @@ function content(name: string, invariants: readonly string[], options: ContentOp
     maxBackpressure,
     jobRingCapacity = 8,
   } = options
+  const limit = maxBackpressure ?? MAX_BACKPRESSURE
   const world = new World({ updates: 1, sessionsPerWorker: 1, jobRingCapacity })
   const { words } = world
+  const queuedAt = world.arena(0).sessionAt(0) + SESSION_QUEUED_BYTES
   return {
     name,
     invariants,
@@ -62,7 +75,10 @@ function content(name: string, invariants: readonly string[], options: ContentOp
       const worker = new ModelWorker(world, 1, { maxBackpressure })
       const mainThread = new ModelMain(world)
       const heard: number[] = []
-      let [joins, leaves, drains] = [0, 0, 0]
+      let [joins, leaves, drains, fulls] = [0, 0, 0, 0]
+      let leftBy: CloseReasonName | null = null
+      // Of a handler: nobody else hears it.
+      let failure: string | null = null
       let isPaused = false
       const handler: Handler = {
         onJoin() {
@@ -78,8 +94,10 @@ function content(name: string, invariants: readonly string[], options: ContentOp
             // Four bytes with their header, of six that may wait.
             check(session.send(Uint8Array.of(7, 7, 7)) === 'queued', 'nothing waits yet')
             check(session.send(Uint8Array.of(8, 8, 8)) === 'full', 'no more may wait')
+            fulls++
             return
           }
+          if (does === 'throw') throw new Error('of a handler')
           session.send(packet)
           if (does === 'close') session.close()
           if (does === 'pause' && byte === 1) {
@@ -88,30 +106,48 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           }
         },
         onDrain() {
+          // Read without a thread: what waits was not more in any order of what its owner does next.
+          const queued = Atomics.load(words, queuedAt)
+          check(does !== 'fill' || 2 * queued <= limit, 'DRAIN-1: half may wait when onDrain comes')
           drains++
         },
-        onLeave() {
+        onError(error) {
+          if (does !== 'throw') failure ??= String(error)
+        },
+        onLeave(_, reason) {
           leaves++
+          leftBy = reason
           check(leaves === joins, 'onLeave once for each onJoin')
           check(worker.lifecycle.registry.live.length === 1, 'the slot is kept until onLeave')
         },
       }
       const update = new ModelUpdate(world, handler, maxBackpressure)
-      const peer = new Peer([], [sends.flatMap((byte) => frame(Uint8Array.of(byte)))], isEnded)
+      const said = sends.flatMap((byte) => frame(Uint8Array.of(byte)))
+      const peer = new Peer([], said.length > 0 ? [said] : [], isEnded)
       const session = worker.accept(peer)
       const { id } = session
       if (options.before !== undefined) worker.rest()
       if (options.before === 'handled') update.rest()
-      const { ownerTurns, takerTurns, resumes = false } = options
-      const resume = () => {
-        isPaused = false
-        update.content.at(session.slot)?.resume()
-        update.content.markPending()
+      const { ownerTurns, takerTurns, later = [] } = options
+      const act = (what: string) => {
+        const { content } = update
+        const own = content.at(session.slot)
+        if (what === 'resume') {
+          isPaused = false
+          own?.resume()
+        }
+        if (what === 'pause') own?.pause()
+        if (what === 'close') own?.close()
+        if (what === 'fill') {
+          if (own?.send(Uint8Array.of(7, 7, 7)) === 'full') fulls++
+          if (own?.send(Uint8Array.of(8)) === 'full') fulls++
+        }
+        content.markPending()
       }
       const mainThreads: Record<string, () => void> = {
         main() {
-          for (const act of main) {
-            if (act === 'send') mainThread.runtime.send(id, Uint8Array.of(99))
+          for (const what of main) {
+            if (what === 'send') mainThread.runtime.send(id, Uint8Array.of(99))
             else mainThread.runtime.close(id)
           }
         },
@@ -125,12 +161,13 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           },
           taker() {
             if (takerTurns !== undefined) for (let n = 0; n < takerTurns; n++) update.turn()
-            if (resumes) resume()
+            for (const what of later) act(what)
             if (takerTurns === undefined) update.runBriefly()
           },
         },
         check() {
           if (ownerTurns !== undefined || takerTurns !== undefined) restAll([worker], [update])
+          check(failure === null, String(failure))
           checkAsleep(worker)
           check(!update.native.hasWork(), 'WAKE-2: a thread with work does not sleep')
           if (options.hears !== undefined)
@@ -139,8 +176,15 @@ function content(name: string, invariants: readonly string[], options: ContentOp
             const got = payloads(peer.bytes)
             check(got.join() === options.gets.join(), `the peer got ${got.join()}`)
           }
-          if (options.drains !== undefined)
-            check(drains === options.drains, `DRAIN-1: ${drains} calls of onDrain`)
+          const isHeard = fulls === 0 ? drains === 0 : drains > 0 && drains <= fulls
+          check(isHeard, `DRAIN-1: full ${fulls} times, ${drains} calls of onDrain`)
+          if (options.leaves !== undefined)
+            check(leftBy === options.leaves, `REQUEST-1: it has left by ${leftBy}`)
+          if (options.flows !== undefined)
+            check(
+              peer.isReceiving === options.flows,
+              'REQUEST-1: its peer is received from, or not',
+            )
           if (isEnded) check(leaves === 1, 'the session has left')
           checkPristine([worker], [mainThread, update], [update])
           check(joins === 1 && leaves === 1, 'onLeave once for each onJoin')
@@ -241,7 +285,7 @@ export const scenarios: readonly Scenario[] = [
     isEnded: true,
     ownerTurns: 1,
     takerTurns: 1,
-    resumes: true,
+    later: ['resume'],
   }),
   content('content: it pauses and resumes, messages wait for room, the peer has ended', LIFE, {
     sends: [1, 2],
@@ -253,13 +297,48 @@ export const scenarios: readonly Scenario[] = [
     jobRingCapacity: 2,
     takerTurns: 1,
     ownerTurns: 1,
-    resumes: true,
+    later: ['resume'],
   }),
   content('content: it is told full, onDrain comes once, both sleep', [...LIFE, 'DRAIN-1'], {
     sends: [1],
     does: 'fill',
-    drains: 1,
     before: 'received',
     maxBackpressure: 6,
+  }),
+  content('content: it is told full while what waits is sent, then it says more', ['DRAIN-1'], {
+    sends: [1],
+    before: 'handled',
+    maxBackpressure: 4,
+    ownerTurns: 2,
+    takerTurns: 0,
+    later: ['fill', 'fill'],
+  }),
+  content('content: it pauses and closes, two requests at once', LIFE, {
+    before: 'handled',
+    ownerTurns: 2,
+    takerTurns: 0,
+    later: ['pause', 'close'],
+    leaves: 'localClose',
+  }),
+  content('content: it pauses, both sleep', LIFE, {
+    before: 'handled',
+    later: ['pause'],
+    flows: false,
+  }),
+  content('content: its handler fails', LIFE, {
+    sends: [1],
+    does: 'throw',
+    before: 'received',
+    ownerTurns: 1,
+    takerTurns: 1,
+    leaves: 'handlerError',
+  }),
+  content('content: it closes, main closes', LIFE, {
+    main: ['close'],
+    before: 'handled',
+    ownerTurns: 1,
+    takerTurns: 0,
+    later: ['close'],
+    leaves: 'localClose',
   }),
 ]
