@@ -18,12 +18,13 @@ const usage = `usage: node bench/port.mjs [options]
 if (isMainThread) await measureAll()
 else take(workerData)
 
-function take({ handle, most, taken }) {
+function take({ handle, most, taken, count }) {
   const port = CompletionPort.open(handle)
   for (;;) {
     const entries = port.getMany(most)
     if (typeof entries === 'string') break
-    Atomics.add(taken, 0, entries.length)
+    const before = Atomics.add(taken, 0, entries.length)
+    if (before + entries.length === count) Atomics.notify(taken, 0)
   }
   port.leave()
 }
@@ -36,7 +37,7 @@ async function run(threads, most, count) {
     capacity: CAPACITY,
   })
   const taken = new Int32Array(new SharedArrayBuffer(4))
-  const data = { handle: port.handle, most, taken }
+  const data = { handle: port.handle, most, taken, count }
   const workers = Array.from(
     { length: threads },
     () => new Worker(new URL(import.meta.url), { workerData: data }),
@@ -46,9 +47,10 @@ async function run(threads, most, count) {
     await new Promise((resolve) => setTimeout(resolve, 1))
   const start = process.hrtime.bigint()
   for (let posted = 0; posted < count; ) if (port.post(0, posted) === 'posted') posted++
+  for (let seen = 0; seen < count; seen = Atomics.load(taken, 0)) Atomics.wait(taken, 0, seen, 1)
+  const elapsedNs = Number(process.hrtime.bigint() - start)
   port.close()
   await Promise.all(ended)
-  const elapsedNs = Number(process.hrtime.bigint() - start)
   if (taken[0] !== count) throw new Error(`${count} were posted, ${taken[0]} taken`)
   return elapsedNs / count
 }
