@@ -77,7 +77,7 @@ describe.each(drivers)('%s', (driver) => {
     })
 
     it('takes no messages between threads', async () => {
-      const test = await start()
+      const test = await start({ update: { eager: true } })
       const peers = [await join(test), await join(test)]
       const rounds = async (count: number) => {
         for (let round = 0; round < count; round++)
