@@ -41,14 +41,15 @@ export class ForeignSends {
     return this.#protocols.encoderOf(load(words, this.#arena.sessionAt(slot) + SESSION_LISTENER))
   }
 
-  /** Queues part of `bytes` as one message; `encoder` where the caller knows that of the session. */
+  /** Queues part of `bytes` as one message; `known` is its encoder, where the caller has it. */
   writeMessage(
     slot: number,
     bytes: Uint8Array,
     start: number,
     length: number,
-    encoder = this.#encoderOf(slot),
+    known?: Encoder,
   ): SendResult {
+    const encoder = known ?? this.#encoderOf(slot)
     encoder.check(length)
     const refused = this.#refusal(slot, length)
     if (refused !== null) return refused
