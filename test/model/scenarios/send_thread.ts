@@ -183,10 +183,10 @@ export const scenarios: readonly Scenario[] = [
     ownerTurns: 1,
     laneTurns: [1],
   }),
-  sendThread('send thread: a send completes, main sends and closes', [...SEND, ...END], {
+  sendThread('send thread: a send completes, main closes', [...SEND, ...END], {
     before: [3],
     isSubmitted: true,
-    main: [3, 'close'],
+    main: ['close'],
     ownerTurns: 1,
     laneTurns: [1],
   }),
