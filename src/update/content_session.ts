@@ -169,7 +169,7 @@ export class ContentSession implements Session {
 
   #sendPrepared(prepared: PreparedBuffer): SendResult {
     prepared.check()
-    const { table, foreign, sender } = this.#parts
+    const { table, foreign } = this.#parts
     if (this.isDone || !table.pinOpen(this.slot)) return foreign.closed()
     try {
       const result = foreign.pushPrepared(this.slot, prepared)

@@ -28,6 +28,8 @@ interface SendThreadOptions {
   readonly before?: readonly Act[]
   /** By then it is with the driver, and not yet completed. */
   readonly isSubmitted?: boolean
+  /** What main has done after that. */
+  readonly later?: readonly Act[]
   /** What the owner and main do. */
   readonly own?: readonly ('close' | 'terminate')[]
   readonly main?: readonly Act[]
@@ -46,11 +48,11 @@ function sendThread(
   options: SendThreadOptions,
 ): Scenario {
   const { sizes = {}, lanes: laneCount = 1, maxGather = 4, script = [], before = [] } = options
-  const { own = [], main = [], isEnded = false, hasSuccessor = false } = options
+  const { own = [], main = [], later = [], isEnded = false, hasSuccessor = false } = options
   const { isSubmitted = false, resetsOnClose = false, ownerTurns, laneTurns } = options
   const world = new World({ senders: laneCount, sessionsPerWorker: 1, ...sizes })
   const { words } = world
-  const acts: readonly Act[] = [...before, ...own, ...main]
+  const acts: readonly Act[] = [...before, ...later, ...own, ...main]
   const isCut = acts.includes('terminate') || script.includes('fail') || isEnded || own.length > 0
   return {
     name,
@@ -100,6 +102,7 @@ function sendThread(
         lanes[0].sender.flush()
         lanes[0].native.handOver()
       }
+      act(later)
       const threads: Record<string, () => void> = {}
       if (main.length > 0) {
         threads.main = () => {
@@ -183,10 +186,17 @@ export const scenarios: readonly Scenario[] = [
     ownerTurns: 1,
     laneTurns: [1],
   }),
-  sendThread('send thread: a send completes, main sends and closes', [...SEND, ...END], {
+  sendThread('send thread: a send completes, main has sent and closed', [...SEND, ...END], {
     before: [3],
     isSubmitted: true,
-    main: [3, 'close'],
+    later: [3, 'close'],
+    ownerTurns: 1,
+    laneTurns: [1],
+  }),
+  sendThread('send thread: a send completes, main closes', [...SEND, ...END], {
+    before: [3],
+    isSubmitted: true,
+    main: ['close'],
     ownerTurns: 1,
     laneTurns: [1],
   }),
@@ -197,7 +207,6 @@ export const scenarios: readonly Scenario[] = [
     laneTurns: [1],
   }),
   sendThread('send thread: the owner closes, main sends', [...SEND, ...END], {
-    before: [3],
     own: ['close'],
     main: [3],
     ownerTurns: 1,
@@ -266,8 +275,9 @@ export const scenarios: readonly Scenario[] = [
   sendThread('lane: chosen and chosen back, a gather is in flight', [...SEND, ...LANE], {
     lanes: 2,
     maxGather: 1,
-    before: [3, 3, 'lane 2'],
+    before: [3, 3],
     isSubmitted: true,
+    later: ['lane 2'],
     main: ['lane 1'],
     ownerTurns: 0,
     laneTurns: [1, 1],
