@@ -36,20 +36,20 @@ export class ForeignSends {
     this.#maxBackpressure = maxBackpressure
   }
 
-  #encoderOf(slot: number): Encoder {
+  /** The framing of whatever session a slot holds. */
+  encoderOf(slot: number): Encoder {
     const { words } = this.#arena
     return this.#protocols.encoderOf(load(words, this.#arena.sessionAt(slot) + SESSION_LISTENER))
   }
 
-  /** Queues part of `bytes` as one message; `known` is its encoder, where the caller has it. */
+  /** Queues part of `bytes` as one message of a session with this framing. */
   writeMessage(
     slot: number,
+    encoder: Encoder,
     bytes: Uint8Array,
     start: number,
     length: number,
-    known?: Encoder,
   ): SendResult {
-    const encoder = known ?? this.#encoderOf(slot)
     encoder.check(length)
     const refused = this.#refusal(slot, length)
     if (refused !== null) return refused
@@ -60,10 +60,10 @@ export class ForeignSends {
   /** Queues a buffer that many sessions get. */
   pushPrepared(slot: number, prepared: PreparedBuffer): SendResult {
     if (prepared.long !== null)
-      return this.writeMessage(slot, prepared.long, 0, prepared.long.length)
+      return this.writeMessage(slot, this.encoderOf(slot), prepared.long, 0, prepared.long.length)
     const refused = this.#refusal(slot, prepared.length)
     if (refused !== null) return refused
-    const encoding = prepared.encode(this.#encoderOf(slot))
+    const encoding = prepared.encode(this.encoderOf(slot))
     if (encoding === null) return this.#counted(false)
     if (encoding.length === 0) return 'queued'
     return this.#counted(

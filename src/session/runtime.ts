@@ -133,7 +133,7 @@ export class ThreadRuntime implements Runtime, PinHome {
     try {
       return slot === -1
         ? this.foreign.closed()
-        : this.foreign.writeMessage(slot, bytes, start, length)
+        : this.foreign.writeMessage(slot, this.foreign.encoderOf(slot), bytes, start, length)
     } finally {
       if (slot !== -1) this.#parts.table.unpin(slot)
       this.#afterwards()

@@ -159,8 +159,8 @@ export class ContentSession implements Session {
     if (this.isDone || (!isPinned && !table.pinOpen(this.slot))) return foreign.closed()
     try {
       const { encoder } = this.protocol
-      const result = foreign.writeMessage(this.slot, source, start, length, encoder)
-      if (result === 'full') sender.wantDrain(this.slot)
+      const result = foreign.writeMessage(this.slot, encoder, source, start, length)
+      if (result === 'full') this.#wantDrain()
       return result
     } finally {
       if (!isPinned) table.unpin(this.slot)
@@ -169,15 +169,24 @@ export class ContentSession implements Session {
 
   #sendPrepared(prepared: PreparedBuffer): SendResult {
     prepared.check()
-    const { table, foreign, sender } = this.#parts
+    const { table, foreign } = this.#parts
     if (this.isDone || !table.pinOpen(this.slot)) return foreign.closed()
     try {
       const result = foreign.pushPrepared(this.slot, prepared)
-      if (result === 'full') sender.wantDrain(this.slot)
+      if (result === 'full') this.#wantDrain()
       return result
     } finally {
       table.unpin(this.slot)
     }
+  }
+
+  /** A pin of its own: the open slice, whose pin may be the only one, ends first, so that its bytes count. */
+  #wantDrain(): void {
+    const { table, sender } = this.#parts
+    if (!table.pinOpen(this.slot)) return
+    sender.commit()
+    sender.wantDrain(this.slot)
+    table.unpin(this.slot)
   }
 
   /** Asks the owner for something (SESSION_REQUEST_*), unless the session is over. */
