@@ -246,7 +246,6 @@ export const scenarios: readonly Scenario[] = [
   }),
   sendThread('send thread: the peer ends, main sends', [...SEND, ...END], {
     isEnded: true,
-    before: [3],
     main: [3],
     ownerTurns: 1,
     laneTurns: [1],
