@@ -311,7 +311,7 @@ export const scenarios: readonly Scenario[] = [
     maxBackpressure: 4,
     ownerTurns: 2,
     takerTurns: 0,
-    later: ['fill', 'fill'],
+    later: ['fill'],
   }),
   content('content: it pauses and closes, two requests at once', LIFE, {
     before: 'handled',
