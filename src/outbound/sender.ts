@@ -570,11 +570,7 @@ export class Sender<T extends Outbox> {
     if (this.#lanes === null || outbox.sendDead) return false
     const words = this.#words
     const wanted = load(words, outbox.at + SESSION_LANE_WANTED)
-    if (wanted === 0) return false
-    if (wanted === this.#thread) {
-      compareExchange(words, outbox.at + SESSION_LANE_WANTED, wanted, 0)
-      return false
-    }
+    if (wanted === 0 || wanted === this.#thread) return false
     outbox.isLeaving = true
     if (outbox.flightFirst !== 0 || outbox.waiting || outbox.overflow !== null) return false
     // Another wish that comes between is seen by the thread that gets the slot.

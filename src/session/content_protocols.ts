@@ -19,7 +19,7 @@ export interface ContentProtocolsParts {
 
 export class ContentProtocols {
   readonly #parts: ContentProtocolsParts
-  /** By everything that makes a protocol different; at most LISTENERS_MAX stay. */
+  /** By everything that makes a protocol different; as many as the table has room for stay. */
   readonly #given = new Map<string, Promise<number>>()
 
   constructor(parts: ContentProtocolsParts) {

@@ -20,7 +20,7 @@ import { type PortQueue, SEALED } from './port_queue.ts'
 export const TIMED_OUT = -3
 export const CLOSED = -4
 
-/** A state word: PortThreadState, and above it the number of a wait or a place. */
+/** A state word: what a thread of the port does, and above it the number of a wait or a place. */
 const STATE_BITS = 3
 const STATE_MASK = 7
 const NO_PLACE = -1
@@ -58,7 +58,7 @@ export class PortThreads {
     this.#name = thread + 1
   }
 
-  /** PortThreadState of this thread. */
+  /** What this thread does. */
   kind(): number {
     return kindOf(load(this.#words, this.#own))
   }

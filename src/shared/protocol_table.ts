@@ -93,7 +93,7 @@ export class ProtocolTable {
     }
   }
 
-  /** Claims an index and publishes the record; -1: all LISTENERS_MAX are used, and stay so. */
+  /** Claims an index and publishes the record; -1: every index is used, and stays so. */
   register(record: ProtocolRecord): number {
     if (this.#isFull) return -1
     const words = this.#words
