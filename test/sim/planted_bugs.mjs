@@ -63,8 +63,8 @@ export const plantedBugs = {
   flagCountNotTaken: {
     what: "another thread's flag takes no count",
     file: 'src/outbound/sender.js',
-    find: "retain(words, at + SESSION_IO_COUNT);\n        const owner = words[at + SESSION_OWNER];\n        // order: after the node's push",
-    replace: "const owner = words[at + SESSION_OWNER];\n        // order: after the node's push",
+    find: 'retain(words, at + SESSION_IO_COUNT);\n        this.#giveToSender(slot);',
+    replace: 'this.#giveToSender(slot);',
   },
   listNotReversed: {
     what: 'a list of other threads goes out newest first',
@@ -81,8 +81,8 @@ export const plantedBugs = {
   foreignBytesKept: {
     what: 'bytes of other threads are not settled',
     file: 'src/outbound/sender.js',
-    find: 'sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled);',
-    replace: '',
+    find: 'sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled) - settled;',
+    replace: '0;',
   },
   nodeLeaked: {
     what: 'a sent node is not given back',
@@ -184,7 +184,7 @@ export const plantedBugs = {
   endBeforeFlush: {
     what: 'the stream ends before what is queued was sent',
     file: 'src/session/lifecycle.js',
-    find: 'else if (core.sender.idle(session)) {',
+    find: 'else if (!this.#sendsElsewhere && core.sender.idle(session)) {',
     replace: 'else {',
   },
   endNotHurried: {
@@ -209,7 +209,7 @@ export const plantedBugs = {
   drainForgotten: {
     what: "onDrain does not follow 'full'",
     file: 'src/outbound/sender.js',
-    find: 'parts.events.drained(outbox);',
-    replace: '',
+    find: 'outbox.wantsDrain = false;\n            parts.events.drained(outbox);',
+    replace: 'outbox.wantsDrain = false;',
   },
 }
