@@ -157,6 +157,9 @@ export async function runUpdateThread(
     await stopped
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.STOPPING)
     ticker.stop()
+    // What workers said last: the sessions that they gave up.
+    take()
+    turn()
     // No worker is left that would answer.
     dialler.abandon()
     await connector.stop()

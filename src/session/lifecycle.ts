@@ -668,6 +668,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
           this.terminate(session, CloseReason.SERVER_STOP)
         timer = setTimeout(() => {
           for (const session of [...this.registry.live]) this.#left(session)
+          // No turn follows that would show it to the threads that run content.
+          this.#core.link?.publish()
+          this.#core.waker.flush()
           this.connecting.abandon()
           resolve()
         }, ABANDON_AFTER_MS)
