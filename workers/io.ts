@@ -5,7 +5,12 @@
 import { loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
 import { JobClient } from '../src/jobs/job_client.ts'
-import { THREAD_THREAD_STATE, THREAD_TURN_AT_MS, ThreadState } from '../src/layout/layout.ts'
+import {
+  THREAD_RECEIVE_INTERVAL_MS,
+  THREAD_THREAD_STATE,
+  THREAD_TURN_AT_MS,
+  ThreadState,
+} from '../src/layout/layout.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
 import type { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
@@ -78,6 +83,11 @@ export async function runIoWorker(
     handlerOf: (index) => core.protocols[index].handler,
     after: core.after,
   })
+  const { arena } = core
+  const block = arena.threadAt(boot.thread)
+  if (!runsContent) {
+    arena.words[block + THREAD_RECEIVE_INTERVAL_MS] = boot.options.update.receiveInterval
+  }
   const why = binding.openLoop(
     boot.memories.runtime,
     boot.thread,
@@ -92,8 +102,7 @@ export async function runIoWorker(
 
   const remote = new RemoteDials(assembled, tell)
   const ticker = createTicker([...own()], boot.options.tickRate, 'skip', 1, core)
-  const { arena } = core
-  const stateAt = arena.threadAt(boot.thread) + THREAD_THREAD_STATE
+  const stateAt = block + THREAD_THREAD_STATE
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve(message.timeoutMs)

@@ -10,6 +10,7 @@ export const usage = `usage: node bench/run.mjs [options]
   --rounds N     5    rounds; in each, every contestant runs once, in turn
   --case REGEX        only the cases whose name matches
   --only REGEX        only the contestants whose name matches
+  --name NAME  latest the report is results/NAME.md and .json
   --quick             1 second, 2 rounds: a look, not a result
   --list              show cases and contestants, run nothing
   --help`
@@ -23,6 +24,7 @@ export function parseOptions(argv) {
       rounds: { type: 'string' },
       case: { type: 'string', default: '' },
       only: { type: 'string', default: '' },
+      name: { type: 'string', default: 'latest' },
       quick: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -33,10 +35,17 @@ export function parseOptions(argv) {
     rounds: Math.floor(numberIn('--rounds', values.rounds ?? (values.quick ? '2' : '5'), 1, 1000)),
     case: new RegExp(values.case),
     only: new RegExp(values.only),
+    name: fileName('--name', values.name),
     quick: values.quick,
     list: values.list,
     help: values.help,
   }
+}
+
+/** @throws {RangeError} which says what is allowed. */
+function fileName(name, text) {
+  if (/^[a-z][a-z0-9_]*$/.test(text)) return text
+  throw new RangeError(`${name} ${text}: must be small letters, digits and _`)
 }
 
 /** @throws {RangeError} which says what is allowed. */

@@ -58,6 +58,8 @@ constexpr int64_t kAcceptRetryMs = 20;
 struct Waited {
   bool backend_ready = false;
   bool woken = false;
+  /** It ended at a limit of its own, or filled a receive buffer: another one now would likely bring more. */
+  bool more = false;
 };
 
 /** A lazy send that was taken whole, or is on its way to the kernel; its completion comes when a wait ends. */

@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -457109681;
+inline constexpr int32_t kLayoutHash = 1931733446;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -164,9 +164,10 @@ struct Thread {
   int32_t pad_8[15];
   int32_t local_pending;
   int32_t deaf;
+  int32_t receive_interval_ms;
   int32_t submission_used;
   int32_t turn_at_ms;
-  int32_t pad_9[12];
+  int32_t pad_9[11];
 };
 static_assert(sizeof(Thread) == 640);
 static_assert(alignof(Thread) == 4);
@@ -182,8 +183,9 @@ static_assert(offsetof(Thread, completion_head) == 448);
 static_assert(offsetof(Thread, completion_tail) == 512);
 static_assert(offsetof(Thread, local_pending) == 576);
 static_assert(offsetof(Thread, deaf) == 580);
-static_assert(offsetof(Thread, submission_used) == 584);
-static_assert(offsetof(Thread, turn_at_ms) == 588);
+static_assert(offsetof(Thread, receive_interval_ms) == 584);
+static_assert(offsetof(Thread, submission_used) == 588);
+static_assert(offsetof(Thread, turn_at_ms) == 592);
 
 // One slot of the session table: three cache lines, by who writes them.
 struct Session {

@@ -41,8 +41,16 @@ std::string Round::open(std::shared_ptr<shared::Runtime> runtime, int32_t thread
   config.batch = batch;
   config.features_forbidden = features_forbidden;
   std::string why = driver->open(config);
-  if (why.empty()) driver_ = std::move(driver);
-  return why;
+  if (!why.empty()) return why;
+  driver_ = std::move(driver);
+  return block_->receive_interval_ms == 0 ? "" : open_rest(config);
+}
+
+/** What is waited for between two looks at sockets: the same, without them. */
+std::string Round::open_rest(driver::Config config) {
+  config.slot_count = config.buffer_count = 0;
+  rest_ = driver::create(driver::Kind::kNone);
+  return rest_->open(config);
 }
 
 /** Ring, area, slots and buffers of a thread with a driver: they are found by its id. */
@@ -75,6 +83,7 @@ void Round::close() {
   driver_->close();
   listeners_.clear();
   driver_.reset();
+  rest_.reset();
   runtime_->inbox(thread_).take();
 }
 
@@ -117,14 +126,29 @@ driver::Waited Round::wait(int64_t timeout_ms) {
   }
   int64_t asleep_at = base::now_ns();
   shared::count(counters_, layout::Counter::kSleeps);
-  driver::Waited waited = driver_->wait(timeout_ms);
+  driver::Waited waited = driver_->wait(rest(asleep_at, timeout_ms) ? 0 : timeout_ms);
+  may_rest_ = completions_.used() != 0 && !waited.more;
   shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
-  int64_t awake_at = base::now_ns();
+  int64_t awake_at = awake_at_ns_ = base::now_ns();
   stamp_turn(awake_at);
   int64_t waited_ns = awake_at - asleep_at;
   shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
   if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
   return waited;
+}
+
+/**
+ * REST-1: after a wait that brought all there was, what comes gathers until the interval is over. A wake and libuv
+ * end that at once, and so does what completes of the thread's own submissions. Returns whether the time is used up.
+ */
+bool Round::rest(int64_t now_ns, int64_t timeout_ms) {
+  int64_t interval_ns = int64_t{block_->receive_interval_ms} * 1'000'000;
+  if (interval_ns == 0 || !may_rest_) return false;
+  int64_t left_ns = std::min(awake_at_ns_ + interval_ns - now_ns, timeout_ms * 1'000'000);
+  if (left_ns <= 0) return false;
+  driver_->submit(submissions_, 0, true);
+  if (completions_.used() == 0) rest_->wait((left_ns + 999'999) / 1'000'000);
+  return true;
 }
 
 void Round::stamp_turn(int64_t now_ns) {

@@ -62,8 +62,10 @@ class Round {
 
  private:
   void stamp_turn(int64_t now_ns);
+  bool rest(int64_t now_ns, int64_t timeout_ms);
   void retry_accepting();
   driver::Config with_sockets();
+  std::string open_rest(driver::Config config);
 
   std::shared_ptr<shared::Runtime> runtime_;
   int32_t thread_ = 0;
@@ -72,6 +74,8 @@ class Round {
   double* counters_ = nullptr;
   int32_t* submissions_ = nullptr;
   std::unique_ptr<driver::Driver> driver_;
+  /** Null unless this thread has a receive interval. */
+  std::unique_ptr<driver::Driver> rest_;
   shared::CompletionRing completions_;
   /** The ring of a thread without sockets; nothing is ever in it. */
   layout::Completion no_completion_{};
@@ -79,6 +83,9 @@ class Round {
   std::vector<base::Fd> listeners_;
   /** Listeners that come now are closed. */
   bool accepting_ended_ = false;
+  /** When the last sleep ended; and whether it brought something, but not more than there was. */
+  int64_t awake_at_ns_ = 0;
+  bool may_rest_ = false;
   /** When accepting was found to have ended; 0: it goes on. */
   int64_t starved_at_ns_ = 0;
 };

@@ -137,6 +137,14 @@ const update: Readonly<Record<keyof UpdateOptions, Entry>> = {
     default: false,
     doc: 'Messages are handled as they come, not only when a tick begins.',
   },
+  receiveInterval: {
+    type: 'integer',
+    min: 0,
+    max: 1000,
+    unit: 'milliseconds',
+    doc: 'Time between two looks of a worker at what it receives, where that is little. Where absent a sixteenth of a tick, from 1 to 4; with `eager` 0, which is at once.',
+    reason: 'A second is a tick of the lowest rate.',
+  },
   overrun: {
     type: 'choice',
     values: ['skip', 'catchUp'],

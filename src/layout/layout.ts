@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -457109681
+export const LAYOUT_HASH = 1931733446
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -137,8 +137,9 @@ export const THREAD_COMPLETION_HEAD = 112
 export const THREAD_COMPLETION_TAIL = 128
 export const THREAD_LOCAL_PENDING = 144
 export const THREAD_DEAF = 145
-export const THREAD_SUBMISSION_USED = 146
-export const THREAD_TURN_AT_MS = 147
+export const THREAD_RECEIVE_INTERVAL_MS = 146
+export const THREAD_SUBMISSION_USED = 147
+export const THREAD_TURN_AT_MS = 148
 
 /** One slot of the session table: three cache lines, by who writes them. Size in words. */
 export const SESSION_WORDS = 48

@@ -384,6 +384,13 @@ export const structs: readonly Struct[] = [
         order: 'plain; same thread reads; BELL-2',
       },
       {
+        name: 'receive_interval_ms',
+        doc: 'Not 0: between two waits of this thread lies so much time where little comes, so that a turn finds more of it. A wake and libuv end it at once.',
+        writer: 'the thread (JavaScript), before it opens its driver',
+        order: 'plain; same thread reads; REST-1',
+        unit: 'ms',
+      },
+      {
         name: 'submission_used',
         doc: 'Words of the submission area that wait for submit.',
         writer: 'the thread: JavaScript adds, native sets to 0',

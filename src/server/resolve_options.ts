@@ -67,6 +67,11 @@ function checkNames(listeners: readonly Values[], outbound: readonly Values[]): 
   }
 }
 
+/** Of a tick in which nothing is handled eagerly: a message is late by no more than this part of it. */
+const RECEIVES_PER_TICK = 16
+/** From here on there is little to gain: a look then finds what pays for it (guide, choosing a mode). */
+const RECEIVE_INTERVAL_MAX_MS = 4
+
 /**
  * 'auto' and 0 are one worker per available core, as far as a runtime has threads; one less where an update thread
  * is as busy as a core allows.
@@ -77,9 +82,16 @@ function countWorkers(workers: unknown, mode: Mode): number {
   return Math.min(Math.max(1, availableCores() - kept), WORKERS_MAX)
 }
 
-/** Update threads tick at the server's rate, unless they have one of their own. */
-function resolveUpdate(update: UpdateOptions, tickRate: number): ResolvedOptions['update'] {
-  return { ...update, tickRate: update.tickRate ?? tickRate } as ResolvedOptions['update']
+/**
+ * Update threads tick at the server's rate, unless they have one of their own; between ticks nothing is handled, so
+ * workers may leave what comes for a small part of one.
+ */
+function resolveUpdate(update: UpdateOptions, serverTickRate: number): ResolvedOptions['update'] {
+  const { tickRate = serverTickRate } = update
+  const partMs = Math.floor(1000 / tickRate / RECEIVES_PER_TICK)
+  const waitingMs = Math.min(Math.max(partMs, 1), RECEIVE_INTERVAL_MAX_MS)
+  const { receiveInterval = update.eager ? 0 : waitingMs } = update
+  return { ...update, tickRate, receiveInterval } as ResolvedOptions['update']
 }
 
 function resolveJobs(jobs: Required<JobsOptions>): NonNullable<ResolvedOptions['jobs']> {

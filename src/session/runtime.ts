@@ -366,7 +366,9 @@ export class ThreadRuntime implements Runtime, PinHome {
         slot += plan.sessionsPerWorker - 1
         continue
       }
-      const state = load(words, arena.sessionAt(slot) + SESSION_STATE)
+      // Plain: a look at every slot, and the pin that follows looks again. A session that this thread was told of is
+      // seen, because what told it came after.
+      const state = words[arena.sessionAt(slot) + SESSION_STATE]
       if (state !== SessionState.OPEN || !table.pinOpen(slot)) continue
       this.#toPinned(slot, prepared, protocol, except, result)
     }

@@ -459,11 +459,13 @@ Waited EpollDriver::wait(int64_t timeout_ms) {
     shared::count(config_.counters, layout::Counter::kSyscalls);
     auto timeout = static_cast<int>(std::min<int64_t>(timeout_ms, 1 << 30));
     int count = epoll_wait(epoll_.get(), events_.data(), static_cast<int>(room), timeout);
+    waited.more = count == static_cast<int>(room);
     for (int i = 0; i < count; i++) on_event(events_[static_cast<size_t>(i)], &waited);
   }
   report_held();
   accept_all();
   read_all();
+  waited.more |= !readable_.empty();
   config_.completions->commit();
   return waited;
 }

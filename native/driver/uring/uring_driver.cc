@@ -472,6 +472,7 @@ Waited UringDriver::wait(int64_t timeout_ms) {
                 static_cast<double>(static_cast<size_t>(config_.buffer_count) - free_buffers()));
   enter(block, timeout_ms);
   reap(config_.batch);
+  waited_.more |= !deferred_.empty() || ring_.peek() != nullptr;
   return waited_;
 }
 

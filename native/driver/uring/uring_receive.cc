@@ -190,6 +190,7 @@ void UringDriver::on_recv(int32_t slot, Endpoint& endpoint, const Cqe& cqe) {
     if (endpoint.turn != turn_) endpoint.taken = 0;
     endpoint.turn = turn_;
     endpoint.taken++;
+    if (cqe.res == config_.memory.control().recv_buffer_bytes) waited_.more = true;
     complete(CompletionKind::kRecv, slot, generation, IoStatus::kOk, cqe.res, 0, buffer);
     if (more) {
       look_later(slot, endpoint);
