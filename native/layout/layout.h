@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = 1931733446;
+inline constexpr int32_t kLayoutHash = -1169549036;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -84,13 +84,14 @@ struct Control {
   int32_t protocols_at;
   int32_t control_words;
   int32_t sent_wanted;
+  int32_t sessions_opened;
   int32_t recv_byte_at;
   int32_t heap_byte_at;
   int32_t chunk_byte_at;
   int32_t job_byte_at;
   int32_t job_bytes_per_ring;
   int32_t arena_bytes;
-  int32_t pad_0[5];
+  int32_t pad_0[4];
   int32_t protocol_count;
   int32_t pad_1[15];
 };
@@ -133,12 +134,13 @@ static_assert(offsetof(Control, counters_at) == 132);
 static_assert(offsetof(Control, protocols_at) == 136);
 static_assert(offsetof(Control, control_words) == 140);
 static_assert(offsetof(Control, sent_wanted) == 144);
-static_assert(offsetof(Control, recv_byte_at) == 148);
-static_assert(offsetof(Control, heap_byte_at) == 152);
-static_assert(offsetof(Control, chunk_byte_at) == 156);
-static_assert(offsetof(Control, job_byte_at) == 160);
-static_assert(offsetof(Control, job_bytes_per_ring) == 164);
-static_assert(offsetof(Control, arena_bytes) == 168);
+static_assert(offsetof(Control, sessions_opened) == 148);
+static_assert(offsetof(Control, recv_byte_at) == 152);
+static_assert(offsetof(Control, heap_byte_at) == 156);
+static_assert(offsetof(Control, chunk_byte_at) == 160);
+static_assert(offsetof(Control, job_byte_at) == 164);
+static_assert(offsetof(Control, job_bytes_per_ring) == 168);
+static_assert(offsetof(Control, arena_bytes) == 172);
 static_assert(offsetof(Control, protocol_count) == 192);
 
 // One block per thread: the words by which other threads reach it.

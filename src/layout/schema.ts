@@ -273,6 +273,12 @@ export const structs: readonly Struct[] = [
         writer: 'update threads',
         order: 'seq_cst',
       },
+      {
+        name: 'sessions_opened',
+        doc: 'Sessions that became open so far, modulo 2^32: while it stands still, a broadcast goes to those of the one before.',
+        writer: 'workers',
+        order: 'seq_cst; AUDIENCE-2',
+      },
       planned('recv_byte_at', 'Receive buffers in the arena.', 'bytes'),
       planned('heap_byte_at', 'Heaps of threads with a driver, in the arena.', 'bytes'),
       planned('chunk_byte_at', 'Chunks in the arena.', 'bytes'),

@@ -36,6 +36,7 @@ import { NodePool } from '../shared/node_pool.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { WorkerHeap } from '../shared/worker_heap.ts'
+import { Audience } from './audience.ts'
 import { ChunkWriter } from './chunk_writer.ts'
 import type { Outbox } from './outbox.ts'
 import { OverflowQueue } from './overflow_queue.ts'
@@ -115,6 +116,9 @@ export class Sender<T extends Outbox> {
   #openBlock = 0
   #openStart = 0
   #openEnd = 0
+
+  /** A slice that many sessions of other threads get. Beside it no slice is open for one of those. */
+  readonly #audience = new Audience()
 
   /** Sessions to gather for: the first `#dirtyCount`. The arrays keep their length, so that a turn allocates nothing. */
   #dirty: (T | undefined)[] = []
@@ -222,7 +226,7 @@ export class Sender<T extends Outbox> {
       outbox.bufferedBytes -= end - start
       return false
     }
-    this.commit()
+    this.#endSlice()
     this.#openOutbox = outbox
     this.#openNode = node
     this.#openBlock = block
@@ -281,7 +285,7 @@ export class Sender<T extends Outbox> {
 
   /** Queues part of a buffer that many sessions get. What lies behind what waits already makes that longer. */
   pushShared(outbox: T, block: number, offset: number, length: number): boolean {
-    this.commit()
+    this.#endSlice()
     if (outbox.waitLast !== 0) {
       const words = this.#words
       const last = this.#nodes.at(outbox.waitLast)
@@ -311,8 +315,54 @@ export class Sender<T extends Outbox> {
     return true
   }
 
+  /**
+   * Adds a session of another thread, whose pin it takes over, to those that get this slice; what extendAudience() adds
+   * goes to all of them. Where a thread has no turn, or the others get another slice, it is pushed at once. False: no
+   * memory, and the pin is the caller's.
+   */
+  pushToAudience(slot: number, block: number, offset: number, length: number): boolean {
+    if (!this.#hasTurn) {
+      if (!this.pushSharedForeign(slot, block, offset, length)) return false
+      this.#table.unpin(slot)
+      return true
+    }
+    this.#endSlice()
+    const node = this.#nodes.allocate(offset, length, block)
+    if (node === 0) return false
+    this.takeReference(block)
+    this.#audience.add(slot, node, block, offset, length)
+    this.#words[this.#pendingAt] = 1
+    return true
+  }
+
+  /** Sends these bytes to all that get the slice which they lie behind. False: there is no such slice. */
+  extendAudience(block: number, offset: number, length: number): boolean {
+    return this.#audience.extend(block, offset, length)
+  }
+
+  /** Sessions that get the slice for many, which is still open. */
+  get audienceCount(): number {
+    return this.#audience.count
+  }
+
+  /** Bytes that each of them will get. */
+  get audienceBytes(): number {
+    return this.#audience.bytes
+  }
+
+  /** Ends the slice for many. */
+  endAudience(): void {
+    const audience = this.#audience
+    const count = audience.end()
+    for (let i = 0; i < count; i++) {
+      this.#pushOpened(audience.slotAt(i), audience.nodeAt(i), audience.bytes)
+    }
+  }
+
   /** Bytes of the open slice, if it is for this slot of another thread: they are not counted as queued yet. */
   openBytes(slot: number): number {
+    // Whether the slot is one of many that get a slice would take a search: what they get is counted from here on.
+    this.endAudience()
     return this.#openSlot === slot ? this.#openEnd - this.#openStart : 0
   }
 
@@ -321,24 +371,35 @@ export class Sender<T extends Outbox> {
     return this.#openSlot === slot
   }
 
-  /** Ends the open slice: its session gets the node. */
+  /** Ends the open slices: their sessions get the nodes. */
   commit(): void {
+    this.endAudience()
+    this.#endSlice()
+  }
+
+  #endSlice(): void {
     const outbox = this.#openOutbox
     const slot = this.#openSlot
     if (outbox === null && slot === -1) return
     const node = this.#openNode
-    this.#words[this.#nodes.at(node) + NODE_LENGTH] = this.#openEnd - this.#openStart
+    const length = this.#openEnd - this.#openStart
     if (outbox !== null) {
       this.#openOutbox = null
+      this.#words[this.#nodes.at(node) + NODE_LENGTH] = length
       this.#appendNode(outbox, node)
     } else {
       this.#openSlot = -1
-      // Counted before it is pushed: who sends it subtracts.
-      const queuedAt = this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES
-      add(this.#words, queuedAt, this.#openEnd - this.#openStart)
-      this.#pushForeign(slot, node)
-      this.#table.unpin(slot)
+      this.#pushOpened(slot, node, length)
     }
+  }
+
+  /** Queues a slice that was open for a session of another thread, and drops its pin. */
+  #pushOpened(slot: number, node: number, length: number): void {
+    this.#words[this.#nodes.at(node) + NODE_LENGTH] = length
+    // Counted before it is pushed: who sends it subtracts.
+    add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
+    this.#pushForeign(slot, node)
+    this.#table.unpin(slot)
   }
 
   /** Settles references and wakes who has work. For threads without a turn, after every call. */

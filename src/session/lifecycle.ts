@@ -6,6 +6,7 @@ import { assert } from '../assert.ts'
 import {
   CLOSE_REASON_NAMES,
   CloseReason,
+  CONTROL_SESSIONS_OPENED,
   Counter,
   IoStatus,
   SESSION_CLOSE_REASON,
@@ -102,8 +103,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#hasAttached = true
     // From OPEN on any thread may send, and the send thread borrows the socket for that.
     if (this.#sendsElsewhere) this.showAttached()
-    store(core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
-    this.#begin(session)
+    this.#open(session)
   }
 
   #refusal(protocol: Protocol, token: number): CloseReason {
@@ -136,8 +136,15 @@ export class Lifecycle implements SenderEvents<LiveSession> {
 
   /** It is connected. */
   beginOutbound(session: LiveSession): void {
-    // Until now other threads have found it not open.
-    store(this.#core.arena.words, session.at + SESSION_STATE, SessionState.OPEN)
+    this.#open(session)
+  }
+
+  /** Until now other threads have found it not open. */
+  #open(session: LiveSession): void {
+    const { words } = this.#core.arena
+    store(words, session.at + SESSION_STATE, SessionState.OPEN)
+    // order: after the state, and before anybody is told of the session [AUDIENCE-2]
+    add(words, CONTROL_SESSIONS_OPENED, 1)
     this.#begin(session)
   }
 

@@ -95,6 +95,7 @@ export class ThreadRuntime implements Runtime, PinHome {
     this.#buffers = new BufferMaker(parts.arena, parts.sender)
     this.foreign = new ForeignSends(
       parts.arena,
+      parts.table,
       parts.sender,
       parts.protocols,
       parts.maxBackpressure,
@@ -359,19 +360,32 @@ export class ThreadRuntime implements Runtime, PinHome {
     except: SessionId | undefined,
     result: BroadcastResult,
   ): void {
+    if (this.foreign.extendRound(prepared, protocol, except, result)) return
     const { arena, table } = this.#parts
     const { words, plan } = arena
+    this.foreign.beginRound(protocol, except)
     for (let slot = 0; slot < plan.sessionCapacity; slot++) {
       if (this.#own(slot)) {
         slot += plan.sessionsPerWorker - 1
         continue
       }
-      // Plain: a look at every slot, and the pin that follows looks again. A session that this thread was told of is
-      // seen, because what told it came after.
-      const state = words[arena.sessionAt(slot) + SESSION_STATE]
+      const state = load(words, arena.sessionAt(slot) + SESSION_STATE)
       if (state !== SessionState.OPEN || !table.pinOpen(slot)) continue
-      this.#toPinned(slot, prepared, protocol, except, result)
+      if (this.#isMeant(slot, protocol, except)) this.foreign.joinRound(slot, prepared)
+      else table.unpin(slot)
     }
+    this.foreign.endRound(result)
+  }
+
+  /** Whether a pinned slot is one of those that are sent to: it may have changed hands since it was looked at. */
+  #isMeant(slot: number, protocol: number, except: SessionId | undefined): boolean {
+    const { words } = this.#parts.arena
+    const at = this.#parts.arena.sessionAt(slot)
+    const isExcept =
+      except !== undefined &&
+      slot === slotOf(except) &&
+      load(words, at + SESSION_GENERATION) >>> 0 === generationOf(except)
+    return !isExcept && (protocol === -1 || load(words, at + SESSION_LISTENER) === protocol)
   }
 
   /** Sends to whatever session a pinned slot holds, and drops the pin. */
@@ -382,19 +396,10 @@ export class ThreadRuntime implements Runtime, PinHome {
     except: SessionId | undefined,
     result: BroadcastResult,
   ): void {
-    const { arena, table } = this.#parts
-    const { words } = arena
-    const at = arena.sessionAt(slot)
     try {
-      // Read under the pin: the slot may have changed hands since it was looked at.
-      const isExcept =
-        except !== undefined &&
-        slot === slotOf(except) &&
-        load(words, at + SESSION_GENERATION) >>> 0 === generationOf(except)
-      const isListener = protocol === -1 || load(words, at + SESSION_LISTENER) === protocol
-      if (!isExcept && isListener) result[this.foreign.pushPrepared(slot, prepared)]++
+      if (this.#isMeant(slot, protocol, except)) result[this.foreign.pushPrepared(slot, prepared)]++
     } finally {
-      table.unpin(slot)
+      this.#parts.table.unpin(slot)
     }
   }
 

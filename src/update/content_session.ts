@@ -118,7 +118,8 @@ export class ContentSession implements Session {
   get bufferedAmount(): number {
     if (this.#isGone) return 0
     const { arena, sender } = this.#parts
-    return load(arena.words, this.at + SESSION_QUEUED_BYTES) + sender.openBytes(this.slot)
+    const open = sender.openBytes(this.slot)
+    return open + load(arena.words, this.at + SESSION_QUEUED_BYTES)
   }
 
   get isOpen(): boolean {

@@ -112,6 +112,7 @@ export class Producer {
   readonly table: SessionTable
   readonly sender: Sender<FakeSession>
   readonly thread: number
+  #audience: readonly FakeSession[] = []
 
   constructor(memory: UnitMemory, thread: number) {
     this.thread = thread
@@ -161,6 +162,28 @@ export class Producer {
       this.table.unpin(slot)
       return done
     })
+  }
+
+  /** As a broadcast to all: behind the one before it, when nothing was sent to another thread's session since. */
+  toAll(sessions: readonly FakeSession[], payload: Uint8Array): 'walked' | 'joined' | 'refused' {
+    const { sender } = this
+    const shared = writeShared(sender, this.arena, payload)
+    if (shared === null) return 'refused'
+    const { chunk, at, frame } = shared
+    const joins = sender.extendAudience(chunk, at, frame.length)
+    if (!joins) {
+      sender.commit()
+      this.#audience = sessions.filter((session) => {
+        const slot = this.table.pin(session.id)
+        if (slot === -1) return false
+        if (sender.pushToAudience(slot, chunk, at, frame.length)) return true
+        this.table.unpin(slot)
+        return false
+      })
+    }
+    for (const session of this.#audience) session.accept(this.thread, frame)
+    sender.dropReference(chunk)
+    return joins ? 'joined' : 'walked'
   }
 
   /** What main does after every call, and a worker at the end of its turn. */

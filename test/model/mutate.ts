@@ -22,6 +22,7 @@ export const SCENARIOS = [
   'chunks',
   'content',
   'send',
+  'broadcast',
   'send_thread',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 

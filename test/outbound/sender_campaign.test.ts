@@ -90,6 +90,12 @@ function run(seed: number, memory: ReturnType<typeof unitMemory>): void {
       if (random.chance(50)) producer.publish()
     }
   }
+  const toAll = () => {
+    const producer = random.pick([main, other, other])
+    for (let i = random.between(1, 3); i > 0; i--)
+      note(producer.toAll(some(), next(producer.thread)))
+    if (random.chance(30)) producer.publish()
+  }
   const echo = () => {
     const payloads = Array.from({ length: random.between(1, 3) }, () =>
       payloadOf(OWNER, ++sequence, random.between(3, 150)),
@@ -118,7 +124,7 @@ function run(seed: number, memory: ReturnType<typeof unitMemory>): void {
       note('slot used again')
     }
   }
-  const sending = [ownSend, ownSend, ownSend, foreignSend, foreignSend, share, echo]
+  const sending = [ownSend, ownSend, ownSend, foreignSend, foreignSend, share, toAll, echo]
   const handlers = () => {
     if (random.chance(20)) random.pick(sending)()
   }
@@ -174,7 +180,7 @@ it(`survives ${RUNS} random runs`, () => {
       reuse(memory)
     }
   }
-  const kinds = ['failed', 'later', 'short', 'refused', 'refused foreign', 'terminated', 'ended']
+  const kinds = ['failed', 'later', 'short', 'refused', 'refused foreign', 'terminated', 'ended', 'joined']
   for (const kind of [...kinds, 'slot used again', 'pressure', 'exhausted'])
     expect(seen.get(kind) ?? 0, `'${kind}' occurred`).toBeGreaterThan(20)
 })
