@@ -209,7 +209,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (!table.pinOpen(slot)) return
     // It borrows the socket: the driver must know it before.
     this.showAttached()
-    sender.handOver(slot)
+    sender.slots.handOver(slot)
     table.unpin(slot)
     // It is woken at the end of a turn, which a deadline that passes does not bring.
     this.#core.markPending()

@@ -295,7 +295,7 @@ export class Content implements ContentHome {
     // It has moved while a send thread told this one: the word is set again, for whoever runs its content now.
     const { table, sender } = this.#options
     if (!table.pinSlot(slot, generation)) return
-    sender.wantDrain(slot)
+    sender.slots.wantDrain(slot)
     table.unpin(slot)
   }
 

@@ -62,9 +62,9 @@ export const plantedBugs = {
   },
   flagCountNotTaken: {
     what: "another thread's flag takes no count",
-    file: 'src/outbound/sender.js',
-    find: 'retain(words, at + SESSION_IO_COUNT);\n        this.#giveToSender(slot);',
-    replace: 'this.#giveToSender(slot);',
+    file: 'src/outbound/hand_over.js',
+    find: 'retain(words, at + SESSION_IO_COUNT);\n        this.giveToSender(slot);',
+    replace: 'this.giveToSender(slot);',
   },
   listNotReversed: {
     what: 'a list of other threads goes out newest first',
