@@ -115,7 +115,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       if (handler.onConnectionRequest({ remoteAddress, listener: protocol.name }) !== false)
         return CloseReason.NONE
     } catch (error) {
-      this.#core.handlerFailed(handler, error)
+      this.#core.calls.failed(handler, error)
     }
     this.#core.counters[Counter.REFUSED]++
     return CloseReason.REFUSED
@@ -182,13 +182,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (firstMessageTimeout > 0) session.deadline = core.now + firstMessageTimeout
     session.joined = true
     core.counters[Counter.JOINED]++
-    const { handler } = session.protocolOf
-    if (handler.onJoin === undefined) return
-    try {
-      core.watch(handler, handler.onJoin(session), session)
-    } catch (error) {
-      core.handlerFailed(handler, error, session)
-    }
+    core.calls.event('onJoin', session.protocolOf.handler, session)
   }
 
   // --- ending ----------------------------------------------------------------------------------
@@ -392,23 +386,13 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   }
 
   sent(session: LiveSession, bytes: number): void {
-    const { handler } = session.protocolOf
-    if (handler.onSend === undefined || !session.joined) return
-    try {
-      this.#core.watch(handler, handler.onSend(session, bytes), session)
-    } catch (error) {
-      this.#core.handlerFailed(handler, error, session)
-    }
+    if (session.joined)
+      this.#core.calls.event('onSend', session.protocolOf.handler, session, bytes)
   }
 
   drained(session: LiveSession): void {
-    const { handler } = session.protocolOf
-    if (handler.onDrain === undefined || session.state !== SessionState.OPEN) return
-    try {
-      this.#core.watch(handler, handler.onDrain(session), session)
-    } catch (error) {
-      this.#core.handlerFailed(handler, error, session)
-    }
+    if (session.state === SessionState.OPEN)
+      this.#core.calls.event('onDrain', session.protocolOf.handler, session)
   }
 
   sentAll(session: LiveSession): void {
@@ -608,15 +592,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.joined = false
     session.leaveGroups()
     core.counters[Counter.LEFT]++
-    const { handler } = session.protocolOf
     const reason = CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName
-    if (handler.onLeave !== undefined) {
-      try {
-        core.watch(handler, handler.onLeave(session, reason), session)
-      } catch (error) {
-        core.handlerFailed(handler, error, session)
-      }
-    }
+    core.calls.event('onLeave', session.protocolOf.handler, session, reason)
     this.connecting.left(session, reason)
   }
 
