@@ -136,8 +136,8 @@ export const plantedBugs = {
   leftTwice: {
     what: 'a session is released twice',
     file: 'src/session/lifecycle.js',
-    find: '#release(session) {\n        this.#released.push(session);',
-    replace: '#release(session) {\n        this.#released.push(session, session);',
+    find: 'leaveLater(session) {\n        this.#released.push(session);',
+    replace: 'leaveLater(session) {\n        this.#released.push(session, session);',
   },
   baseDroppedEarly: {
     what: 'the base goes although something waits or is in flight',
@@ -147,7 +147,7 @@ export const plantedBugs = {
   },
   requestNotCleared: {
     what: 'a request is never cleared',
-    file: 'src/session/lifecycle.js',
+    file: 'src/session/requests.js',
     find: 'const bits = exchange(words, session.at + SESSION_REQUEST, 0);',
     replace: 'const bits = words[session.at + SESSION_REQUEST];',
   },
