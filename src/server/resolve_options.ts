@@ -15,8 +15,8 @@ import {
   listenerOptions,
   outboundOptions,
   serverOptions,
-  WORKERS_MAX,
 } from '../config/option_schema.ts'
+import { WORKERS_MAX } from '../config/option_table.ts'
 import { LISTENERS_MAX } from '../layout/layout.ts'
 import { availableCores } from '../shared/cores.ts'
 import type {
