@@ -23,8 +23,8 @@ import {
   SessionState,
   THREAD_LOCAL_PENDING,
 } from '../layout/layout.ts'
-import { Outbox } from '../outbound/outbox.ts'
 import type { LaneEvents } from '../outbound/lanes.ts'
+import { Outbox } from '../outbound/outbox.ts'
 import type { Sender, SenderEvents } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'

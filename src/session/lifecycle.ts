@@ -374,8 +374,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   }
 
   sent(session: LiveSession, bytes: number): void {
-    if (session.joined)
-      this.#core.calls.event('onSend', session.protocolOf.handler, session, bytes)
+    if (session.joined) this.#core.calls.event('onSend', session.protocolOf.handler, session, bytes)
   }
 
   drained(session: LiveSession): void {
