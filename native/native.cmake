@@ -9,12 +9,14 @@ set(ENGINE_SOURCES
   ${NATIVE}/driver/driver.cc
   ${NATIVE}/driver/linux_status.cc
   ${NATIVE}/driver/socket.cc
+  ${NATIVE}/driver/socket_driver.cc
   ${NATIVE}/driver/epoll/epoll_driver.cc
   ${NATIVE}/driver/none/none_driver.cc
   ${NATIVE}/driver/uring/uring_driver.cc
   ${NATIVE}/driver/uring/uring_probe.cc
   ${NATIVE}/driver/uring/uring_receive.cc
   ${NATIVE}/driver/uring/uring_ring.cc
+  ${NATIVE}/driver/uring/uring_send.cc
   ${NATIVE}/shared/runtime.cc)
 
 set(ACCEPTOR_SOURCES

@@ -71,7 +71,7 @@ export async function runIoWorker(
     table: protocols,
     handlers,
     runtime,
-    calls: core,
+    calls: core.calls,
     onRegistered: (index, { record }, handler) =>
       core.addProtocol({
         ...record,
@@ -101,13 +101,13 @@ export async function runIoWorker(
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
 
   const remote = new RemoteDials(assembled, tell)
-  const ticker = createTicker([...own()], boot.options.tickRate, 'skip', 1, core)
+  const ticker = createTicker([...own()], boot.options.tickRate, 'skip', 1, core.calls)
   const stateAt = block + THREAD_THREAD_STATE
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve(message.timeoutMs)
       else if (message.type === 'message')
-        for (const handler of own()) deliver(handler, message.message, message.from, core)
+        for (const handler of own()) deliver(handler, message.message, message.from, core.calls)
       else remote.heard(message)
     })
   })

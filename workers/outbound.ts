@@ -11,7 +11,7 @@ import type { After } from '../src/session/core.ts'
 import type { Handler, Runtime } from '../src/session/handler.ts'
 import type { ProtocolTable } from '../src/shared/protocol_table.ts'
 import type { HandlerSet } from './handlers.ts'
-import type { HandlerCalls } from './ticker.ts'
+import type { ThreadCalls } from './ticker.ts'
 
 export interface OutboundParts {
   readonly boot: Pick<WorkerBoot, 'handler' | 'protocols'>
@@ -19,7 +19,7 @@ export interface OutboundParts {
   readonly table: ProtocolTable
   readonly handlers: HandlerSet
   readonly runtime: Runtime
-  readonly calls: HandlerCalls
+  readonly calls: ThreadCalls
   readonly onRegistered: ContentProtocolsParts['onRegistered']
   /** Of the protocol with this index. */
   readonly handlerOf: (protocol: number) => Handler
@@ -41,12 +41,7 @@ export function createConnector(parts: OutboundParts): Connector {
     protocolOf: (given) => protocols.of(given),
     failed(protocol, error, failure) {
       const handler = parts.handlerOf(protocol)
-      if (handler.onConnectFailed === undefined) return
-      try {
-        calls.watch(handler, handler.onConnectFailed(error, failure))
-      } catch (thrown) {
-        calls.handlerFailed(handler, thrown)
-      }
+      calls.guard(handler, () => handler.onConnectFailed?.(error, failure))
     },
     after: parts.after,
     now: () => performance.now(),

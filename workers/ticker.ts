@@ -4,15 +4,12 @@
 
 import { performance } from 'node:perf_hooks'
 import { Counter } from '../src/layout/layout.ts'
-import type { Handler } from '../src/session/handler.ts'
+import type { Handler, Session } from '../src/session/handler.ts'
+import type { HandlerCalls } from '../src/session/handler_calls.ts'
 import { type OverrunPolicy, TickSchedule } from '../src/update/tick.ts'
 
-/** Who hears what handlers throw, and counts. */
-export interface HandlerCalls {
-  readonly counters: Float64Array
-  watch(handler: Handler, returned: unknown): void
-  handlerFailed(handler: Handler, error: unknown): void
-}
+/** Events of no session. */
+export type ThreadCalls = Pick<HandlerCalls<Session>, 'counters' | 'guard'>
 
 export interface Ticker {
   /** A handler that was loaded later than the others. */
@@ -25,14 +22,9 @@ export function deliver(
   handler: Handler,
   message: unknown,
   from: string,
-  calls: HandlerCalls,
+  calls: ThreadCalls,
 ): void {
-  if (handler.onMessage === undefined) return
-  try {
-    calls.watch(handler, handler.onMessage(message, from))
-  } catch (error) {
-    calls.handlerFailed(handler, error)
-  }
+  calls.guard(handler, () => handler.onMessage?.(message, from))
 }
 
 /**
@@ -43,7 +35,7 @@ export function createTicker(
   ticksPerSecond: number,
   overrun: OverrunPolicy,
   mostAtOnce: number,
-  calls: HandlerCalls,
+  calls: ThreadCalls,
   before?: () => void,
 ): Ticker {
   const ticking = handlers.filter((handler) => handler.onTick !== undefined)
@@ -55,13 +47,7 @@ export function createTicker(
 
   const call = (dtMs: number) => {
     counters[Counter.TICKS]++
-    for (const handler of ticking) {
-      try {
-        calls.watch(handler, handler.onTick?.(dtMs))
-      } catch (error) {
-        calls.handlerFailed(handler, error)
-      }
-    }
+    for (const handler of ticking) calls.guard(handler, () => handler.onTick?.(dtMs))
   }
   const again = (of: TickSchedule) => {
     // Rounded up: a timer that fires early would find nothing due.

@@ -101,7 +101,7 @@ export async function runUpdateThread(
     table: protocolTable,
     handlers,
     runtime,
-    calls: content,
+    calls: content.calls,
     onRegistered: (index, _, handler) => {
       protocols[index] = { name: '', encoder: protocolTable.encoderOf(index), handler }
       if (handler.onSend !== undefined) store(arena.words, CONTROL_SENT_WANTED, 1)
@@ -136,7 +136,7 @@ export async function runUpdateThread(
     update.tickRate,
     update.overrun,
     update.catchUpMax,
-    content,
+    content.calls,
     update.eager ? undefined : take,
   )
   const stopped = new Promise<void>((resolve) => {
@@ -146,7 +146,7 @@ export async function runUpdateThread(
       else if (message.type === 'dialFailed') dialler.failed(message.number, message.error)
       else if (message.type === 'message')
         for (const handler of handlers.handlers.values())
-          deliver(handler, message.message, message.from, content)
+          deliver(handler, message.message, message.from, content.calls)
     })
   })
   try {

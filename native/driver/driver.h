@@ -62,14 +62,6 @@ struct Waited {
   bool more = false;
 };
 
-/** A lazy send that was taken whole, or is on its way to the kernel; its completion comes when a wait ends. */
-struct HeldSend {
-  int32_t slot;
-  uint32_t generation;
-  int32_t bytes;
-  bool settled;  // it failed or was short, and has been reported
-};
-
 /** Sockets between accept (or prepare) and ATTACH, REFUSE or CONNECT, by token. */
 class Transit {
  public:
@@ -94,6 +86,7 @@ class Transit {
  * RESET, and nothing touches the descriptor.
  *
  * ## Platform specific
+ * Drivers with sockets share what is in socket_driver.h.
  * * io_uring: sends and receives run in the kernel; a wait submits and reaps in one call.
  * * epoll: readiness is turned into completions by non-blocking calls.
  */
@@ -112,9 +105,9 @@ class Driver {
   /** Ends accepting; the descriptor may be closed when this returns. */
   virtual void unlisten(int32_t listener) = 0;
   /** Whether a lack of descriptors or memory has ended accepting. */
-  bool accept_starved() const { return accept_starved_; }
+  virtual bool accept_starved() const = 0;
   /** Goes on accepting after that. */
-  void relisten();
+  virtual void relisten() = 0;
 
   /**
    * Takes a run of submissions (SubmissionOp). With `now`, what completes at once is in the ring when it
@@ -133,32 +126,8 @@ class Driver {
   virtual const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const = 0;
 
  protected:
-  /** A connection was accepted: reports it, unless it has left already. */
-  void accepted(int32_t listener, int fd);
-  /** The same in a worker: the socket is in transit, and counted. */
-  void accepted(shared::TransitSocket socket);
-  /** Accepting ended for lack of descriptors or memory. */
-  void accept_ended();
-  /** Takes up every listener for which that is so. */
-  virtual void accept_again() = 0;
-
-  /** Tells other drivers the descriptor of a slot that was attached. */
-  void show_handle(int32_t slot, int fd, const shared::SocketAddress& peer);
-  /** Ends that before the descriptor is closed; `last` is 0 or HANDLE_LOST. */
-  void hide_handle(int32_t slot, int32_t last);
-  /** The descriptor of a session of another driver. */
-  int borrow(int32_t slot, uint32_t generation) const;
-  /** Whether a borrowed socket was closed, because its owner has ended. */
-  bool is_lost(int32_t slot, int fd) const;
-  /** Whether the completion of a lazy send of this slot is still to come. */
-  bool holds(int32_t slot) const;
-
   Config config_;
   Transit transit_;
-  std::vector<HeldSend> held_;
-
- private:
-  bool accept_starved_ = false;
 };
 
 std::unique_ptr<Driver> create(Kind kind);

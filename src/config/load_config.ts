@@ -18,7 +18,6 @@ import { checkOption, nearest, parseText, refusal, show, unknownName } from './c
 import {
   allowedOf,
   ENV_PREFIX,
-  type FramingKey,
   fileKeyOf,
   framingOptions,
   leaves,
@@ -27,6 +26,7 @@ import {
   outboundOptions,
   serverOptions,
 } from './option_schema.ts'
+import type { FramingKey } from './option_table.ts'
 
 /** Bytes of a configuration file: 256 listeners with every key are about 100 KiB. */
 export const CONFIG_FILE_BYTES_MAX = 1_048_576

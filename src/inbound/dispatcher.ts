@@ -6,11 +6,8 @@ import { assert } from '../assert.ts'
 import {
   CloseReason,
   COMPLETION_BUFFER,
-  COMPLETION_GENERATION,
-  COMPLETION_KIND,
   COMPLETION_OFFSET,
   COMPLETION_RESULT,
-  COMPLETION_SLOT,
   COMPLETION_STATUS,
   CompletionKind,
   Counter,
@@ -20,9 +17,10 @@ import {
 import type { Core, DeferredReader } from '../session/core.ts'
 import type { LiveSession } from '../session/session.ts'
 import { CompletionRing } from './completion_ring.ts'
+import { type CompletionHome, drainCompletions } from './drain_completions.ts'
 import { createFrameReader, type FrameReader } from './frame_reader.ts'
 
-export class Dispatcher implements DeferredReader {
+export class Dispatcher implements CompletionHome<LiveSession>, DeferredReader {
   readonly #core: Core
   readonly #ring: CompletionRing
   /** By protocol, made when the first bytes of one come. */
@@ -35,25 +33,20 @@ export class Dispatcher implements DeferredReader {
 
   /** Handles every completion that is there. */
   drain(): void {
-    const { words } = this.#ring
-    const { counters } = this.#core
-    for (;;) {
-      const at = this.#ring.next()
-      if (at === -1) return
-      counters[Counter.COMPLETIONS]++
-      const kind = words[at + COMPLETION_KIND]
-      if (kind === CompletionKind.ACCEPT) {
-        this.#core.lifecycle.accepted(words[at + COMPLETION_SLOT], words[at + COMPLETION_RESULT])
-        continue
-      }
-      const session = this.#core.lifecycle.registry.at(words[at + COMPLETION_SLOT])
-      assert(
-        session !== undefined && session.generation === words[at + COMPLETION_GENERATION] >>> 0,
-        'COMPLETION-4: a session outlives its operations',
-      )
-      if (kind === CompletionKind.RECV) this.#received(session, at)
-      else this.#other(session, kind, at)
-    }
+    drainCompletions(this.#ring, this.#core.counters, this)
+  }
+
+  sessionAt(slot: number): LiveSession | undefined {
+    return this.#core.lifecycle.registry.at(slot)
+  }
+
+  accepted(listener: number, token: number): void {
+    this.#core.lifecycle.accepted(listener, token)
+  }
+
+  reported(session: LiveSession, kind: number, at: number): void {
+    if (kind === CompletionKind.RECV) this.#received(session, at)
+    else this.#other(session, kind, at)
   }
 
   #received(session: LiveSession, at: number): void {

@@ -6,6 +6,7 @@ import type { Delimiter, LengthPrefix } from '../framing/framing.ts'
 import { CloseReason, Counter, SessionState } from '../layout/layout.ts'
 import type { Core, Protocol } from '../session/core.ts'
 import type { Handler } from '../session/handler.ts'
+import type { HandlerCalls } from '../session/handler_calls.ts'
 import type { PacketCursor } from '../session/packet.ts'
 import type { LiveSession } from '../session/session.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
@@ -29,6 +30,7 @@ abstract class Reader implements FrameReader {
   readonly #counters: Float64Array
   readonly #packet: PacketCursor
   readonly #handler: Handler
+  readonly #calls: HandlerCalls<LiveSession>
 
   constructor(core: Core, protocol: Protocol) {
     this.core = core
@@ -37,6 +39,7 @@ abstract class Reader implements FrameReader {
     this.#counters = core.counters
     this.#packet = core.packet
     this.#handler = protocol.handler
+    this.#calls = core.calls
   }
 
   abstract read(session: LiveSession, buffer: number, start: number, end: number): void
@@ -59,19 +62,12 @@ abstract class Reader implements FrameReader {
       session.isFresh = false
       session.deadline = 0
     }
-    const handler = this.#handler
-    if (handler.onRecv === undefined) return
     const packet = this.#packet
     packet.start = start
     packet.end = end
     packet.frameStart = frameStart
     packet.frameEnd = frameEnd
-    try {
-      const returned = handler.onRecv(session, packet)
-      if (returned !== undefined) this.core.watch(handler, returned, session)
-    } catch (error) {
-      this.core.handlerFailed(handler, error, session)
-    }
+    this.#calls.received(this.#handler, session, packet)
     packet.start = -1
   }
 

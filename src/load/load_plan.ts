@@ -16,8 +16,8 @@ import {
   framingOptions,
   type OptionSpec,
   serverOptions,
-  WORKERS_MAX,
 } from '../config/option_schema.ts'
+import { WORKERS_MAX } from '../config/option_table.ts'
 import type { Framing } from '../index.ts'
 import type { DriverChoice } from '../server/options.ts'
 import { resolveOptions } from '../server/resolve_options.ts'

@@ -1,6 +1,6 @@
 // What: the send path of a thread: slices, send lists, send flag, gather, completion, overflow.
 // Flow: session.send, runtime.send, broadcast -> this -> submission ring -> SEND completions -> this.
-// Thread: one instance per thread; only workers submit.
+// Thread: one instance per thread; only workers and send threads submit.
 
 import { assert } from '../assert.ts'
 import type { Encoder } from '../framing/encode.ts'
@@ -14,33 +14,28 @@ import {
   SEND_FLAG_NOW,
   SESSION_DRAIN_WANTED,
   SESSION_FLUSH_LINK,
-  SESSION_HANDED_NODE,
   SESSION_IO_COUNT,
-  SESSION_LANE_WANTED,
-  SESSION_OWNER,
   SESSION_QUEUED_BYTES,
-  SESSION_REQUEST,
-  SESSION_REQUEST_LINK,
   SESSION_SEND_FLAG,
   SESSION_SEND_HEAD,
-  SESSION_SENDER,
   THREAD_FLUSH_HEAD,
   THREAD_LOCAL_PENDING,
-  THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, compareExchange, exchange, load, or, store, sub } from '../shared/atomics.ts'
+import { add, exchange, load, sub } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
-import { push, takeAll } from '../shared/link_stack.ts'
+import { takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { WorkerHeap } from '../shared/worker_heap.ts'
 import { Audience } from './audience.ts'
 import { ChunkWriter } from './chunk_writer.ts'
+import { HandOver } from './hand_over.ts'
+import { type LaneEvents, Lanes } from './lanes.ts'
 import type { Outbox } from './outbox.ts'
 import { OverflowQueue } from './overflow_queue.ts'
-import { clear, tryWin } from './send_flag.ts'
+import { clear } from './send_flag.ts'
 import type { SubmissionRing } from './submission_ring.ts'
 
 /** A part of the heap in use at which the longest queue is closed: 7/8. */
@@ -66,14 +61,6 @@ export interface SenderEvents<T extends Outbox> {
   releaseReceiveBuffer(buffer: number): void
 }
 
-/** What the sender of a send thread tells beside. */
-export interface LaneEvents<T extends Outbox> {
-  /** Other threads have handed it over: to send, or because its state has changed. */
-  taken(outbox: T): void
-  /** Its sends go on in another send thread. */
-  left(outbox: T): void
-}
-
 export interface SubmitParts<T extends Outbox> {
   readonly submissions: SubmissionRing
   readonly heap: WorkerHeap
@@ -96,6 +83,8 @@ export function receiveBufferBlock(buffer: number): number {
 
 export class Sender<T extends Outbox> {
   readonly writer: ChunkWriter
+  /** The way of slots to other threads. */
+  readonly slots: HandOver
   readonly #arena: Arena
   readonly #words: Int32Array
   readonly #bytes: Uint8Array
@@ -103,7 +92,6 @@ export class Sender<T extends Outbox> {
   readonly #nodes: NodePool
   readonly #waker: Waker
   readonly #table: SessionTable
-  readonly #thread: number
   readonly #pendingAt: number
   readonly #flushHead: number
 
@@ -131,7 +119,7 @@ export class Sender<T extends Outbox> {
   readonly #hasTurn: boolean
   #maxBackpressure = 0
   #drainsByWord = false
-  #lanes: LaneEvents<T> | null = null
+  #lanes: Lanes<T> | null = null
 
   /** References to one chunk that were dropped and not yet settled: one atomic for many. */
   #dropChunk = -1
@@ -144,9 +132,9 @@ export class Sender<T extends Outbox> {
     this.#bytes = arena.bytes
     this.#counters = arena.counters
     this.#nodes = new NodePool(arena)
+    this.slots = new HandOver(arena, waker, this.#nodes)
     this.#waker = waker
     this.#table = table
-    this.#thread = arena.thread
     this.#pendingAt = arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING
     this.#flushHead = arena.threadAt(arena.thread) + THREAD_FLUSH_HEAD
     this.writer = new ChunkWriter(arena)
@@ -156,7 +144,8 @@ export class Sender<T extends Outbox> {
   attach(parts: SubmitParts<T>): void {
     this.#parts = parts
     this.#drainsByWord = parts.drainsByWord
-    this.#lanes = parts.lanes
+    if (parts.lanes !== null)
+      this.#lanes = new Lanes(this.#arena, this.#nodes, this.slots, parts.lanes)
     this.#maxBackpressure = parts.maxBackpressure
   }
 
@@ -251,7 +240,7 @@ export class Sender<T extends Outbox> {
     this.takeReference(block)
     if (!this.#hasTurn) {
       add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, end - start)
-      this.#pushForeign(slot, node)
+      this.slots.pushNodes(slot, node)
       return true
     }
     this.#openSlot = slot
@@ -311,7 +300,7 @@ export class Sender<T extends Outbox> {
     if (node === 0) return false
     this.takeReference(block)
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
-    this.#pushForeign(slot, node)
+    this.slots.pushNodes(slot, node)
     return true
   }
 
@@ -398,7 +387,7 @@ export class Sender<T extends Outbox> {
     this.#words[this.#nodes.at(node) + NODE_LENGTH] = length
     // Counted before it is pushed: who sends it subtracts.
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
-    this.#pushForeign(slot, node)
+    this.slots.pushNodes(slot, node)
     this.#table.unpin(slot)
   }
 
@@ -481,7 +470,7 @@ export class Sender<T extends Outbox> {
     // Linked newest first and pushed as one, so that nobody's message can come between the pieces.
     for (let i = 1; i < nodes.length; i++) this.#words[this.#nodes.at(nodes[i])] = nodes[i - 1]
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, total)
-    this.#pushForeign(slot, nodes[0], nodes[nodes.length - 1])
+    this.slots.pushNodes(slot, nodes[0], nodes[nodes.length - 1])
     return true
   }
 
@@ -502,63 +491,10 @@ export class Sender<T extends Outbox> {
     this.#words[this.#pendingAt] = 1
   }
 
-  /** Under a pin. The winner of the flag hands the slot to the thread that submits for it. */
-  #pushForeign(slot: number, oldest: number, newest = oldest): void {
-    const words = this.#words
-    const at = this.#arena.sessionAt(slot)
-    const retries = push(words, at + SESSION_SEND_HEAD, this.#nodes.at(oldest), newest)
-    if (retries > 0) this.#counters[Counter.CAS_RETRIES] += retries
-    this.handOver(slot)
-  }
-
-  /** Its update thread was told `full`: who submits for the pinned session looks what its socket has taken [DRAIN-1]. */
-  wantDrain(slot: number): void {
-    // order: before the slot is handed over; who settles queued_bytes later, or takes the slot, sees it
-    store(this.#words, this.#arena.sessionAt(slot) + SESSION_DRAIN_WANTED, 1)
-    this.handOver(slot)
-  }
-
-  /** Wins the flag of a pinned session, and gives the slot to the thread that submits for it. */
-  handOver(slot: number): void {
-    const words = this.#words
-    const at = this.#arena.sessionAt(slot)
-    if (!tryWin(words, at + SESSION_SEND_FLAG, this.#thread)) {
-      // Who holds it hands the slot over, and the owner clears it before it takes the list [SENDFLAG-2].
-      this.#counters[Counter.FLAG_CONTENDED]++
-      return
-    }
-    retain(words, at + SESSION_IO_COUNT)
-    this.#giveToSender(slot)
-  }
-
-  /** The flag of the slot is held, and a count goes with it. */
-  #giveToSender(slot: number): void {
-    const words = this.#words
-    const at = this.#arena.sessionAt(slot)
-    // order: after the flag was won: only who holds it changes the word [LANE-1]
-    const sender = load(words, at + SESSION_SENDER)
-    // order: after the node's push; the flag makes membership single [FLUSH-1]
-    push(words, this.#arena.threadAt(sender) + THREAD_FLUSH_HEAD, at + SESSION_FLUSH_LINK, slot + 1)
-    this.#waker.mark(sender)
-  }
-
   /** Asks the owner of a pinned session for something (SESSION_REQUEST_*); what this thread has queued goes first. */
   request(slot: number, bits: number): void {
     this.commit()
-    const words = this.#words
-    const at = this.#arena.sessionAt(slot)
-    if (or(words, at + SESSION_REQUEST, bits) !== 0) return
-    // It goes to the owner with the slot: the slot is not used again while it is on the stack [REQUEST-2].
-    retain(words, at + SESSION_IO_COUNT)
-    const owner = words[at + SESSION_OWNER]
-    // order: after the first bit was set, which makes membership single [REQUEST-1]
-    push(
-      words,
-      this.#arena.threadAt(owner) + THREAD_REQUEST_HEAD,
-      at + SESSION_REQUEST_LINK,
-      slot + 1,
-    )
-    this.#waker.mark(owner)
+    this.slots.request(slot, bits)
   }
 
   // --- submitting ------------------------------------------------------------------------------
@@ -598,12 +534,9 @@ export class Sender<T extends Outbox> {
       const slot = entry - 1
       const at = this.#arena.sessionAt(slot)
       entry = words[at + SESSION_FLUSH_LINK]
-      const { events } = this.#parts as SubmitParts<T>
-      const outbox = events.outboxOf(slot)
-      if (this.#lanes !== null) {
-        this.#takeHanded(outbox)
-        if (this.#moveToLane(outbox)) continue
-      }
+      const parts = this.#parts as SubmitParts<T>
+      const outbox = parts.events.outboxOf(slot)
+      if (this.#lanes?.arrive(outbox) === true) continue
       // order: after the link is read, before the list is taken [SENDFLAG-2]
       assert(clear(words, at + SESSION_SEND_FLAG), 'FLUSH-2: a slot on the flush stack is held')
       this.#takeShared(outbox)
@@ -616,67 +549,7 @@ export class Sender<T extends Outbox> {
         // While anything is queued its completion looks: a message that only an empty queue takes must wait for that.
         if (load(words, at + SESSION_QUEUED_BYTES) === 0) this.#drainByWord(outbox, 0)
       }
-      this.#lanes?.taken(outbox)
-    }
-  }
-
-  // --- lanes -----------------------------------------------------------------------------------
-
-  /**
-   * The sends of a session go on in another send thread, if its content wants that and nothing of it is on its way
-   * here. The caller has the flag and the count that came with it; both go with the slot [LANE-1].
-   */
-  #moveToLane(outbox: T): boolean {
-    // Who can send no more drops what comes, and stays: another lane would send what lies behind a gap.
-    if (this.#lanes === null || outbox.sendDead) return false
-    const words = this.#words
-    const wanted = load(words, outbox.at + SESSION_LANE_WANTED)
-    if (wanted === 0 || wanted === this.#thread) return false
-    outbox.isLeaving = true
-    if (outbox.flightFirst !== 0 || outbox.waiting || outbox.overflow !== null) return false
-    // Another wish that comes between is seen by the thread that gets the slot.
-    compareExchange(words, outbox.at + SESSION_LANE_WANTED, wanted, 0)
-    words[outbox.at + SESSION_HANDED_NODE] = outbox.waitFirst
-    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
-    outbox.bufferedBytes = outbox.foreignBytes = 0
-    outbox.isLeaving = false
-    // The count that came goes on with the slot; until the driver knows that the socket is given back, one stays [LANE-4].
-    if (!outbox.counted) retain(words, outbox.at + SESSION_IO_COUNT)
-    outbox.counted = true
-    // order: before the slot is handed over; whoever wins the flag later finds the lane [LANE-1]
-    store(words, outbox.at + SESSION_SENDER, wanted)
-    this.#giveToSender(outbox.slot)
-    this.#lanes.left(outbox)
-    return true
-  }
-
-  /** Nothing is on its way any more of a session that wants another lane. */
-  #tryLeave(outbox: T): boolean {
-    // Somebody else has the flag: the slot is on its way to this thread, and leaves when it is taken.
-    if (!tryWin(this.#words, outbox.at + SESSION_SEND_FLAG, this.#thread)) return true
-    retain(this.#words, outbox.at + SESSION_IO_COUNT)
-    if (this.#moveToLane(outbox)) return true
-    // It stays. Who wanted something meanwhile has left it to the flag's holder: the slot is taken like any other.
-    outbox.isLeaving = false
-    this.#giveToSender(outbox.slot)
-    return false
-  }
-
-  /** What waited in the send thread that a session has left, before what other threads have pushed since. */
-  #takeHanded(outbox: T): void {
-    const words = this.#words
-    let node = words[outbox.at + SESSION_HANDED_NODE]
-    if (node === 0) return
-    words[outbox.at + SESSION_HANDED_NODE] = 0
-    assert(outbox.waitFirst === 0, 'LANE-2: a session has what waits in one thread')
-    outbox.waitFirst = node
-    while (node !== 0) {
-      const at = this.#nodes.at(node)
-      outbox.waitCount++
-      outbox.bufferedBytes += words[at + NODE_LENGTH]
-      outbox.foreignBytes += words[at + NODE_LENGTH]
-      outbox.waitLast = node
-      node = words[at]
+      parts.lanes?.taken(outbox)
     }
   }
 
@@ -691,7 +564,7 @@ export class Sender<T extends Outbox> {
   /** Nothing is in flight: submits the next gather, if there is one. */
   #submitNext(outbox: T): void {
     const parts = this.#parts as SubmitParts<T>
-    if (outbox.isLeaving && outbox.overflow === null && this.#tryLeave(outbox)) return
+    if (outbox.isLeaving && outbox.overflow === null && this.#lanes?.tryLeave(outbox)) return
     if (outbox.overflow !== null) this.#spill(outbox)
     if (outbox.sendDead) this.#discard(outbox)
     if (outbox.overflow !== null) {

@@ -4,14 +4,11 @@
 
 import { assert } from '../assert.ts'
 import { CompletionRing } from '../inbound/completion_ring.ts'
+import { type CompletionHome, drainCompletions } from '../inbound/drain_completions.ts'
 import {
-  COMPLETION_GENERATION,
-  COMPLETION_KIND,
   COMPLETION_RESULT,
-  COMPLETION_SLOT,
   COMPLETION_STATUS,
   CompletionKind,
-  Counter,
   IoStatus,
   JobKind,
   SESSION_CONTENT,
@@ -26,8 +23,9 @@ import {
   SessionState,
   THREAD_LOCAL_PENDING,
 } from '../layout/layout.ts'
+import type { LaneEvents } from '../outbound/lanes.ts'
 import { Outbox } from '../outbound/outbox.ts'
-import type { LaneEvents, Sender, SenderEvents } from '../outbound/sender.ts'
+import type { Sender, SenderEvents } from '../outbound/sender.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
@@ -61,7 +59,9 @@ const noMemory: JobMemory = {
   freeBlock: () => assert(false, 'JOBRING-3: a send thread lends no block'),
 }
 
-export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox> {
+export class SendSide
+  implements CompletionHome<SendOutbox>, SenderEvents<SendOutbox>, LaneEvents<SendOutbox>
+{
   readonly #parts: SendSideParts
   readonly #words: Int32Array
   readonly #completions: CompletionRing
@@ -88,29 +88,29 @@ export class SendSide implements SenderEvents<SendOutbox>, LaneEvents<SendOutbox
     this.#outboxes = new Array(sessionCapacity)
   }
 
+  // --- completions -----------------------------------------------------------------------------
+
   /** Handles every completion that is there. */
   drain(): void {
-    const { sender, arena } = this.#parts
+    drainCompletions(this.#completions, this.#parts.arena.counters, this)
+  }
+
+  sessionAt(slot: number): SendOutbox | undefined {
+    return this.#outboxes[slot]
+  }
+
+  accepted(): void {
+    assert(false, 'COMPLETION-5: only sends are here')
+  }
+
+  reported(outbox: SendOutbox, kind: number, at: number): void {
+    assert(kind === CompletionKind.SEND, 'COMPLETION-5: only sends are here')
     const { words } = this.#completions
-    for (;;) {
-      const at = this.#completions.next()
-      if (at === -1) return
-      arena.counters[Counter.COMPLETIONS]++
-      assert(
-        words[at + COMPLETION_KIND] === CompletionKind.SEND,
-        'COMPLETION-5: only sends are here',
-      )
-      const outbox = this.#outboxes[words[at + COMPLETION_SLOT]]
-      assert(
-        outbox !== undefined && outbox.generation === words[at + COMPLETION_GENERATION] >>> 0,
-        'COMPLETION-4: a session outlives its operations',
-      )
-      sender.completed(
-        outbox,
-        words[at + COMPLETION_STATUS] as IoStatus,
-        words[at + COMPLETION_RESULT],
-      )
-    }
+    this.#parts.sender.completed(
+      outbox,
+      words[at + COMPLETION_STATUS] as IoStatus,
+      words[at + COMPLETION_RESULT],
+    )
   }
 
   // --- what the sender tells -------------------------------------------------------------------

@@ -11,12 +11,8 @@ import {
   handlerUrl,
   type Values,
 } from '../config/check_protocol.ts'
-import {
-  listenerOptions,
-  outboundOptions,
-  serverOptions,
-  WORKERS_MAX,
-} from '../config/option_schema.ts'
+import { listenerOptions, outboundOptions, serverOptions } from '../config/option_schema.ts'
+import { WORKERS_MAX } from '../config/option_table.ts'
 import { LISTENERS_MAX } from '../layout/layout.ts'
 import { availableCores } from '../shared/cores.ts'
 import type {

@@ -2,11 +2,7 @@
 // Flow: user, CLI -> this -> memory plan, driver choice, threads, acceptor.
 // Thread: main.
 
-import { lookup } from 'node:dns/promises'
 import { EventEmitter } from 'node:events'
-import { isIP } from 'node:net'
-import { getSystemErrorName } from 'node:util'
-import { assert } from '../assert.ts'
 import {
   type Binding,
   DRIVER_EPOLL,
@@ -51,15 +47,10 @@ import { ProtocolTable } from '../shared/protocol_table.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { threadByName, threadNames } from '../shared/thread_ids.ts'
 import { Waker } from '../shared/waker.ts'
+import { chooseDriver } from './choose_driver.ts'
+import { listenOn } from './listen.ts'
 import { planMemory } from './memory_plan.ts'
-import type {
-  DriverChoice,
-  DriverName,
-  IoUringFeature,
-  ResolvedListener,
-  ResolvedOptions,
-  ServerOptions,
-} from './options.ts'
+import type { DriverName, ResolvedOptions, ServerOptions } from './options.ts'
 import { resolveOptions } from './resolve_options.ts'
 import { Threads } from './threads.ts'
 
@@ -428,92 +419,4 @@ export class Server
 /** @throws {OverlappedError} ERR_OPTION_UNKNOWN, ERR_OPTION_TYPE, ERR_OPTION_RANGE */
 export function createServer(options: ServerOptions): Server {
   return new Server(options)
-}
-
-/**
- * `auto` takes io_uring where this process may use it (tried, with a real operation), else epoll. The reason
- * names what io_uring goes without.
- * @throws {OverlappedError} ERR_DRIVER_UNAVAILABLE
- */
-export function chooseDriver(
-  binding: Pick<Binding, 'probeUring'>,
-  choice: DriverChoice,
-  without: readonly IoUringFeature[] = [],
-): { readonly driver: DriverName; readonly reason: string } {
-  if (choice === 'epoll') return { driver: 'epoll', reason: 'asked for' }
-  const { reason, features } = binding.probeUring()
-  const lacks = withoutFeatures(features, without)
-  if (choice === 'io_uring') {
-    if (reason === '') return { driver: 'io_uring', reason: `asked for${lacks}` }
-    throw new OverlappedError(
-      'ERR_DRIVER_UNAVAILABLE',
-      `driver is 'io_uring', but ${reason}; 'auto' and 'epoll' work here`,
-    )
-  }
-  if (reason === '') return { driver: 'io_uring', reason: `auto: the probe succeeded${lacks}` }
-  return { driver: 'epoll', reason: `auto: ${reason}` }
-}
-
-/** What io_uring goes without, and why; '' when it has everything. */
-function withoutFeatures(features: number, without: readonly IoUringFeature[]): string {
-  const names = Object.keys(IO_URING_FEATURES) as IoUringFeature[]
-  const lacking = names.filter((name) => (features & IO_URING_FEATURES[name]) === 0)
-  const ruledOut = without.filter((name) => !lacking.includes(name))
-  const parts: string[] = []
-  if (lacking.length > 0) parts.push(`the kernel lacks ${lacking.join(', ')}`)
-  if (ruledOut.length > 0) parts.push(`ioUringWithout rules out ${ruledOut.join(', ')}`)
-  return parts.length === 0 ? '' : `; ${parts.join('; ')}`
-}
-
-async function listenOn(
-  binding: Binding,
-  runtimeId: number,
-  listener: ResolvedListener,
-): Promise<number> {
-  const { name, host, port } = listener
-  const where = `listener '${name}' cannot listen on ${isIP(host) === 6 ? `[${host}]` : host}:${port}`
-  let address = host
-  if (isIP(host) === 0) {
-    try {
-      address = (await lookup(host)).address
-    } catch (cause) {
-      throw new OverlappedError(
-        'ERR_ADDRESS_UNAVAILABLE',
-        `${where}: the host name cannot be resolved`,
-        { cause },
-      )
-    }
-  }
-  const { errno, value } = binding.listen(
-    runtimeId,
-    address,
-    port,
-    listener.backlog,
-    listener.noDelay,
-    listener.sendBufferBytes,
-    listener.receiveBufferBytes,
-  )
-  if (errno === 0) {
-    assert(value > 0, 'a listening socket has a port')
-    return value
-  }
-  switch (getSystemErrorName(-errno)) {
-    case 'EADDRINUSE':
-      throw new OverlappedError(
-        'ERR_ADDRESS_IN_USE',
-        `${where}: another socket listens there; port 0 picks a free one`,
-      )
-    case 'EADDRNOTAVAIL':
-      throw new OverlappedError(
-        'ERR_ADDRESS_UNAVAILABLE',
-        `${where}: the host is not an address of this machine`,
-      )
-    case 'EACCES':
-      throw new OverlappedError(
-        'ERR_PERMISSION',
-        `${where}: the system does not allow it; ports from 1024 need no privilege`,
-      )
-    default:
-      throw new OverlappedError('ERR_LISTEN', `${where}: ${getSystemErrorName(-errno)}`)
-  }
 }

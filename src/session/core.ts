@@ -13,7 +13,8 @@ import type { ProtocolRecord } from '../shared/protocol_table.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
 import type { WorkerHeap } from '../shared/worker_heap.ts'
-import { type Handler, type Runtime, reportFailure, whenRejected } from './handler.ts'
+import type { Handler, Runtime } from './handler.ts'
+import { type FailureHome, HandlerCalls } from './handler_calls.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { PacketCursor } from './packet.ts'
 import type { ReceiveBuffers } from './receive_buffers.ts'
@@ -82,7 +83,7 @@ export interface CoreParts {
   readonly after: After
 }
 
-export class Core {
+export class Core implements FailureHome<LiveSession> {
   readonly arena: Arena
   readonly binding: Binding
   readonly waker: Waker
@@ -97,6 +98,7 @@ export class Core {
   readonly limits: SessionLimits
   readonly after: After
   readonly counters: Float64Array
+  readonly calls: HandlerCalls<LiveSession>
   readonly pendingAt: number
   /** Milliseconds, read once per turn. */
   now = 0
@@ -123,6 +125,7 @@ export class Core {
     this.limits = parts.limits
     this.after = parts.after
     this.counters = parts.arena.counters
+    this.calls = new HandlerCalls(this.counters, this)
     this.senderThread = parts.arena.thread
     this.pendingAt = parts.arena.threadAt(parts.arena.thread) + THREAD_LOCAL_PENDING
   }
@@ -138,14 +141,7 @@ export class Core {
     this.arena.words[this.pendingAt] = 1
   }
 
-  /** A handler threw or rejected: its owner hears of it, the session ends, nobody else is touched. */
-  handlerFailed(handler: Handler, error: unknown, session?: LiveSession): void {
-    reportFailure(this.counters, handler, error, session)
-    if (session !== undefined) this.lifecycle.close(session, CloseReason.HANDLER_ERROR)
-  }
-
-  /** Hears of a returned promise's rejection; the promise is not awaited. */
-  watch(handler: Handler, returned: unknown, session?: LiveSession): void {
-    whenRejected(returned, (error) => this.handlerFailed(handler, error, session))
+  endFailed(session: LiveSession): void {
+    this.lifecycle.close(session, CloseReason.HANDLER_ERROR)
   }
 }

@@ -4,7 +4,6 @@
 
 import { OverlappedError } from '../errors.ts'
 import type { Framing } from '../framing/framing.ts'
-import { Counter } from '../layout/layout.ts'
 import type { SessionId } from '../shared/session_id.ts'
 
 export type { SessionId }
@@ -411,32 +410,4 @@ export function handlerOf(module: { default?: unknown }, url: string): Handler {
     }
   }
   return handler as Handler
-}
-
-/** A handler threw or rejected: its owner hears of it. */
-export function reportFailure(
-  counters: Float64Array,
-  handler: Handler,
-  error: unknown,
-  session?: Session,
-): void {
-  counters[Counter.HANDLER_ERRORS]++
-  if (handler.onError === undefined) {
-    console.error(
-      `overlapped: a handler failed${session === undefined ? '' : ` for session ${session.id}`}:`,
-      error,
-    )
-    return
-  }
-  try {
-    handler.onError(error, session)
-  } catch (second) {
-    console.error('overlapped: onError failed itself:', second, 'while handling:', error)
-  }
-}
-
-/** Hears of the rejection of what a handler returned, if that is a promise. */
-export function whenRejected(returned: unknown, failed: (error: unknown) => void): void {
-  if (typeof (returned as PromiseLike<unknown>)?.then !== 'function') return
-  ;(returned as PromiseLike<unknown>).then(undefined, failed)
 }

@@ -15,22 +15,10 @@ import {
   SESSION_IO_COUNT,
   SESSION_LANE_WANTED,
   SESSION_LISTENER,
-  SESSION_MOVE_TO,
   SESSION_PAUSED,
   SESSION_QUEUED_BYTES,
   SESSION_RELEASE_LINK,
   SESSION_REQUEST,
-  SESSION_REQUEST_CLOSE,
-  SESSION_REQUEST_END,
-  SESSION_REQUEST_FLOW,
-  SESSION_REQUEST_FLUSHED,
-  SESSION_REQUEST_LINK,
-  SESSION_REQUEST_MOVE,
-  SESSION_REQUEST_MOVED,
-  SESSION_REQUEST_OVERFLOW,
-  SESSION_REQUEST_SEND_FAILED,
-  SESSION_REQUEST_SEND_RESET,
-  SESSION_REQUEST_TERMINATE,
   SESSION_SENDER,
   SESSION_STATE,
   SESSION_STREAM_ENDED,
@@ -38,17 +26,17 @@ import {
   SessionState,
   THREAD_ASSIGNED_SESSIONS,
   THREAD_RELEASE_HEAD,
-  THREAD_REQUEST_HEAD,
 } from '../layout/layout.ts'
 import type { SenderEvents } from '../outbound/sender.ts'
-import { add, exchange, load, store, sub } from '../shared/atomics.ts'
-import { open, release, retain } from '../shared/io_count.ts'
+import { add, store, sub } from '../shared/atomics.ts'
+import { open, release } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { WorkerHeap } from '../shared/worker_heap.ts'
 import { Connecting } from './connecting.ts'
 import type { Core, Protocol } from './core.ts'
 import type { CloseReasonName } from './handler.ts'
 import { Registry } from './registry.ts'
+import { Requests } from './requests.ts'
 import { type Held, LiveSession, Receiving } from './session.ts'
 
 /** After everything was reset: who is still there has a pin or a flag of a thread that died. */
@@ -57,6 +45,7 @@ const ABANDON_AFTER_MS = 250
 export class Lifecycle implements SenderEvents<LiveSession> {
   readonly registry: Registry
   readonly connecting: Connecting
+  readonly #requests: Requests
   /** Sessions with held bytes that were resumed; the dispatcher goes on with them. */
   readonly resumed: LiveSession[] = []
   stopping = false
@@ -67,17 +56,16 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   readonly #released: LiveSession[] = []
   readonly #assignedAt: number
   readonly #releaseHead: number
-  readonly #requestHead: number
   #onEmpty: (() => void) | null = null
 
   constructor(core: Core) {
     this.#core = core
     this.registry = new Registry(core.arena)
     this.connecting = new Connecting(core)
+    this.#requests = new Requests(core)
     const block = core.arena.threadAt(core.arena.thread)
     this.#assignedAt = block + THREAD_ASSIGNED_SESSIONS
     this.#releaseHead = block + THREAD_RELEASE_HEAD
-    this.#requestHead = block + THREAD_REQUEST_HEAD
   }
 
   // --- beginning -------------------------------------------------------------------------------
@@ -115,7 +103,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       if (handler.onConnectionRequest({ remoteAddress, listener: protocol.name }) !== false)
         return CloseReason.NONE
     } catch (error) {
-      this.#core.handlerFailed(handler, error)
+      this.#core.calls.failed(handler, error)
     }
     this.#core.counters[Counter.REFUSED]++
     return CloseReason.REFUSED
@@ -189,13 +177,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (firstMessageTimeout > 0) session.deadline = core.now + firstMessageTimeout
     session.joined = true
     core.counters[Counter.JOINED]++
-    const { handler } = session.protocolOf
-    if (handler.onJoin === undefined) return
-    try {
-      core.watch(handler, handler.onJoin(session), session)
-    } catch (error) {
-      core.handlerFailed(handler, error, session)
-    }
+    core.calls.event('onJoin', session.protocolOf.handler, session)
   }
 
   // --- ending ----------------------------------------------------------------------------------
@@ -216,7 +198,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (!table.pinOpen(slot)) return
     // It borrows the socket: the driver must know it before.
     this.showAttached()
-    sender.handOver(slot)
+    sender.slots.handOver(slot)
     table.unpin(slot)
     // It is woken at the end of a turn, which a deadline that passes does not bring.
     this.#core.markPending()
@@ -251,7 +233,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     if (session.receiving === Receiving.NONE) {
       this.terminate(session, reason)
     } else if (!this.#sendsElsewhere && core.sender.idle(session)) {
-      this.#endStream(session)
+      this.endStream(session)
     }
   }
 
@@ -266,7 +248,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   }
 
   /** Its content has handled everything up to the end that it was told of. */
-  #contentEnded(session: LiveSession): void {
+  contentEnded(session: LiveSession): void {
     session.contentDone = true
     if (session.endReason !== CloseReason.NONE && session.endReason !== CloseReason.PEER_CLOSED)
       this.close(session, session.endReason)
@@ -289,7 +271,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   }
 
   /** Everything queued has gone out. */
-  #endStream(session: LiveSession): void {
+  endStream(session: LiveSession): void {
     if (session.protocolOf.resetOnClose) {
       this.terminate(session, session.closeReason)
     } else if (session.receiving !== Receiving.ENDED && !session.shutdownDone) {
@@ -372,7 +354,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       return
     if (!this.#core.sender.quiet(session)) return
     session.counted = false
-    if (release(this.#core.arena.words, session.at + SESSION_IO_COUNT)) this.#release(session)
+    if (release(this.#core.arena.words, session.at + SESSION_IO_COUNT)) this.leaveLater(session)
   }
 
   // --- what the sender tells -------------------------------------------------------------------
@@ -399,34 +381,24 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   }
 
   sent(session: LiveSession, bytes: number): void {
-    const { handler } = session.protocolOf
-    if (handler.onSend === undefined || !session.joined) return
-    try {
-      this.#core.watch(handler, handler.onSend(session, bytes), session)
-    } catch (error) {
-      this.#core.handlerFailed(handler, error, session)
-    }
+    if (session.joined) this.#core.calls.event('onSend', session.protocolOf.handler, session, bytes)
   }
 
   drained(session: LiveSession): void {
-    const { handler } = session.protocolOf
-    if (handler.onDrain === undefined || session.state !== SessionState.OPEN) return
-    try {
-      this.#core.watch(handler, handler.onDrain(session), session)
-    } catch (error) {
-      this.#core.handlerFailed(handler, error, session)
-    }
+    if (session.state === SessionState.OPEN)
+      this.#core.calls.event('onDrain', session.protocolOf.handler, session)
   }
 
   sentAll(session: LiveSession): void {
     if (session.state === SessionState.OPEN) return
     // onDrain or onSend may have queued more before the session began to close.
     if (!this.#core.sender.idle(session)) return
-    if (session.state === SessionState.CLOSING) this.#endStream(session)
+    if (session.state === SessionState.CLOSING) this.endStream(session)
     this.#dropBaseWhenIdle(session)
   }
 
-  #release(session: LiveSession): void {
+  /** Its count fell to 0: onLeave is due. */
+  leaveLater(session: LiveSession): void {
     this.#released.push(session)
     this.#core.markPending()
   }
@@ -518,68 +490,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
       if (session.state === SessionState.RELEASED) this.#free(session)
       else this.#released.push(session)
     }
-    entry = takeAll(words, this.#requestHead)
-    while (entry !== 0) {
-      const session = this.outboxOf(entry - 1)
-      entry = words[session.at + SESSION_REQUEST_LINK]
-      // order: after the link is read; from here the slot may be pushed again [REQUEST-1]
-      const bits = exchange(words, session.at + SESSION_REQUEST, 0)
-      this.#asked(session, bits)
-      // The count that came with the request [REQUEST-2].
-      if (release(words, session.at + SESSION_IO_COUNT)) this.#release(session)
-    }
-  }
-
-  /** What other threads want of a session (SESSION_REQUEST_* bits). */
-  #asked(session: LiveSession, bits: number): void {
-    const { words } = this.#core.arena
-    if ((bits & SESSION_REQUEST_FLOW) !== 0 && session.movingTo === 0) this.#flow(session)
-    if ((bits & SESSION_REQUEST_MOVE) !== 0) this.#move(session)
-    if ((bits & SESSION_REQUEST_MOVED) !== 0) this.#moved(session)
-    if ((bits & SESSION_REQUEST_END) !== 0) this.#contentEnded(session)
-    if ((bits & SESSION_REQUEST_FLUSHED) !== 0) this.#endStream(session)
-    if ((bits & SESSION_REQUEST_SEND_RESET) !== 0) this.sendFailed(session, IoStatus.RESET)
-    if ((bits & SESSION_REQUEST_SEND_FAILED) !== 0) this.sendFailed(session, IoStatus.UNKNOWN)
-    if ((bits & SESSION_REQUEST_OVERFLOW) !== 0) this.terminate(session, CloseReason.OVERFLOW)
-    if ((bits & (SESSION_REQUEST_CLOSE | SESSION_REQUEST_TERMINATE)) === 0) return
-    const reason = load(words, session.at + SESSION_CLOSE_REASON) as CloseReason
-    if ((bits & SESSION_REQUEST_TERMINATE) !== 0) {
-      this.terminate(session, reason || CloseReason.LOCAL_TERMINATE)
-      return
-    }
-    session.contentDone = true
-    this.close(session, reason || CloseReason.LOCAL_CLOSE)
-    // The peer's end waited for its content, which wants no more.
-    if (session.endStatus !== -1) this.#contentEnded(session)
-  }
-
-  /** Receives, or not, as its content wants it. */
-  #flow(session: LiveSession): void {
-    if (load(this.#core.arena.words, session.at + SESSION_PAUSED) !== 0) this.pause(session)
-    else this.resume(session)
-  }
-
-  /** Its content wants to go to another update thread: from here on what is received waits for it there. */
-  #move(session: LiveSession): void {
-    // One that ends does so where it is.
-    if (session.state !== SessionState.OPEN || session.endReason !== CloseReason.NONE) return
-    const { words } = this.#core.arena
-    session.movingTo = load(words, session.at + SESSION_MOVE_TO)
-    // Until it has arrived the session is not released: somebody must hear its onLeave [MOVE-1].
-    retain(words, session.at + SESSION_IO_COUNT)
-    this.pause(session)
-    this.#core.link?.moving(session)
-  }
-
-  /** Its content has arrived. */
-  #moved(session: LiveSession): void {
-    const { arena, link } = this.#core
-    session.content = session.movingTo
-    session.movingTo = 0
-    link?.moved(session)
-    this.#flow(session)
-    // The count that the move had [MOVE-1].
-    if (release(arena.words, session.at + SESSION_IO_COUNT)) this.#release(session)
+    this.#requests.takeRequests()
   }
 
   /** onLeave for every session whose count fell to 0, then the handle is closed. */
@@ -615,15 +526,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     session.joined = false
     session.leaveGroups()
     core.counters[Counter.LEFT]++
-    const { handler } = session.protocolOf
     const reason = CLOSE_REASON_NAMES[session.closeReason] as CloseReasonName
-    if (handler.onLeave !== undefined) {
-      try {
-        core.watch(handler, handler.onLeave(session, reason), session)
-      } catch (error) {
-        core.handlerFailed(handler, error, session)
-      }
-    }
+    core.calls.event('onLeave', session.protocolOf.handler, session, reason)
     this.connecting.left(session, reason)
   }
 

@@ -18,13 +18,8 @@ import {
 } from '../layout/layout.ts'
 import type { Outbox } from '../outbound/outbox.ts'
 import type { Sender } from '../outbound/sender.ts'
-import {
-  type CloseReasonName,
-  type Handler,
-  reportFailure,
-  type Session,
-  whenRejected,
-} from '../session/handler.ts'
+import type { CloseReasonName, Session } from '../session/handler.ts'
+import { type FailureHome, HandlerCalls } from '../session/handler_calls.ts'
 import { PacketCursor } from '../session/packet.ts'
 import type { ContentHome, ThreadRuntime } from '../session/runtime.ts'
 import type { Arena } from '../shared/arena.ts'
@@ -70,8 +65,8 @@ export interface ContentOptions {
   readonly send: (thread: number, move: MovedSession) => void
 }
 
-export class Content implements ContentHome {
-  readonly counters: Float64Array
+export class Content implements ContentHome, FailureHome<ContentSession> {
+  readonly calls: HandlerCalls<ContentSession>
   readonly #options: ContentOptions
   readonly #waker: Waker
   readonly #words: Int32Array
@@ -95,7 +90,7 @@ export class Content implements ContentHome {
     this.#waker = waker
     this.#words = arena.words
     this.#bytes = arena.bytes
-    this.counters = arena.counters
+    this.calls = new HandlerCalls(arena.counters, this)
     this.#pendingAt = arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING
     this.#consumers = Array.from(
       { length: arena.plan.driverCount },
@@ -245,14 +240,7 @@ export class Content implements ContentHome {
   }
 
   #hand(session: ContentSession, packet: PacketCursor): void {
-    const { handler } = session.protocol
-    if (handler.onRecv === undefined) return
-    try {
-      const returned = handler.onRecv(session, packet)
-      if (returned !== undefined) this.watch(handler, returned, session)
-    } catch (error) {
-      this.handlerFailed(handler, error, session)
-    }
+    this.calls.received(session.protocol.handler, session, packet)
     packet.start = -1
   }
 
@@ -295,18 +283,12 @@ export class Content implements ContentHome {
     // It has moved while a send thread told this one: the word is set again, for whoever runs its content now.
     const { table, sender } = this.#options
     if (!table.pinSlot(slot, generation)) return
-    sender.wantDrain(slot)
+    sender.slots.wantDrain(slot)
     table.unpin(slot)
   }
 
   #sent(session: ContentSession, bytes: number): void {
-    const { handler } = session.protocol
-    if (handler.onSend === undefined) return
-    try {
-      this.watch(handler, handler.onSend(session, bytes), session)
-    } catch (error) {
-      this.handlerFailed(handler, error, session)
-    }
+    this.calls.event('onSend', session.protocol.handler, session, bytes)
   }
 
   #leave(session: ContentSession, reason: CloseReason): void {
@@ -314,13 +296,8 @@ export class Content implements ContentHome {
     session.held = null
     this.#forget(session)
     session.leaveGroups()
-    const { handler } = session.protocol
     const name = CLOSE_REASON_NAMES[reason] as CloseReasonName
-    try {
-      this.watch(handler, handler.onLeave?.(session, name), session)
-    } catch (error) {
-      this.handlerFailed(handler, error, session)
-    }
+    this.calls.event('onLeave', session.protocol.handler, session, name)
     this.#options.dialler.left(session, name)
     session.gone()
     this.#options.table.giveBack(session.slot)
@@ -391,7 +368,7 @@ export class Content implements ContentHome {
       send(target, move)
     } catch (error) {
       // Its data was changed after moveTo() into what cannot be cloned.
-      this.handlerFailed(session.protocol.handler, error, session)
+      this.calls.failed(session.protocol.handler, error, session)
       send(target, { ...move, data: undefined, isDone: true })
     }
     session.gone()
@@ -414,12 +391,7 @@ export class Content implements ContentHome {
     session.takeGroups(move.groups)
     this.#adopt(session)
     store(this.#words, session.at + SESSION_CONTENT, arena.thread)
-    const { handler } = session.protocol
-    try {
-      this.watch(handler, handler.onMove?.(session, move.from), session)
-    } catch (error) {
-      this.handlerFailed(handler, error, session)
-    }
+    this.calls.event('onMove', session.protocol.handler, session, move.from)
     // The move has a count of the session: no pin is needed [MOVE-1].
     sender.request(session.slot, SESSION_REQUEST_MOVED)
     waker.flush()
@@ -429,23 +401,10 @@ export class Content implements ContentHome {
   // --- handler ---------------------------------------------------------------------------------
 
   #call(session: ContentSession, event: 'onJoin' | 'onDrain'): void {
-    const { handler } = session.protocol
-    if (session.isDone) return
-    try {
-      const returned = event === 'onJoin' ? handler.onJoin?.(session) : handler.onDrain?.(session)
-      this.watch(handler, returned, session)
-    } catch (error) {
-      this.handlerFailed(handler, error, session)
-    }
+    if (!session.isDone) this.calls.event(event, session.protocol.handler, session)
   }
 
-  watch(handler: Handler, returned: unknown, session?: ContentSession): void {
-    whenRejected(returned, (error) => this.handlerFailed(handler, error, session))
-  }
-
-  /** A handler threw or rejected: its owner hears of it, the session ends, nobody else is touched. */
-  handlerFailed(handler: Handler, error: unknown, session?: ContentSession): void {
-    reportFailure(this.counters, handler, error, session)
-    session?.endBy(SESSION_REQUEST_CLOSE, CloseReason.HANDLER_ERROR)
+  endFailed(session: ContentSession): void {
+    session.endBy(SESSION_REQUEST_CLOSE, CloseReason.HANDLER_ERROR)
   }
 }

@@ -186,7 +186,7 @@ export class ContentSession implements Session {
     const { table, sender } = this.#parts
     if (!table.pinOpen(this.slot)) return
     sender.commit()
-    sender.wantDrain(this.slot)
+    sender.slots.wantDrain(this.slot)
     table.unpin(this.slot)
   }
 
@@ -251,7 +251,7 @@ export class ContentSession implements Session {
     }
     if (this.isDone || !table.pinOpen(this.slot)) return
     store(arena.words, this.at + SESSION_LANE_WANTED, workerCount + 1 + lane)
-    sender.handOver(this.slot)
+    sender.slots.handOver(this.slot)
     table.unpin(this.slot)
   }
 

@@ -9,10 +9,10 @@ import {
   framingOptions,
   leaves,
   listenerOptions,
-  optionsPage,
   outboundOptions,
   serverOptions,
 } from '../../src/config/option_schema.ts'
+import { optionsPage } from '../../src/config/options_page.ts'
 
 const all = [
   ...serverOptions,

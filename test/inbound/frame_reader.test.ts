@@ -14,6 +14,7 @@ import {
 import { createFrameReader, type FrameReader } from '../../src/inbound/frame_reader.ts'
 import { CloseReason, Counter, SessionState } from '../../src/layout/layout.ts'
 import type { Core, Protocol } from '../../src/session/core.ts'
+import { HandlerCalls } from '../../src/session/handler_calls.ts'
 import type { PacketCursor } from '../../src/session/packet.ts'
 import type { LiveSession } from '../../src/session/session.ts'
 import { WorkerHeap } from '../../src/shared/worker_heap.ts'
@@ -83,8 +84,7 @@ class Reading {
           this.held.push(Buffer.from(bytes.slice(from, to)))
         },
       },
-      watch: () => {},
-      handlerFailed: (_: unknown, error: unknown) => this.errors.push(error),
+      calls: new HandlerCalls<LiveSession>(counters, { endFailed: () => {} }),
     } as unknown as Core
     const protocol = {
       framing,
@@ -100,6 +100,7 @@ class Reading {
           })
           this.onRecv(this.heard.length, packet)
         },
+        onError: (error: unknown) => this.errors.push(error),
       },
     } as unknown as Protocol
     this.reader = createFrameReader(core, protocol)

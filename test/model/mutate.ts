@@ -38,7 +38,7 @@ const ROOMS =
   /^src\/(shared|outbound)\/|^src\/(inbound\/completion_ring|update\/job_ring|session\/foreign_sends)/
 /** Functions elsewhere: both halves of requests and releases, and what native.ts has of the native half. */
 const FUNCTIONS =
-  /^session\/lifecycle takeForeign |^update\/content_session (endBy|#tellFlow) |^native (used|commit|hasWork|sleepOrLook) /
+  /^session\/(lifecycle takeForeign|requests takeRequests) |^update\/content_session (endBy|#tellFlow) |^native (used|commit|hasWork|sleepOrLook) /
 
 interface Named {
   readonly path: string

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { IO_URING_FEATURES } from '../../src/binding.ts'
 import { OverlappedError } from '../../src/errors.ts'
-import { chooseDriver } from '../../src/server/server.ts'
+import { chooseDriver } from '../../src/server/choose_driver.ts'
 
 const DENIED = 'io_uring_setup: operation not permitted'
 

@@ -62,9 +62,9 @@ export const plantedBugs = {
   },
   flagCountNotTaken: {
     what: "another thread's flag takes no count",
-    file: 'src/outbound/sender.js',
-    find: 'retain(words, at + SESSION_IO_COUNT);\n        this.#giveToSender(slot);',
-    replace: 'this.#giveToSender(slot);',
+    file: 'src/outbound/hand_over.js',
+    find: 'retain(words, at + SESSION_IO_COUNT);\n        this.giveToSender(slot);',
+    replace: 'this.giveToSender(slot);',
   },
   listNotReversed: {
     what: 'a list of other threads goes out newest first',
@@ -136,8 +136,8 @@ export const plantedBugs = {
   leftTwice: {
     what: 'a session is released twice',
     file: 'src/session/lifecycle.js',
-    find: '#release(session) {\n        this.#released.push(session);',
-    replace: '#release(session) {\n        this.#released.push(session, session);',
+    find: 'leaveLater(session) {\n        this.#released.push(session);',
+    replace: 'leaveLater(session) {\n        this.#released.push(session, session);',
   },
   baseDroppedEarly: {
     what: 'the base goes although something waits or is in flight',
@@ -147,7 +147,7 @@ export const plantedBugs = {
   },
   requestNotCleared: {
     what: 'a request is never cleared',
-    file: 'src/session/lifecycle.js',
+    file: 'src/session/requests.js',
     find: 'const bits = exchange(words, session.at + SESSION_REQUEST, 0);',
     replace: 'const bits = words[session.at + SESSION_REQUEST];',
   },

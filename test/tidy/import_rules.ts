@@ -27,7 +27,12 @@ const below = (room: string): string[] => {
 const everyLayer = LAYERS.flat()
 
 /** The option tables and what refuses a value by them. */
-const optionChecks = ['config/option_schema', 'config/check_option', 'config/check_protocol']
+const optionChecks = [
+  'config/option_table',
+  'config/option_schema',
+  'config/check_option',
+  'config/check_protocol',
+]
 
 /** The CLI and the load client: users of the library, and handler modules of their own. */
 const above = [

@@ -5,7 +5,8 @@
 import { performance } from 'node:perf_hooks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Counter } from '../../src/layout/layout.ts'
-import type { Handler } from '../../src/session/handler.ts'
+import type { Handler, Session } from '../../src/session/handler.ts'
+import { HandlerCalls } from '../../src/session/handler_calls.ts'
 import type { OverrunPolicy } from '../../src/update/tick.ts'
 import { createTicker } from '../../workers/ticker.ts'
 
@@ -40,11 +41,7 @@ function setup(options: SetupOptions = {}) {
   const counters = new Float64Array(64)
   const one: Handler = { onTick: (dtMs) => void log.push(`tick ${dtMs}`) }
   const handlers = options.handlers ?? [one]
-  const calls = {
-    counters,
-    watch: () => {},
-    handlerFailed: (_: Handler, error: unknown) => void log.push(String(error)),
-  }
+  const calls = new HandlerCalls<Session>(counters, { endFailed: () => {} })
   const before = hasBefore ? () => void log.push('before') : undefined
   const ticker = createTicker(handlers, RATE, overrun, mostAtOnce, calls, before)
   /** The thread was busy: timers that are due fire when it is done. */
@@ -102,16 +99,20 @@ describe('onTick', () => {
 
   it('comes to every handler, also behind one that fails, and with the next tick', () => {
     const heard: string[] = []
+    const log: string[] = []
     const fails: Handler = {
       onTick() {
         throw new Error('of a handler')
       },
+      onError: (error) => void log.push(String(error)),
     }
     const hears: Handler = { onTick: () => void heard.push('heard') }
     const { ticker, pass } = setup({ handlers: [fails, {}, hears] })
     ticker.start()
-    expect(pass(PERIOD_MS)).toEqual(['Error: of a handler'])
-    expect(pass(PERIOD_MS)).toEqual(['Error: of a handler'])
+    pass(PERIOD_MS)
+    expect(log).toEqual(['Error: of a handler'])
+    pass(PERIOD_MS)
+    expect(log).toEqual(['Error: of a handler', 'Error: of a handler'])
     expect(heard).toEqual(['heard', 'heard'])
   })
 

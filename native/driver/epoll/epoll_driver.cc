@@ -17,7 +17,6 @@ namespace driver {
 
 using layout::CompletionKind;
 using layout::IoStatus;
-using layout::SubmissionOp;
 
 namespace {
 
@@ -78,21 +77,10 @@ EpollDriver::Endpoint& EpollDriver::at(int32_t slot) {
   return endpoints_[static_cast<size_t>(index)];
 }
 
-void EpollDriver::complete(CompletionKind kind, int32_t slot, uint32_t generation, IoStatus status, int32_t result,
-                           int32_t flags, int32_t buffer) {
-  layout::Completion completion{};
-  completion.kind = static_cast<int32_t>(kind);
-  completion.flags = flags;
-  completion.slot = slot;
-  completion.generation = static_cast<int32_t>(generation);
-  completion.status = static_cast<int32_t>(status);
-  completion.result = result;
-  completion.buffer = buffer;
-  if (buffer >= 0) {
-    const layout::Control& control = config_.memory.control();
-    completion.offset = control.recv_byte_at + buffer * control.recv_buffer_stride;
-  }
-  config_.completions->claim(completion);
+EpollDriver::Endpoint& EpollDriver::session_at(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
+  return endpoint;
 }
 
 // --- listening ---------------------------------------------------------------------------------
@@ -150,7 +138,99 @@ void EpollDriver::watch(int32_t slot, const Endpoint& endpoint, uint32_t events)
   OVERLAPPED_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, endpoint.fd, &event) == 0);
 }
 
-void EpollDriver::give_back(int32_t slot, Endpoint& endpoint) {
+EpollDriver::Endpoint& EpollDriver::take_socket(int32_t slot, uint32_t generation, int32_t token) {
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd < 0);
+  shared::TransitSocket socket = transit_.take(token);
+  bool queued = endpoint.queued;
+  endpoint = Endpoint{};
+  endpoint.queued = queued;
+  endpoint.fd = socket.fd.release();
+  endpoint.generation = generation;
+  endpoint.address = socket.peer;
+  show_handle(slot, endpoint.fd, endpoint.address);
+  return endpoint;
+}
+
+void EpollDriver::attach(int32_t slot, uint32_t generation, int32_t token) {
+  watch(slot, take_socket(slot, generation, token), kEdge);
+}
+
+void EpollDriver::connect(int32_t slot, uint32_t generation, int32_t token) {
+  Endpoint& endpoint = take_socket(slot, generation, token);
+  set_nonblocking(endpoint.fd);
+  int result = ::connect(endpoint.fd, &endpoint.address.any, address_length(endpoint.address));
+  endpoint.connecting = result < 0 && errno == EINPROGRESS;
+  int error = result < 0 ? errno : 0;
+  watch(slot, endpoint, kEdge);
+  if (!endpoint.connecting) complete(CompletionKind::kConnect, slot, generation, status_of(error), error);
+}
+
+void EpollDriver::finish_connect(int32_t slot, Endpoint& endpoint) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(endpoint.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  endpoint.connecting = false;
+  complete(CompletionKind::kConnect, slot, endpoint.generation, status_of(error), error);
+}
+
+void EpollDriver::start_recv(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  OVERLAPPED_CHECK(endpoint.recv != Recv::kArmed);
+  endpoint.recv = Recv::kArmed;
+  // The edge may have come before: one read finds out.
+  endpoint.readable = true;
+  mark_readable(slot, endpoint);
+}
+
+void EpollDriver::pause_recv(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  if (endpoint.recv != Recv::kArmed) return;
+  endpoint.recv = Recv::kPaused;
+  complete(CompletionKind::kPaused, slot, generation, IoStatus::kOk);
+  if (endpoint.hangup) complete(CompletionKind::kPeerGone, slot, generation, IoStatus::kOk);
+}
+
+void EpollDriver::cancel_all(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
+  if (!endpoint.pending.empty()) {
+    endpoint.pending.clear();
+    complete(CompletionKind::kSend, slot, generation, IoStatus::kCancelled);
+  }
+  if (endpoint.connecting) {
+    endpoint.connecting = false;
+    complete(CompletionKind::kConnect, slot, generation, IoStatus::kCancelled);
+  }
+}
+
+void EpollDriver::shut_down(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  if (is_lost(slot, endpoint.fd)) return;
+  shared::count(config_.counters, layout::Counter::kSyscalls);
+  ::shutdown(endpoint.fd, SHUT_WR);
+}
+
+void EpollDriver::close_socket(int32_t slot, uint32_t generation, bool resets) {
+  Endpoint& endpoint = session_at(slot, generation);
+  OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && endpoint.pending.empty() && !endpoint.connecting);
+  if (resets) set_reset_on_close(endpoint.fd);
+  hide_handle(slot, 0);
+  shared::count(config_.counters, layout::Counter::kSyscalls);
+  ::close(endpoint.fd);
+  endpoint.fd = -1;
+}
+
+void EpollDriver::borrow(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd < 0);
+  endpoint = Endpoint{};
+  endpoint.fd = handle_of(slot, generation);
+  endpoint.generation = generation;
+}
+
+void EpollDriver::give_back(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
   OVERLAPPED_CHECK(endpoint.pending.empty() && !holds(slot));
   if (!is_lost(slot, endpoint.fd) && endpoint.watched) {
     shared::count(config_.counters, layout::Counter::kSyscalls);
@@ -159,47 +239,46 @@ void EpollDriver::give_back(int32_t slot, Endpoint& endpoint) {
   endpoint.fd = -1;
 }
 
-size_t EpollDriver::submit_send(const int32_t* words) {
-  bool now = ((words[0] >> 8) & layout::kSendFlagNow) != 0;
-  auto slices = static_cast<size_t>(static_cast<uint32_t>(words[0]) >> 16);
-  OVERLAPPED_CHECK(slices >= 1 && slices <= iovecs_.size());
-  int32_t slot = words[1];
-  auto generation = static_cast<uint32_t>(words[2]);
-  Endpoint& endpoint = at(slot);
-  OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation && endpoint.pending.empty());
-  const int32_t* pair = words + layout::kSendHeaderWords;
-  for (size_t i = 0; i < slices; i++) {
-    iovecs_[i] = {config_.memory.arena + pair[2 * i], static_cast<size_t>(pair[2 * i + 1])};
+void EpollDriver::submitted(bool now) {
+  if (now) report_held();
+  config_.completions->commit();
+}
+
+// --- sending -----------------------------------------------------------------------------------
+
+void EpollDriver::send(const GatheredSend& send) {
+  Endpoint& endpoint = session_at(send.slot, send.generation);
+  OVERLAPPED_CHECK(endpoint.pending.empty());
+  for (size_t i = 0; i < send.slices; i++) {
+    iovecs_[i] = {config_.memory.arena + send.pairs[2 * i], static_cast<size_t>(send.pairs[2 * i + 1])};
   }
-  size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * slices;
-  if (is_lost(slot, endpoint.fd)) {
-    complete(CompletionKind::kSend, slot, generation, IoStatus::kReset);
-    return length;
+  if (is_lost(send.slot, endpoint.fd)) {
+    complete(CompletionKind::kSend, send.slot, send.generation, IoStatus::kReset);
+    return;
   }
-  if (!now) {
-    endpoint.pending.assign(iovecs_.begin(), iovecs_.begin() + static_cast<ptrdiff_t>(slices));
-    send_pending(slot, endpoint);
-    return length;
+  if (!send.now) {
+    endpoint.pending.assign(iovecs_.begin(), iovecs_.begin() + static_cast<ptrdiff_t>(send.slices));
+    send_pending(send.slot, endpoint);
+    return;
   }
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ssize_t sent;
-  if (slices == 1) {
+  if (send.slices == 1) {
     sent = send_now(endpoint.fd, iovecs_[0].iov_base, iovecs_[0].iov_len);
   } else {
     msghdr header{};
     header.msg_iov = iovecs_.data();
-    header.msg_iovlen = slices;
+    header.msg_iovlen = send.slices;
     sent = send_now(endpoint.fd, header);
   }
-  if (((words[0] >> 8) & layout::kSendFlagLazy) != 0 && sent == words[3]) {
-    held_.push_back({slot, generation, static_cast<int32_t>(sent), false});
-    return length;
+  if (send.lazy && sent == send.bytes) {
+    held_.push_back({send.slot, send.generation, send.bytes, false});
+    return;
   }
   // EAGAIN: the socket took nothing; that is an outcome, not a failure.
   bool took = sent >= 0 || errno == EAGAIN || errno == EINTR;
-  complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(errno),
+  complete(CompletionKind::kSend, send.slot, send.generation, took ? IoStatus::kOk : status_of(errno),
            static_cast<int32_t>(std::max<ssize_t>(sent, 0)));
-  return length;
 }
 
 void EpollDriver::report_held() {
@@ -229,130 +308,13 @@ void EpollDriver::send_pending(int32_t slot, Endpoint& endpoint) {
            static_cast<int32_t>(std::max<ssize_t>(sent, 0)));
 }
 
-void EpollDriver::finish_connect(int32_t slot, Endpoint& endpoint) {
-  int error = 0;
-  socklen_t length = sizeof error;
-  getsockopt(endpoint.fd, SOL_SOCKET, SO_ERROR, &error, &length);
-  endpoint.connecting = false;
-  complete(CompletionKind::kConnect, slot, endpoint.generation, status_of(error), error);
-}
+// --- receiving ---------------------------------------------------------------------------------
 
 void EpollDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
   endpoint.recv = Recv::kIdle;
   endpoint.readable = false;
   complete(CompletionKind::kRecv, slot, endpoint.generation, status, 0, layout::kCompletionFlagTerminal);
 }
-
-void EpollDriver::submit(const int32_t* words, size_t count, bool now) {
-  size_t at_word = 0;
-  while (at_word < count) {
-    const int32_t* entry = words + at_word;
-    // Every submission below completes with one entry at most; the ring is planned for a full
-    // submission area of them (src/server/memory_plan.ts).
-    auto op = static_cast<SubmissionOp>(entry[0] & 0xff);
-    if (op == SubmissionOp::kSend) {
-      at_word += submit_send(entry);
-      continue;
-    }
-    if (op == SubmissionOp::kBufferReturn) {
-      auto buffers = static_cast<size_t>(static_cast<uint32_t>(entry[0]) >> 16);
-      for (size_t i = 0; i < buffers; i++) free_buffers_.push_back(entry[1 + i]);
-      at_word += 1 + buffers;
-      continue;
-    }
-    if (op == SubmissionOp::kRefuse) {
-      shared::TransitSocket socket = transit_.take(entry[1]);
-      set_reset_on_close(socket.fd.get());
-      at_word += 2;
-      continue;
-    }
-    int32_t slot = entry[1];
-    auto generation = static_cast<uint32_t>(entry[2]);
-    Endpoint& endpoint = at(slot);
-    if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
-      OVERLAPPED_CHECK(endpoint.fd < 0 && !config_.borrows);
-      shared::TransitSocket socket = transit_.take(entry[3]);
-      bool queued = endpoint.queued;
-      endpoint = Endpoint{};
-      endpoint.queued = queued;
-      endpoint.fd = socket.fd.release();
-      endpoint.generation = generation;
-      endpoint.address = socket.peer;
-      show_handle(slot, endpoint.fd, endpoint.address);
-      if (op == SubmissionOp::kConnect) {
-        set_nonblocking(endpoint.fd);
-        int result = ::connect(endpoint.fd, &endpoint.address.any,
-                               address_length(endpoint.address));
-        endpoint.connecting = result < 0 && errno == EINPROGRESS;
-        int error = result < 0 ? errno : 0;
-        watch(slot, endpoint, kEdge);
-        if (!endpoint.connecting) complete(CompletionKind::kConnect, slot, generation, status_of(error), error);
-      } else {
-        watch(slot, endpoint, kEdge);
-      }
-      at_word += 4;
-      continue;
-    }
-    at_word += 3;
-    if (op == SubmissionOp::kBorrow) {
-      OVERLAPPED_CHECK(endpoint.fd < 0);
-      endpoint = Endpoint{};
-      endpoint.fd = borrow(slot, generation);
-      endpoint.generation = generation;
-      continue;
-    }
-    OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
-    switch (op) {
-      case SubmissionOp::kRecv:
-        OVERLAPPED_CHECK(endpoint.recv != Recv::kArmed && !config_.borrows);
-        endpoint.recv = Recv::kArmed;
-        // The edge may have come before: one read finds out.
-        endpoint.readable = true;
-        mark_readable(slot, endpoint);
-        break;
-      case SubmissionOp::kPause:
-        if (endpoint.recv != Recv::kArmed) break;
-        endpoint.recv = Recv::kPaused;
-        complete(CompletionKind::kPaused, slot, generation, IoStatus::kOk);
-        if (endpoint.hangup) complete(CompletionKind::kPeerGone, slot, generation, IoStatus::kOk);
-        break;
-      case SubmissionOp::kCancel:
-        if (endpoint.recv != Recv::kIdle) end_recv(slot, endpoint, IoStatus::kCancelled);
-        if (!endpoint.pending.empty()) {
-          endpoint.pending.clear();
-          complete(CompletionKind::kSend, slot, generation, IoStatus::kCancelled);
-        }
-        if (endpoint.connecting) {
-          endpoint.connecting = false;
-          complete(CompletionKind::kConnect, slot, generation, IoStatus::kCancelled);
-        }
-        break;
-      case SubmissionOp::kShutdown:
-        if (is_lost(slot, endpoint.fd)) break;
-        shared::count(config_.counters, layout::Counter::kSyscalls);
-        ::shutdown(endpoint.fd, SHUT_WR);
-        break;
-      case SubmissionOp::kClose:
-        OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && endpoint.pending.empty() && !endpoint.connecting);
-        OVERLAPPED_CHECK(!config_.borrows);
-        if (((entry[0] >> 8) & layout::kCloseFlagReset) != 0) set_reset_on_close(endpoint.fd);
-        hide_handle(slot, 0);
-        shared::count(config_.counters, layout::Counter::kSyscalls);
-        ::close(endpoint.fd);
-        endpoint.fd = -1;
-        break;
-      case SubmissionOp::kGiveBack:
-        give_back(slot, endpoint);
-        break;
-      default:
-        OVERLAPPED_CHECK(false);
-    }
-  }
-  if (now) report_held();
-  config_.completions->commit();
-}
-
-// --- receiving ---------------------------------------------------------------------------------
 
 void EpollDriver::mark_readable(int32_t slot, Endpoint& endpoint) {
   if (endpoint.queued || endpoint.recv != Recv::kArmed) return;

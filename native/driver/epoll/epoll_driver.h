@@ -10,22 +10,33 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "driver/driver.h"
+#include "driver/socket_driver.h"
 
 namespace driver {
 
-class EpollDriver final : public Driver {
+class EpollDriver final : public SocketDriver {
  public:
   ~EpollDriver() override;
   std::string open(const Config& config) override;
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
-  void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
 
  protected:
+  void send(const GatheredSend& send) override;
+  void return_buffer(int32_t buffer) override { free_buffers_.push_back(buffer); }
+  void attach(int32_t slot, uint32_t generation, int32_t token) override;
+  void connect(int32_t slot, uint32_t generation, int32_t token) override;
+  void start_recv(int32_t slot, uint32_t generation) override;
+  void pause_recv(int32_t slot, uint32_t generation) override;
+  void cancel_all(int32_t slot, uint32_t generation) override;
+  void shut_down(int32_t slot, uint32_t generation) override;
+  void close_socket(int32_t slot, uint32_t generation, bool resets) override;
+  void borrow(int32_t slot, uint32_t generation) override;
+  void give_back(int32_t slot, uint32_t generation) override;
+  void submitted(bool now) override;
   void accept_again() override;
 
  private:
@@ -51,11 +62,10 @@ class EpollDriver final : public Driver {
   };
 
   Endpoint& at(int32_t slot);
-  void complete(layout::CompletionKind kind, int32_t slot, uint32_t generation, layout::IoStatus status,
-                int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
-  size_t submit_send(const int32_t* words);
+  /** The endpoint of a slot that holds this session. */
+  Endpoint& session_at(int32_t slot, uint32_t generation);
+  Endpoint& take_socket(int32_t slot, uint32_t generation, int32_t token);
   void watch(int32_t slot, const Endpoint& endpoint, uint32_t events);
-  void give_back(int32_t slot, Endpoint& endpoint);
   void report_held();
   void send_pending(int32_t slot, Endpoint& endpoint);
   void finish_connect(int32_t slot, Endpoint& endpoint);

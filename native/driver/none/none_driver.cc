@@ -48,7 +48,7 @@ void NoneDriver::close() { epoll_.reset(); }
 void NoneDriver::listen(int32_t, int) { OVERLAPPED_CHECK(false); }
 void NoneDriver::unlisten(int32_t) { OVERLAPPED_CHECK(false); }
 void NoneDriver::submit(const int32_t*, size_t, bool) { OVERLAPPED_CHECK(false); }
-void NoneDriver::accept_again() { OVERLAPPED_CHECK(false); }
+void NoneDriver::relisten() { OVERLAPPED_CHECK(false); }
 const shared::SocketAddress* NoneDriver::peer(int32_t, uint32_t) const { return nullptr; }
 
 }  // namespace driver

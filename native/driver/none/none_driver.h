@@ -13,13 +13,12 @@ class NoneDriver final : public Driver {
   std::string open(const Config& config) override;
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
+  bool accept_starved() const override { return false; }
+  void relisten() override;
   void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
-
- protected:
-  void accept_again() override;
 
  private:
   base::Fd epoll_;

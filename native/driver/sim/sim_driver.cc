@@ -12,7 +12,6 @@ namespace driver::sim {
 
 using layout::CompletionKind;
 using layout::IoStatus;
-using layout::SubmissionOp;
 
 namespace {
 
@@ -78,18 +77,7 @@ SimDriver::Endpoint* SimDriver::find(int32_t slot, uint32_t generation, const ch
 void SimDriver::complete(CompletionKind kind, int32_t slot, const Endpoint& endpoint, IoStatus status, int32_t result,
                          int32_t flags, int32_t buffer) {
   Queued queued{};
-  layout::Completion& completion = queued.completion;
-  completion.kind = static_cast<int32_t>(kind);
-  completion.flags = flags;
-  completion.slot = slot;
-  completion.generation = static_cast<int32_t>(endpoint.generation);
-  completion.status = static_cast<int32_t>(status);
-  completion.result = result;
-  completion.buffer = buffer;
-  if (buffer >= 0) {
-    const layout::Control& control = config_.memory.control();
-    completion.offset = control.recv_byte_at + buffer * control.recv_buffer_stride;
-  }
+  queued.completion = completion_of(kind, slot, endpoint.generation, status, result, flags, buffer);
   queued.stream = kind == CompletionKind::kSend ? 2 * slot + 1 : 2 * slot;
   if (endpoint.cancel_due_ns >= 0 && status != IoStatus::kCancelled) world_.count(Fault::kLostRace);
   if (endpoint.pause_due_ns >= 0 && kind == CompletionKind::kRecv) world_.count(Fault::kLostRace);
@@ -112,9 +100,9 @@ void SimDriver::complete(CompletionKind kind, int32_t slot, const Endpoint& endp
 
 // --- submissions -------------------------------------------------------------------------------
 
-void SimDriver::stage_send(const int32_t* words, size_t slices) {
-  int32_t slot = words[1];
-  Endpoint* endpoint = find(slot, static_cast<uint32_t>(words[2]), "SEND");
+void SimDriver::send(const GatheredSend& submitted) {
+  int32_t slot = submitted.slot;
+  Endpoint* endpoint = find(slot, submitted.generation, "SEND");
   if (endpoint == nullptr) return;
   Send& send = endpoint->send;
   if (send.active || holds(slot)) return world_.violate("SEND while one of this session is outstanding");
@@ -122,20 +110,19 @@ void SimDriver::stage_send(const int32_t* words, size_t slices) {
   if (is_lost(slot, endpoint->connection)) return complete(CompletionKind::kSend, slot, *endpoint, IoStatus::kReset);
   send.active = true;
   send.issued = false;
-  int32_t flags = words[0] >> 8 & 0xff;
-  send.now = (flags & layout::kSendFlagNow) != 0;
-  send.lazy = (flags & layout::kSendFlagLazy) != 0;
+  send.now = submitted.now;
+  send.lazy = submitted.lazy;
   send.total = 0;
   send.slices.clear();
-  for (size_t i = 0; i < slices; i++) {
-    const int32_t* pair = words + layout::kSendHeaderWords + 2 * i;
+  for (size_t i = 0; i < submitted.slices; i++) {
+    const int32_t* pair = submitted.pairs + 2 * i;
     if (pair[0] < 0 || pair[1] <= 0 || pair[0] > config_.memory.control().arena_bytes - pair[1]) {
       return world_.violate("SEND of bytes that are not in the arena");
     }
     send.slices.push_back({pair[0], pair[1]});
     send.total += pair[1];
   }
-  if (send.total != words[3]) world_.violate("SEND whose total is not the sum of its slices");
+  if (send.total != submitted.bytes) world_.violate("SEND whose total is not the sum of its slices");
   if (world_.bug(Bug::kSlicesReversed)) std::reverse(send.slices.begin(), send.slices.end());
   staged_.push_back(slot);
 }
@@ -162,141 +149,109 @@ void SimDriver::return_buffer(int32_t buffer) {
               kPoison, static_cast<size_t>(control.recv_buffer_bytes));
 }
 
-void SimDriver::connect(Endpoint& endpoint) {
-  endpoint.connect_due_ns = world_.operation_due();
+void SimDriver::refuse(int32_t token) {
+  if (transit_.find(token) == nullptr) return world_.violate("REFUSE of a socket that is not in transit");
+  shared::TransitSocket socket = transit_.take(token);
+  if (world_.bug(Bug::kTransitLeaked)) {
+    socket.fd.release();
+    return;
+  }
+  int32_t connection = connection_of(socket);
+  if (connection >= 0) world_.server_close(world_.at(connection), true);
+}
+
+/** Null, and a violation, when the slot or the token is not free for it. */
+SimDriver::Endpoint* SimDriver::take_socket(int32_t slot, uint32_t generation, int32_t token) {
+  int32_t index = slot - config_.first_slot;
+  if (index < 0 || index >= config_.slot_count || endpoints_[static_cast<size_t>(index)].used) {
+    world_.violate("ATTACH or CONNECT of a slot that is in use or another worker's");
+    return nullptr;
+  }
+  if (transit_.find(token) == nullptr) {
+    world_.violate("ATTACH or CONNECT of a socket that is not in transit");
+    return nullptr;
+  }
+  shared::TransitSocket socket = transit_.take(token);
+  Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
+  endpoint = Endpoint{};
+  endpoint.used = true;
+  endpoint.generation = generation;
+  endpoint.connection = connection_of(socket);
+  endpoint.address = socket.peer;
+  endpoint.fd = std::move(socket.fd);
+  return &endpoint;
+}
+
+void SimDriver::attach(int32_t slot, uint32_t generation, int32_t token) {
+  Endpoint* endpoint = take_socket(slot, generation, token);
+  if (endpoint == nullptr) return;
+  show_handle(slot, endpoint->connection, endpoint->address);
+  if (peer_left(*endpoint)) world_.count(Fault::kAcceptedGone);
+}
+
+void SimDriver::connect(int32_t slot, uint32_t generation, int32_t token) {
+  Endpoint* endpoint = take_socket(slot, generation, token);
+  if (endpoint == nullptr) return;
+  endpoint->connect_due_ns = world_.operation_due();
   if (world_.strikes(Fault::kConnectRefused)) {
-    endpoint.connect_status = IoStatus::kRefused;
+    endpoint->connect_status = IoStatus::kRefused;
   } else if (world_.strikes(Fault::kConnectTimedOut)) {
-    endpoint.connect_status = IoStatus::kTimedOut;
+    endpoint->connect_status = IoStatus::kTimedOut;
   } else {
-    endpoint.connect_status = IoStatus::kOk;
+    endpoint->connect_status = IoStatus::kOk;
   }
 }
 
-void SimDriver::submit(const int32_t* words, size_t count, bool now) {
-  size_t at_word = 0;
-  while (at_word < count) {
-    const int32_t* entry = words + at_word;
-    auto op = static_cast<SubmissionOp>(entry[0] & 0xff);
-    auto run = static_cast<size_t>(static_cast<uint32_t>(entry[0]) >> 16);
-    if (op == SubmissionOp::kSend) {
-      stage_send(entry, run);
-      at_word += static_cast<size_t>(layout::kSendHeaderWords) + 2 * run;
-      continue;
-    }
-    if (op == SubmissionOp::kBufferReturn) {
-      for (size_t i = 0; i < run; i++) return_buffer(entry[1 + i]);
-      at_word += 1 + run;
-      continue;
-    }
-    if (op == SubmissionOp::kRefuse) {
-      at_word += 2;
-      if (transit_.find(entry[1]) == nullptr) {
-        world_.violate("REFUSE of a socket that is not in transit");
-        continue;
-      }
-      shared::TransitSocket socket = transit_.take(entry[1]);
-      if (world_.bug(Bug::kTransitLeaked)) {
-        socket.fd.release();
-        continue;
-      }
-      int32_t connection = connection_of(socket);
-      if (connection >= 0) world_.server_close(world_.at(connection), true);
-      continue;
-    }
-    int32_t slot = entry[1];
-    auto generation = static_cast<uint32_t>(entry[2]);
-    if (config_.borrows) {
-      at_word += 3;
-      if (!submit_borrowed(op, slot, generation)) return;
-      continue;
-    }
-    if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
-      at_word += 4;
-      int32_t index = slot - config_.first_slot;
-      if (index < 0 || index >= config_.slot_count || endpoints_[static_cast<size_t>(index)].used) {
-        world_.violate("ATTACH or CONNECT of a slot that is in use or another worker's");
-        continue;
-      }
-      if (transit_.find(entry[3]) == nullptr) {
-        world_.violate("ATTACH or CONNECT of a socket that is not in transit");
-        continue;
-      }
-      shared::TransitSocket socket = transit_.take(entry[3]);
-      Endpoint& endpoint = endpoints_[static_cast<size_t>(index)];
-      endpoint = Endpoint{};
-      endpoint.used = true;
-      endpoint.generation = generation;
-      endpoint.connection = connection_of(socket);
-      endpoint.address = socket.peer;
-      endpoint.fd = std::move(socket.fd);
-      if (op == SubmissionOp::kConnect) {
-        connect(endpoint);
-      } else {
-        show_handle(slot, endpoint.connection, endpoint.address);
-        if (peer_left(endpoint)) world_.count(Fault::kAcceptedGone);
-      }
-      continue;
-    }
-    at_word += 3;
-    Endpoint* endpoint = find(slot, generation, "a submission");
-    if (endpoint == nullptr) continue;
-    switch (op) {
-      case SubmissionOp::kRecv:
-        if (endpoint->recv != Recv::kIdle && endpoint->recv != Recv::kPaused) {
-          world_.violate("RECV while receiving");
-          break;
-        }
-        if (endpoint->connection < 0) {
-          world_.violate("RECV before the connection was made");
-          break;
-        }
-        endpoint->recv = Recv::kArmed;
-        endpoint->watched = false;
-        endpoint->recv_due_ns = world_.operation_due();
-        break;
-      case SubmissionOp::kPause:
-        if (endpoint->recv == Recv::kArmed) {
-          endpoint->recv = Recv::kPausing;
-          endpoint->pause_due_ns = world_.operation_due();
-        } else if (endpoint->recv == Recv::kStarved) {
-          paused(slot, *endpoint);
-        }
-        break;
-      case SubmissionOp::kCancel:
-        if (endpoint->recv == Recv::kArmed || endpoint->recv == Recv::kPausing) endpoint->recv = Recv::kCancelling;
-        endpoint->pause_due_ns = -1;
-        endpoint->cancel_due_ns = world_.operation_due();
-        break;
-      case SubmissionOp::kShutdown:
-        if (endpoint->send.active) world_.violate("SHUTDOWN with a send outstanding");
-        if (endpoint->connection >= 0) world_.server_end(world_.at(endpoint->connection));
-        break;
-      case SubmissionOp::kClose: {
-        if (has_operation(slot, *endpoint)) world_.violate("CLOSE with an operation outstanding");
-        hide_handle(slot, 0);
-        if (endpoint->connection >= 0 && world_.at(endpoint->connection).borrowed) {
-          world_.violate("CLOSE of a socket that another driver has borrowed");
-          break;
-        }
-        bool resets = (entry[0] >> 8 & layout::kCloseFlagReset) != 0;
-        if (endpoint->connection >= 0 && !world_.bug(Bug::kCloseIgnored)) {
-          world_.server_close(world_.at(endpoint->connection), resets);
-        }
-        *endpoint = Endpoint{};
-        break;
-      }
-      default:
-        world_.violate("a submission of no known kind");
-        return;
-    }
+void SimDriver::start_recv(int32_t slot, uint32_t generation) {
+  Endpoint* endpoint = find(slot, generation, "RECV");
+  if (endpoint == nullptr) return;
+  if (endpoint->recv != Recv::kIdle && endpoint->recv != Recv::kPaused) return world_.violate("RECV while receiving");
+  if (endpoint->connection < 0) return world_.violate("RECV before the connection was made");
+  endpoint->recv = Recv::kArmed;
+  endpoint->watched = false;
+  endpoint->recv_due_ns = world_.operation_due();
+}
+
+void SimDriver::pause_recv(int32_t slot, uint32_t generation) {
+  Endpoint* endpoint = find(slot, generation, "PAUSE");
+  if (endpoint == nullptr) return;
+  if (endpoint->recv == Recv::kArmed) {
+    endpoint->recv = Recv::kPausing;
+    endpoint->pause_due_ns = world_.operation_due();
+  } else if (endpoint->recv == Recv::kStarved) {
+    paused(slot, *endpoint);
   }
-  if (now) {
-    issue();
-    progress();
-    report_held();
-    reap();
+}
+
+void SimDriver::cancel_all(int32_t slot, uint32_t generation) {
+  Endpoint* endpoint = find(slot, generation, "CANCEL");
+  if (endpoint == nullptr) return;
+  if (config_.borrows && !endpoint->send.active) return;
+  if (endpoint->recv == Recv::kArmed || endpoint->recv == Recv::kPausing) endpoint->recv = Recv::kCancelling;
+  endpoint->pause_due_ns = -1;
+  endpoint->cancel_due_ns = world_.operation_due();
+}
+
+void SimDriver::shut_down(int32_t slot, uint32_t generation) {
+  Endpoint* endpoint = find(slot, generation, "SHUTDOWN");
+  if (endpoint == nullptr) return;
+  if (endpoint->send.active) world_.violate("SHUTDOWN with a send outstanding");
+  if (endpoint->connection < 0 || is_lost(slot, endpoint->connection)) return;
+  world_.server_end(world_.at(endpoint->connection));
+}
+
+void SimDriver::close_socket(int32_t slot, uint32_t generation, bool resets) {
+  Endpoint* endpoint = find(slot, generation, "CLOSE");
+  if (endpoint == nullptr) return;
+  if (has_operation(slot, *endpoint)) world_.violate("CLOSE with an operation outstanding");
+  hide_handle(slot, 0);
+  if (endpoint->connection >= 0 && world_.at(endpoint->connection).borrowed) {
+    return world_.violate("CLOSE of a socket that another driver has borrowed");
   }
+  if (endpoint->connection >= 0 && !world_.bug(Bug::kCloseIgnored)) {
+    world_.server_close(world_.at(endpoint->connection), resets);
+  }
+  *endpoint = Endpoint{};
 }
 
 void SimDriver::borrow(int32_t slot, uint32_t generation) {
@@ -305,39 +260,24 @@ void SimDriver::borrow(int32_t slot, uint32_t generation) {
   endpoint = Endpoint{};
   endpoint.used = true;
   endpoint.generation = generation;
-  endpoint.connection = Driver::borrow(slot, generation);
+  endpoint.connection = handle_of(slot, generation);
   if (!is_lost(slot, endpoint.connection)) world_.at(endpoint.connection).borrowed = true;
 }
 
-void SimDriver::give_back(int32_t slot, Endpoint& endpoint) {
-  if (has_operation(slot, endpoint)) world_.violate("GIVE_BACK with a send outstanding");
-  if (!is_lost(slot, endpoint.connection)) world_.at(endpoint.connection).borrowed = false;
-  endpoint = Endpoint{};
+void SimDriver::give_back(int32_t slot, uint32_t generation) {
+  Endpoint* endpoint = find(slot, generation, "GIVE_BACK");
+  if (endpoint == nullptr) return;
+  if (has_operation(slot, *endpoint)) world_.violate("GIVE_BACK with a send outstanding");
+  if (!is_lost(slot, endpoint->connection)) world_.at(endpoint->connection).borrowed = false;
+  *endpoint = Endpoint{};
 }
 
-/** What a send thread may ask for. False: it may not. */
-bool SimDriver::submit_borrowed(SubmissionOp op, int32_t slot, uint32_t generation) {
-  if (op == SubmissionOp::kBorrow) {
-    borrow(slot, generation);
-    return true;
-  }
-  Endpoint* endpoint = find(slot, generation, "a submission");
-  if (endpoint == nullptr) return true;
-  switch (op) {
-    case SubmissionOp::kCancel:
-      if (endpoint->send.active) endpoint->cancel_due_ns = world_.operation_due();
-      return true;
-    case SubmissionOp::kShutdown:
-      if (endpoint->send.active) world_.violate("SHUTDOWN with a send outstanding");
-      if (!is_lost(slot, endpoint->connection)) world_.server_end(world_.at(endpoint->connection));
-      return true;
-    case SubmissionOp::kGiveBack:
-      give_back(slot, *endpoint);
-      return true;
-    default:
-      world_.violate("a submission that is for owners");
-      return false;
-  }
+void SimDriver::submitted(bool now) {
+  if (!now) return;
+  issue();
+  progress();
+  report_held();
+  reap();
 }
 
 /** Something of this session is going on, or was not yet reported. */

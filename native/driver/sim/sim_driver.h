@@ -6,8 +6,8 @@
 #include <deque>
 #include <vector>
 
-#include "driver/driver.h"
 #include "driver/sim/world.h"
+#include "driver/socket_driver.h"
 
 namespace driver::sim {
 
@@ -15,13 +15,12 @@ namespace driver::sim {
  * Works like io_uring: submissions may stay here until the next wait begins, operations finish in virtual
  * time, and what they report is queued until a wait or a prompt submit moves it to the completion ring.
  */
-class SimDriver final : public Driver {
+class SimDriver final : public SocketDriver {
  public:
   explicit SimDriver(World& world) : world_(world) {}
   std::string open(const Config& config) override;
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
-  void submit(const int32_t* words, size_t count, bool now) override;
   /** Does not block: the simulation calls it when ready() says that a wait would end. */
   Waited wait(int64_t timeout_ms) override;
   void close() override;
@@ -42,6 +41,20 @@ class SimDriver final : public Driver {
   static shared::TransitSocket transit_socket(int32_t connection, int32_t listener);
 
  protected:
+  void send(const GatheredSend& send) override;
+  void return_buffer(int32_t buffer) override;
+  void refuse(int32_t token) override;
+  void attach(int32_t slot, uint32_t generation, int32_t token) override;
+  void connect(int32_t slot, uint32_t generation, int32_t token) override;
+  void start_recv(int32_t slot, uint32_t generation) override;
+  void pause_recv(int32_t slot, uint32_t generation) override;
+  void cancel_all(int32_t slot, uint32_t generation) override;
+  void shut_down(int32_t slot, uint32_t generation) override;
+  void close_socket(int32_t slot, uint32_t generation, bool resets) override;
+  void borrow(int32_t slot, uint32_t generation) override;
+  void give_back(int32_t slot, uint32_t generation) override;
+  void submitted(bool now) override;
+  void misused(const char* what) override { world_.violate(what); }
   void accept_again() override;
 
  private:
@@ -91,19 +104,15 @@ class SimDriver final : public Driver {
 
   // --- operations are begun, what they report is handed over (sim_driver.cc) ---
   Endpoint* find(int32_t slot, uint32_t generation, const char* what);
+  Endpoint* take_socket(int32_t slot, uint32_t generation, int32_t token);
+  /** Queues a completion; seeded, before others. */
   void complete(layout::CompletionKind kind, int32_t slot, const Endpoint& endpoint, layout::IoStatus status,
                 int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
-  void stage_send(const int32_t* words, size_t slices);
   void issue();
-  void connect(Endpoint& endpoint);
-  void return_buffer(int32_t buffer);
   void report_held();
   void reap();
   void accept();
   bool has_operation(int32_t slot, const Endpoint& endpoint) const;
-  void borrow(int32_t slot, uint32_t generation);
-  void give_back(int32_t slot, Endpoint& endpoint);
-  bool submit_borrowed(layout::SubmissionOp op, int32_t slot, uint32_t generation);
 
   // --- operations go on as time does (sim_kernel.cc) ---
   void progress();

@@ -15,13 +15,11 @@
 #include "driver/linux_status.h"
 #include "driver/socket.h"
 #include "driver/uring/uring_op.h"
-#include "driver/uring/uring_probe.h"
 
 namespace driver {
 
 using layout::CompletionKind;
 using layout::IoStatus;
-using layout::SubmissionOp;
 using namespace uring;
 
 namespace {
@@ -35,12 +33,6 @@ constexpr uint32_t kCqEntriesMax = 65536;
 constexpr uint32_t kCqBatches = 4;
 // Buffers in the kernel's ring at first, 2 MiB of the default size; doubled whenever they do not suffice.
 constexpr int32_t kBuffersAtFirst = 64;
-// A session that sends so often gets its socket into the ring's file table: two submissions more in its life, and
-// no look-up of the descriptor, which threads share, in any further send.
-constexpr uint8_t kSendsBeforeFixed = 8;
-constexpr int kNoFile = -1;
-// Gathered slices staged between two enters.
-constexpr size_t kIovecs = 16384;
 
 uint32_t power_of_two(uint32_t least) {
   uint32_t value = 1;
@@ -60,16 +52,12 @@ std::string UringDriver::open(const Config& config) {
   std::string why = ring_.open(std::min(kSqEntries, cq_entries), cq_entries, !(config_.features_forbidden & kFeatureDeferTaskrun),
                                !(config_.features_forbidden & kFeatureRegisteredRing));
   if (!why.empty()) return why;
-  skip_success_ = !(config_.features_forbidden & kFeatureSkipSuccess) && skip_success_works();
   multishot_recv_ = !(config_.features_forbidden & kFeatureMultishotRecv);
   multishot_accept_ = !(config_.features_forbidden & kFeatureMultishotAccept);
-  file_table_ = !(config_.features_forbidden & kFeatureFileTable) && config_.slot_count > 0 &&
-                ring_.register_file_table(static_cast<uint32_t>(config_.slot_count)) == 0;
   endpoints_.resize(static_cast<size_t>(config_.slot_count));
   if (!config_.borrows) peers_.resize(static_cast<size_t>(config_.slot_count));
   to_look_at_.reserve(static_cast<size_t>(config_.slot_count));
-  iovecs_.resize(kIovecs);
-  headers_.resize(kSqEntries * sizeof(msghdr));
+  open_sends();
 
   if (config_.buffer_count > 0) {
     buffers_bytes_ = static_cast<size_t>(config_.buffer_count) * sizeof(uring::Buf);
@@ -118,21 +106,10 @@ UringDriver::Endpoint* UringDriver::find(int32_t slot, uint32_t generation) {
   return endpoint.fd >= 0 && endpoint.generation == generation ? &endpoint : nullptr;
 }
 
-void UringDriver::complete(CompletionKind kind, int32_t slot, uint32_t generation, IoStatus status, int32_t result,
-                           int32_t flags, int32_t buffer) {
-  layout::Completion completion{};
-  completion.kind = static_cast<int32_t>(kind);
-  completion.flags = flags;
-  completion.slot = slot;
-  completion.generation = static_cast<int32_t>(generation);
-  completion.status = static_cast<int32_t>(status);
-  completion.result = result;
-  completion.buffer = buffer;
-  if (buffer >= 0) {
-    const layout::Control& control = config_.memory.control();
-    completion.offset = control.recv_byte_at + buffer * control.recv_buffer_stride;
-  }
-  config_.completions->claim(completion);
+UringDriver::Endpoint& UringDriver::session_at(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
+  return endpoint;
 }
 
 // --- arming ------------------------------------------------------------------------------------
@@ -168,32 +145,6 @@ void UringDriver::cancel(uint8_t op, int32_t slot, uint32_t generation) {
   sqe->user_data = user_data(op == kRecv ? kCancelRecv : kCancel, slot, generation);
 }
 
-void UringDriver::close_handle(int32_t slot, Endpoint& endpoint) {
-  // A pending watch holds the socket open: it goes first, and its completion finds nobody.
-  if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
-  // So does the file table, until the entry is taken out.
-  if (endpoint.file != File::kNone) update_file(slot, endpoint.generation, &kNoFile);
-  hide_handle(slot, 0);
-  Sqe* sqe = claim();
-  sqe->opcode = kOpClose;
-  sqe->fd = endpoint.fd;
-  sqe->user_data = user_data(kClose, slot, endpoint.generation);
-  if (skip_success_) {
-    // An entry would only cut the next wait short.
-    sqe->flags = kSqeCqeSkipSuccess;
-    in_flight_--;
-  }
-  endpoint.fd = -1;
-}
-
-void UringDriver::give_back(int32_t slot, Endpoint& endpoint) {
-  OVERLAPPED_CHECK(!endpoint.send_pending && !holds(slot));
-  is_lost(slot, endpoint.fd);
-  // The entry holds the socket open beyond its owner's close.
-  if (endpoint.file != File::kNone) update_file(slot, endpoint.generation, &kNoFile);
-  endpoint.fd = -1;
-}
-
 // --- the contract ------------------------------------------------------------------------------
 
 void UringDriver::listen(int32_t listener, int fd) {
@@ -220,192 +171,96 @@ void UringDriver::accept_again() {
   }
 }
 
-/** Whether this send may name its socket by the file table; asks for that where there have been many. */
-bool UringDriver::uses_file_table(int32_t slot, Endpoint& endpoint) {
-  if (endpoint.file == File::kInTable) return true;
-  if (!file_table_) return false;
-  if (endpoint.file == File::kAsked) {
-    // A session has one send at a time, so what the kernel had to say about the table has been read.
-    endpoint.file = File::kInTable;
-    return true;
-  }
-  if (++endpoint.sends != kSendsBeforeFixed) return false;
-  update_file(slot, endpoint.generation, &endpoint.fd);
-  endpoint.file = File::kAsked;
-  return false;
+// --- the life of a socket ----------------------------------------------------------------------
+
+UringDriver::Endpoint& UringDriver::take_socket(int32_t slot, uint32_t generation, int32_t token) {
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd < 0);
+  shared::TransitSocket socket = transit_.take(token);
+  bool to_look_at = endpoint.to_look_at;
+  endpoint = Endpoint{};
+  endpoint.to_look_at = to_look_at;
+  endpoint.fd = socket.fd.release();
+  endpoint.generation = generation;
+  shared::SocketAddress& peer = peers_[static_cast<size_t>(slot - config_.first_slot)];
+  peer = socket.peer;
+  show_handle(slot, endpoint.fd, peer);
+  return endpoint;
 }
 
-/** Stores a descriptor in the session's entry of the file table; `fd` is read when the submission is taken. */
-void UringDriver::update_file(int32_t slot, uint32_t generation, const int* fd) {
+void UringDriver::attach(int32_t slot, uint32_t generation, int32_t token) { take_socket(slot, generation, token); }
+
+void UringDriver::connect(int32_t slot, uint32_t generation, int32_t token) {
+  Endpoint& endpoint = take_socket(slot, generation, token);
+  const shared::SocketAddress& peer = peers_[static_cast<size_t>(slot - config_.first_slot)];
   Sqe* sqe = claim();
-  sqe->opcode = kOpFilesUpdate;
-  sqe->fd = -1;
-  sqe->addr = reinterpret_cast<uint64_t>(fd);
-  sqe->len = 1;
-  sqe->off = static_cast<uint64_t>(slot - config_.first_slot);
-  sqe->user_data = user_data(kFile, slot, generation);
+  sqe->opcode = kOpConnect;
+  sqe->fd = endpoint.fd;
+  sqe->addr = reinterpret_cast<uint64_t>(&peer);
+  sqe->off = address_length(peer);
+  sqe->user_data = user_data(kConnect, slot, generation);
+  endpoint.connecting = true;
+}
+
+void UringDriver::cancel_all(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  if (endpoint.recv == Recv::kArmed) {
+    cancel_recv(slot, endpoint);
+    endpoint.recv = Recv::kCancelling;
+  } else if (endpoint.recv == Recv::kPausing) {
+    endpoint.recv = Recv::kCancelling;
+  } else if (endpoint.recv == Recv::kStarved || endpoint.recv == Recv::kPaused) {
+    endpoint.recv = Recv::kIdle;
+    complete(CompletionKind::kRecv, slot, generation, IoStatus::kCancelled, 0, layout::kCompletionFlagTerminal);
+  }
+  if (endpoint.send_pending) cancel(kSendWait, slot, generation);
+  if (endpoint.connecting) cancel(kConnect, slot, generation);
+}
+
+void UringDriver::shut_down(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  if (!is_lost(slot, endpoint.fd)) ::shutdown(endpoint.fd, SHUT_WR);
+}
+
+void UringDriver::close_socket(int32_t slot, uint32_t generation, bool resets) {
+  Endpoint& endpoint = session_at(slot, generation);
+  OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && !endpoint.send_pending && !endpoint.connecting);
+  if (resets) set_reset_on_close(endpoint.fd);
+  // A pending watch holds the socket open: it goes first, and its completion finds nobody.
+  if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, generation);
+  // So does the file table, until the entry is taken out.
+  leave_file_table(slot, endpoint);
+  hide_handle(slot, 0);
+  Sqe* sqe = claim();
+  sqe->opcode = kOpClose;
+  sqe->fd = endpoint.fd;
+  sqe->user_data = user_data(kClose, slot, generation);
   if (skip_success_) {
+    // An entry would only cut the next wait short.
     sqe->flags = kSqeCqeSkipSuccess;
     in_flight_--;
   }
+  endpoint.fd = -1;
 }
 
-size_t UringDriver::submit_send(const int32_t* words) {
-  bool now = ((words[0] >> 8) & layout::kSendFlagNow) != 0;
-  auto slices = static_cast<size_t>(static_cast<uint32_t>(words[0]) >> 16);
-  OVERLAPPED_CHECK(slices >= 1 && slices <= static_cast<size_t>(layout::kGatherMax));
-  int32_t slot = words[1];
-  auto generation = static_cast<uint32_t>(words[2]);
-  size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * slices;
-  Endpoint* endpoint = find(slot, generation);
-  OVERLAPPED_CHECK(endpoint != nullptr && !endpoint->send_pending);  // one send outstanding per session
-  if (is_lost(slot, endpoint->fd)) {
-    complete(CompletionKind::kSend, slot, generation, IoStatus::kReset);
-    return length;
-  }
-  const int32_t* pair = words + layout::kSendHeaderWords;
-
-  if (slices > 1 && (iovecs_used_ + slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
-    enter(false, 0);
-  }
-  bool by_table = uses_file_table(slot, *endpoint);
-  Sqe* sqe = claim();
-  sqe->fd = by_table ? slot - config_.first_slot : endpoint->fd;
-  if (by_table) sqe->flags = kSqeFixedFile;
-  sqe->op_flags = MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0);
-  sqe->user_data = user_data(now ? kSendNow : kSendWait, slot, generation);
-  if (slices == 1) {
-    sqe->opcode = kOpSend;
-    sqe->addr = reinterpret_cast<uint64_t>(config_.memory.arena + pair[0]);
-    sqe->len = static_cast<uint32_t>(pair[1]);
-  } else {
-    iovec* first = &iovecs_[iovecs_used_];
-    for (size_t i = 0; i < slices; i++) {
-      iovecs_[iovecs_used_++] = {config_.memory.arena + pair[2 * i], static_cast<size_t>(pair[2 * i + 1])};
-    }
-    auto* header = reinterpret_cast<msghdr*>(&headers_[headers_used_]);
-    headers_used_ += sizeof(msghdr);
-    *header = msghdr{};
-    header->msg_iov = first;
-    header->msg_iovlen = slices;
-    sqe->opcode = kOpSendmsg;
-    sqe->addr = reinterpret_cast<uint64_t>(header);
-    sqe->len = 1;
-  }
-  if (!now) {
-    endpoint->send_pending = true;
-  } else if (skip_success_ && ((words[0] >> 8) & layout::kSendFlagLazy) != 0) {
-    // Without a completion entry a wait is not cut short by our own sends: one system call per turn.
-    // MSG_WAITALL makes a short send a failure, which has an entry.
-    sqe->flags |= kSqeCqeSkipSuccess;
-    sqe->op_flags |= MSG_WAITALL;
-    in_flight_--;
-    endpoint->held = held_first_ + static_cast<uint32_t>(held_.size());
-    held_.push_back({slot, generation, words[3], false});
-  }
-  return length;
+void UringDriver::borrow(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = at(slot);
+  OVERLAPPED_CHECK(endpoint.fd < 0);
+  endpoint = Endpoint{};
+  endpoint.fd = handle_of(slot, generation);
+  endpoint.generation = generation;
 }
 
-void UringDriver::submit(const int32_t* words, size_t count, bool now) {
-  size_t at_word = 0;
-  while (at_word < count) {
-    const int32_t* entry = words + at_word;
-    auto op = static_cast<SubmissionOp>(entry[0] & 0xff);
-    if (op == SubmissionOp::kSend) {
-      at_word += submit_send(entry);
-      continue;
-    }
-    if (op == SubmissionOp::kBufferReturn) {
-      auto buffers = static_cast<size_t>(static_cast<uint32_t>(entry[0]) >> 16);
-      for (size_t i = 0; i < buffers; i++) return_buffer(entry[1 + i]);
-      at_word += 1 + buffers;
-      continue;
-    }
-    if (op == SubmissionOp::kRefuse) {
-      shared::TransitSocket socket = transit_.take(entry[1]);
-      set_reset_on_close(socket.fd.get());
-      at_word += 2;
-      continue;
-    }
-    int32_t slot = entry[1];
-    auto generation = static_cast<uint32_t>(entry[2]);
-    Endpoint& endpoint = at(slot);
-    if (op == SubmissionOp::kAttach || op == SubmissionOp::kConnect) {
-      OVERLAPPED_CHECK(endpoint.fd < 0 && !config_.borrows);
-      shared::TransitSocket socket = transit_.take(entry[3]);
-      bool to_look_at = endpoint.to_look_at;
-      endpoint = Endpoint{};
-      endpoint.to_look_at = to_look_at;
-      endpoint.fd = socket.fd.release();
-      endpoint.generation = generation;
-      shared::SocketAddress& peer = peers_[static_cast<size_t>(slot - config_.first_slot)];
-      peer = socket.peer;
-      show_handle(slot, endpoint.fd, peer);
-      if (op == SubmissionOp::kConnect) {
-        Sqe* sqe = claim();
-        sqe->opcode = kOpConnect;
-        sqe->fd = endpoint.fd;
-        sqe->addr = reinterpret_cast<uint64_t>(&peer);
-        sqe->off = address_length(peer);
-        sqe->user_data = user_data(kConnect, slot, generation);
-        endpoint.connecting = true;
-      }
-      at_word += 4;
-      continue;
-    }
-    at_word += 3;
-    if (op == SubmissionOp::kBorrow) {
-      OVERLAPPED_CHECK(endpoint.fd < 0);
-      endpoint = Endpoint{};
-      endpoint.fd = borrow(slot, generation);
-      endpoint.generation = generation;
-      continue;
-    }
-    OVERLAPPED_CHECK(endpoint.fd >= 0 && endpoint.generation == generation);
-    switch (op) {
-      case SubmissionOp::kRecv:
-        OVERLAPPED_CHECK((endpoint.recv == Recv::kIdle || endpoint.recv == Recv::kPaused) && !config_.borrows);
-        if (endpoint.watch == Watch::kArmed) cancel_watch(slot, endpoint, Watch::kCancelling);
-        if (endpoint.watch == Watch::kCancellingThenArm) endpoint.watch = Watch::kCancelling;
-        arm_recv(slot, endpoint);
-        break;
-      case SubmissionOp::kPause:
-        if (endpoint.recv == Recv::kArmed) {
-          cancel_recv(slot, endpoint);
-          endpoint.recv = Recv::kPausing;
-        } else if (endpoint.recv == Recv::kStarved) {
-          paused(slot, endpoint);
-        }
-        break;
-      case SubmissionOp::kCancel:
-        if (endpoint.recv == Recv::kArmed) {
-          cancel_recv(slot, endpoint);
-          endpoint.recv = Recv::kCancelling;
-        } else if (endpoint.recv == Recv::kPausing) {
-          endpoint.recv = Recv::kCancelling;
-        } else if (endpoint.recv == Recv::kStarved || endpoint.recv == Recv::kPaused) {
-          endpoint.recv = Recv::kIdle;
-          complete(CompletionKind::kRecv, slot, generation, IoStatus::kCancelled, 0, layout::kCompletionFlagTerminal);
-        }
-        if (endpoint.send_pending) cancel(kSendWait, slot, generation);
-        if (endpoint.connecting) cancel(kConnect, slot, generation);
-        break;
-      case SubmissionOp::kShutdown:
-        if (!is_lost(slot, endpoint.fd)) ::shutdown(endpoint.fd, SHUT_WR);
-        break;
-      case SubmissionOp::kClose:
-        OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && !endpoint.send_pending && !endpoint.connecting);
-        OVERLAPPED_CHECK(!config_.borrows);
-        if (((entry[0] >> 8) & layout::kCloseFlagReset) != 0) set_reset_on_close(endpoint.fd);
-        close_handle(slot, endpoint);
-        break;
-      case SubmissionOp::kGiveBack:
-        give_back(slot, endpoint);
-        break;
-      default:
-        OVERLAPPED_CHECK(false);
-    }
-  }
+void UringDriver::give_back(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  OVERLAPPED_CHECK(!endpoint.send_pending && !holds(slot));
+  is_lost(slot, endpoint.fd);
+  // The entry holds the socket open beyond its owner's close.
+  leave_file_table(slot, endpoint);
+  endpoint.fd = -1;
+}
+
+void UringDriver::submitted(bool now) {
   publish_buffers();
   if (!now) {
     config_.completions->commit();
@@ -415,39 +270,14 @@ void UringDriver::submit(const int32_t* words, size_t count, bool now) {
   reap(config_.batch);
 }
 
+// --- turns -------------------------------------------------------------------------------------
+
 void UringDriver::enter(bool wait, int64_t timeout_ms) {
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ring_.enter(wait, timeout_ms);
   if (ring_.claimed() > 0) return;
   iovecs_used_ = headers_used_ = 0;
   held_taken_ = held_.size();
-}
-
-/**
- * What the kernel took without a completion entry was sent whole. Known only when it has taken the send and
- * every entry that was there has been read: a failure has one. Other submissions may wait meanwhile: where
- * receives are submitted one by one there is always one.
- */
-void UringDriver::report_held() {
-  if (held_taken_ == 0 || ring_.peek() != nullptr || ring_.overflowed()) return;
-  for (size_t i = 0; i < held_taken_; i++) {
-    const HeldSend& held = held_[i];
-    if (held.settled) continue;
-    complete(CompletionKind::kSend, held.slot, held.generation, IoStatus::kOk, held.bytes);
-  }
-  held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(held_taken_));
-  held_first_ += static_cast<uint32_t>(held_taken_);
-  held_taken_ = 0;
-}
-
-/** A lazy send has an entry after all: it is not reported once more. A session has one send at a time. */
-void UringDriver::settle_held(int32_t slot, uint32_t generation) {
-  uint32_t index = at(slot).held - held_first_;
-  if (index >= held_.size()) return;
-  HeldSend& held = held_[index];
-  if (held.slot != slot || held.generation != generation || held.settled) return;
-  held.settled = true;
-  in_flight_++;
 }
 
 Waited UringDriver::wait(int64_t timeout_ms) {
@@ -499,18 +329,11 @@ void UringDriver::reap(uint32_t most) {
       case kRecv:
         receive(slot, generation, cqe);
         break;
-      case kSendNow: {
-        settle_held(slot, generation);
-        // EAGAIN: the socket took nothing; that is an outcome, not a failure.
-        bool took = cqe.res >= 0 || cqe.res == -EAGAIN;
-        complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(-cqe.res),
-                 std::max(cqe.res, 0));
+      case kSendNow:
+        on_send_now(slot, generation, cqe.res);
         break;
-      }
       case kSendWait:
-        at(slot).send_pending = false;
-        complete(CompletionKind::kSend, slot, generation, cqe.res >= 0 ? IoStatus::kOk : status_of(-cqe.res),
-                 std::max(cqe.res, 0));
+        on_send_wait(slot, generation, cqe.res);
         break;
       case kConnect:
         at(slot).connecting = false;
@@ -519,15 +342,9 @@ void UringDriver::reap(uint32_t most) {
       case kAccept:
         on_accept(slot, cqe);
         break;
-      case kWatch: {
-        Endpoint* endpoint = find(slot, generation);
-        if (endpoint == nullptr) break;  // the handle was closed
-        Watch then = endpoint->watch;
-        endpoint->watch = Watch::kNone;
-        if (then == Watch::kArmed && cqe.res > 0) complete(CompletionKind::kPeerGone, slot, generation, IoStatus::kOk);
-        if (then == Watch::kCancellingThenArm) arm_watch(slot, *endpoint);
+      case kWatch:
+        on_watch(slot, generation, cqe.res);
         break;
-      }
       case kBackend:
         backend_armed_ = false;
         waited_.backend_ready = true;
@@ -540,9 +357,7 @@ void UringDriver::reap(uint32_t most) {
         look();
         break;
       case kFile:
-        if (skip_success_) in_flight_++;  // it has an entry after all
-        // No memory for the table: it goes on by its descriptor.
-        if (Endpoint* endpoint = cqe.res < 0 ? find(slot, generation) : nullptr) endpoint->file = File::kNone;
+        on_file(slot, generation, cqe.res);
         break;
       case kCancelRecv:
         on_cancel_recv(slot, generation, cqe.res);

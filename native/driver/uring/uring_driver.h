@@ -8,23 +8,34 @@
 #include <deque>
 #include <vector>
 
-#include "driver/driver.h"
+#include "driver/socket_driver.h"
 #include "driver/uring/uring_ring.h"
 
 namespace driver {
 
-class UringDriver final : public Driver {
+class UringDriver final : public SocketDriver {
  public:
   ~UringDriver() override;
   std::string open(const Config& config) override;
   void listen(int32_t listener, int fd) override;
   void unlisten(int32_t listener) override;
-  void submit(const int32_t* words, size_t count, bool now) override;
   Waited wait(int64_t timeout_ms) override;
   void close() override;
   const shared::SocketAddress* peer(int32_t slot, uint32_t generation) const override;
 
  protected:
+  void send(const GatheredSend& send) override;
+  void return_buffer(int32_t buffer) override;
+  void attach(int32_t slot, uint32_t generation, int32_t token) override;
+  void connect(int32_t slot, uint32_t generation, int32_t token) override;
+  void start_recv(int32_t slot, uint32_t generation) override;
+  void pause_recv(int32_t slot, uint32_t generation) override;
+  void cancel_all(int32_t slot, uint32_t generation) override;
+  void shut_down(int32_t slot, uint32_t generation) override;
+  void close_socket(int32_t slot, uint32_t generation, bool resets) override;
+  void borrow(int32_t slot, uint32_t generation) override;
+  void give_back(int32_t slot, uint32_t generation) override;
+  void submitted(bool now) override;
   void accept_again() override;
 
  private:
@@ -70,35 +81,42 @@ class UringDriver final : public Driver {
     bool ending = false;
   };
 
+  // --- the ring, accepting, the life of a socket (uring_driver.cc) ---
   uring::Sqe* claim();
   Endpoint* find(int32_t slot, uint32_t generation);
   Endpoint& at(int32_t slot);
-  void complete(layout::CompletionKind kind, int32_t slot, uint32_t generation, layout::IoStatus status,
-                int32_t result = 0, int32_t flags = 0, int32_t buffer = -1);
-
-  size_t submit_send(const int32_t* words);
+  /** The endpoint of a slot that holds this session. */
+  Endpoint& session_at(int32_t slot, uint32_t generation);
+  Endpoint& take_socket(int32_t slot, uint32_t generation, int32_t token);
   void arm_accept(int32_t listener);
-  void arm_recv(int32_t slot, Endpoint& endpoint);
-  void arm_watch(int32_t slot, Endpoint& endpoint);
   void arm_poll(uint8_t op, int fd, uint32_t events);
   void cancel(uint8_t op, int32_t slot, uint32_t generation);
+  void enter(bool wait, int64_t timeout_ms);
+  void reap(uint32_t most);
+  void on_accept(int32_t listener, const uring::Cqe& cqe);
+
+  // --- sending (uring_send.cc) ---
+  void open_sends();
+  void report_held();
+  void settle_held(int32_t slot, uint32_t generation);
+  void on_send_now(int32_t slot, uint32_t generation, int32_t result);
+  void on_send_wait(int32_t slot, uint32_t generation, int32_t result);
+  bool uses_file_table(int32_t slot, Endpoint& endpoint);
+  void update_file(int32_t slot, uint32_t generation, const int* fd);
+  void leave_file_table(int32_t slot, const Endpoint& endpoint);
+  void on_file(int32_t slot, uint32_t generation, int32_t result);
+
+  // --- receiving (uring_receive.cc) ---
+  void publish_buffers();
+  size_t free_buffers() const { return static_cast<size_t>(buffers_in_ring_) + spare_buffers_.size(); }
+  void arm_recv(int32_t slot, Endpoint& endpoint);
+  void arm_watch(int32_t slot, Endpoint& endpoint);
   void cancel_recv(int32_t slot, const Endpoint& endpoint);
   void restart_recv(int32_t slot, Endpoint& endpoint);
   void on_cancel_recv(int32_t slot, uint32_t generation, int32_t result);
   void cancel_watch(int32_t slot, Endpoint& endpoint, Watch then);
   void paused(int32_t slot, Endpoint& endpoint);
-  void close_handle(int32_t slot, Endpoint& endpoint);
-  void give_back(int32_t slot, Endpoint& endpoint);
-  void return_buffer(int32_t buffer);
-  void publish_buffers();
-  size_t free_buffers() const { return static_cast<size_t>(buffers_in_ring_) + spare_buffers_.size(); }
-
-  void enter(bool wait, int64_t timeout_ms);
-  void reap(uint32_t most);
-  void report_held();
-  void settle_held(int32_t slot, uint32_t generation);
-  bool uses_file_table(int32_t slot, Endpoint& endpoint);
-  void update_file(int32_t slot, uint32_t generation, const int* fd);
+  void on_watch(int32_t slot, uint32_t generation, int32_t result);
   bool has_share(const Endpoint& endpoint) const;
   void receive(int32_t slot, uint32_t generation, const uring::Cqe& cqe);
   void take_deferred();
@@ -107,7 +125,6 @@ class UringDriver final : public Driver {
   void arm_look();
   void look();
   void restart_ended(const int32_t* slots, size_t count);
-  void on_accept(int32_t listener, const uring::Cqe& cqe);
 
   uring::Ring ring_;
   std::vector<Endpoint> endpoints_;

@@ -1,5 +1,5 @@
 // What: what an io_uring of this kernel can do, found out by doing it.
-// Flow: uring_probe.cc -> this -> uring_driver.
+// Flow: uring_probe.cc -> this -> uring_send.
 // Thread: any.
 #pragma once
 

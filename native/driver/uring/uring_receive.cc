@@ -79,6 +79,24 @@ void UringDriver::publish_buffers() {
   }
 }
 
+void UringDriver::start_recv(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle || endpoint.recv == Recv::kPaused);
+  if (endpoint.watch == Watch::kArmed) cancel_watch(slot, endpoint, Watch::kCancelling);
+  if (endpoint.watch == Watch::kCancellingThenArm) endpoint.watch = Watch::kCancelling;
+  arm_recv(slot, endpoint);
+}
+
+void UringDriver::pause_recv(int32_t slot, uint32_t generation) {
+  Endpoint& endpoint = session_at(slot, generation);
+  if (endpoint.recv == Recv::kArmed) {
+    cancel_recv(slot, endpoint);
+    endpoint.recv = Recv::kPausing;
+  } else if (endpoint.recv == Recv::kStarved) {
+    paused(slot, endpoint);
+  }
+}
+
 void UringDriver::arm_recv(int32_t slot, Endpoint& endpoint) {
   Sqe* sqe = claim();
   sqe->opcode = kOpRecv;
@@ -138,6 +156,15 @@ void UringDriver::paused(int32_t slot, Endpoint& endpoint) {
   } else {
     arm_watch(slot, endpoint);
   }
+}
+
+void UringDriver::on_watch(int32_t slot, uint32_t generation, int32_t result) {
+  Endpoint* endpoint = find(slot, generation);
+  if (endpoint == nullptr) return;  // the handle was closed
+  Watch then = endpoint->watch;
+  endpoint->watch = Watch::kNone;
+  if (then == Watch::kArmed && result > 0) complete(CompletionKind::kPeerGone, slot, generation, IoStatus::kOk);
+  if (then == Watch::kCancellingThenArm) arm_watch(slot, *endpoint);
 }
 
 /** Whether a session may have another buffer in this turn. */

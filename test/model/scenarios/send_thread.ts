@@ -80,7 +80,7 @@ function sendThread(
         const { table, sender } = mainThread
         if (!table.pinOpen(session.slot)) return
         store(words, session.at + SESSION_LANE_WANTED, 1 + lane)
-        sender.handOver(session.slot)
+        sender.slots.handOver(session.slot)
         table.unpin(session.slot)
         sender.publish()
       }
