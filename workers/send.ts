@@ -97,8 +97,8 @@ export async function runSendThread(
 }
 
 /**
- * Whether a turn may take what other threads have handed over. With an interval, the first hand-over starts it, and
- * the thread hears of no other until it ends; an idle one has no timer.
+ * Whether a flush may take what other threads have handed over. With an interval one does when it ends: the first
+ * hand-over starts it, and the thread hears of no other until then; an idle one has no timer.
  */
 function createFlushTimer(arena: Arena, intervalMs: number): () => boolean {
   if (intervalMs === 0) return () => true

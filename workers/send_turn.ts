@@ -21,7 +21,7 @@ export interface SendTurnParts {
   readonly submissions: SubmissionRing
   readonly side: SendSide
   readonly binding: Pick<Binding, 'submit'>
-  /** Whether this turn takes what other threads have handed over. */
+  /** Whether what other threads have handed over is taken now; asked once for each flush. */
   readonly isFlush: () => boolean
 }
 
@@ -35,11 +35,10 @@ export function createSendTurn(parts: SendTurnParts): () => void {
       reportsSent = true
       sender.reportSent()
     }
-    const takes = isFlush()
     for (let round = 1; ; round++) {
       side.drain()
       if (round > ROUNDS_PER_TURN) break
-      sender.flush(takes)
+      sender.flush(isFlush())
       submissions.prepare()
       if (!submissions.takePrompt() && !side.hasGivenBack) break
       const completed = binding.submit()

@@ -1228,6 +1228,10 @@ export const enums: readonly Enum[] = [
       ['BYTES_OUT', 'Bytes that sockets took.'],
       ['GATHERS', 'Gathered sends submitted.'],
       ['GATHER_SLICES', 'Slices in them.'],
+      [
+        'FLUSHES',
+        'Times the thread took what others had handed over: of a session at most one gather each.',
+      ],
       ['SHORT_SENDS', 'Sends that the socket took only in part.'],
       ['JOBS_BY_REFERENCE', 'Messages handed to update threads in their receive buffer.'],
       ['JOBS_STALLED', 'Times receiving stopped because an update thread had enough to do.'],

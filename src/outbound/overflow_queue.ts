@@ -17,6 +17,8 @@ interface Block {
 
 export class OverflowQueue {
   bytes = 0
+  /** Bytes of the heap that its blocks take. */
+  heldBytes = 0
   readonly blocks: Block[] = []
   readonly #arena: Arena
   readonly #heap: WorkerHeap
@@ -40,6 +42,7 @@ export class OverflowQueue {
         if (at === -1) return false
         tail = { offset: at, size, start: at, end: at }
         this.blocks.push(tail)
+        this.heldBytes += size
       }
       const count = Math.min(left, tail.offset + tail.size - tail.end)
       this.#arena.bytes.copyWithin(tail.end, from, from + count)
@@ -62,6 +65,7 @@ export class OverflowQueue {
       left -= step
       if (block.start === block.end) {
         this.#heap.free(block.offset, block.size)
+        this.heldBytes -= block.size
         this.blocks.shift()
       }
     }
@@ -71,6 +75,6 @@ export class OverflowQueue {
   clear(): void {
     for (const block of this.blocks) this.#heap.free(block.offset, block.size)
     this.blocks.length = 0
-    this.bytes = 0
+    this.bytes = this.heldBytes = 0
   }
 }

@@ -53,8 +53,8 @@ export interface SenderEvents<T extends Outbox> {
   drained(outbox: T): void
   /** Everything queued was taken. */
   sentAll(outbox: T): void
-  /** The heap is under pressure, or exhausted by this one. */
-  heapPressure(outbox: T, exhausted: boolean): void
+  /** The heap is under pressure and this one's queue is the longest, or there was no room for it: it goes. */
+  overflowed(outbox: T): void
   /** Takes a reference on a receive buffer of this worker. */
   retainReceiveBuffer(buffer: number): void
   /** Drops one. */
@@ -120,6 +120,9 @@ export class Sender<T extends Outbox> {
   #maxBackpressure = 0
   #drainsByWord = false
   #lanes: Lanes<T> | null = null
+
+  /** Sessions with a queue in the heap. */
+  readonly #overflowing = new Set<T>()
 
   /** References to one chunk that were dropped and not yet settled: one atomic for many. */
   #dropChunk = -1
@@ -530,6 +533,7 @@ export class Sender<T extends Outbox> {
   #takeFlushes(): void {
     const words = this.#words
     let entry = takeAll(words, this.#flushHead)
+    if (entry !== 0) this.#counters[Counter.FLUSHES]++
     while (entry !== 0) {
       const slot = entry - 1
       const at = this.#arena.sessionAt(slot)
@@ -652,7 +656,7 @@ export class Sender<T extends Outbox> {
     if (outbox.waiting) {
       outbox.waiting = false
       if (taken > 0) (outbox.overflow as OverflowQueue).consume(taken)
-      if (outbox.overflow?.bytes === 0) outbox.overflow = null
+      if (outbox.overflow?.bytes === 0) this.#dropOverflow(outbox)
     } else if (!failed && taken === outbox.flightBytes) {
       this.#dropFlight(outbox)
     } else {
@@ -733,17 +737,45 @@ export class Sender<T extends Outbox> {
       return
     }
     const { heap, events } = this.#parts as SubmitParts<T>
-    outbox.overflow ??= new OverflowQueue(this.#arena, heap)
+    if (outbox.overflow === null) {
+      outbox.overflow = new OverflowQueue(this.#arena, heap)
+      this.#overflowing.add(outbox)
+    }
     this.#counters[Counter.OVERFLOW_BYTES] += length
     const before = outbox.overflow.bytes
-    const fits = outbox.overflow.append(offset, length)
-    if (!fits) {
-      // A gap would corrupt the stream: nothing after what was copied may be sent.
-      outbox.sendDead = true
-      this.#forget(outbox, length - (outbox.overflow.bytes - before))
+    if (outbox.overflow.append(offset, length)) {
+      if (heap.usedBytes > heap.capacityBytes * HEAP_PRESSURE) this.#relieve(heap.usedBytes)
+      return
     }
-    if (!fits || heap.usedBytes > heap.capacityBytes * HEAP_PRESSURE)
-      events.heapPressure(outbox, !fits)
+    // A gap would corrupt the stream: nothing after what was copied may be sent.
+    outbox.sendDead = true
+    this.#forget(outbox, length - (outbox.overflow.bytes - before))
+    events.overflowed(outbox)
+  }
+
+  /** The longest queue goes, unless those that go already make room enough: their blocks are free a little later. */
+  #relieve(usedBytes: number): void {
+    const { heap, events } = this.#parts as SubmitParts<T>
+    let keptBytes = usedBytes
+    let longest: T | null = null
+    let longestBytes = 0
+    for (const outbox of this.#overflowing) {
+      const queue = outbox.overflow as OverflowQueue
+      if (outbox.sendDead) {
+        keptBytes -= queue.heldBytes
+      } else if (queue.bytes > longestBytes) {
+        longest = outbox
+        longestBytes = queue.bytes
+      }
+    }
+    if (longest === null || keptBytes <= heap.capacityBytes * HEAP_PRESSURE) return
+    events.overflowed(longest)
+    assert(longest.sendDead, 'HEAP-3: who is to go sends no more')
+  }
+
+  #dropOverflow(outbox: T): void {
+    outbox.overflow = null
+    this.#overflowing.delete(outbox)
   }
 
   #submitOverflow(outbox: T): void {
@@ -790,7 +822,7 @@ export class Sender<T extends Outbox> {
     outbox.flightFirst = outbox.flightBytes = 0
     outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
     outbox.overflow?.clear()
-    outbox.overflow = null
+    this.#dropOverflow(outbox)
     this.#forget(outbox, outbox.bufferedBytes)
   }
 

@@ -37,7 +37,7 @@ import { type JobMemory, JobProducer } from '../update/job_ring.ts'
 export class SendOutbox extends Outbox {
   /** Its sends are over here, or go on in another lane. */
   isGone = false
-  /** What its content is to be told when there is room in the ring. */
+  /** What its content is to be told, when there is room in the ring of its update thread. */
   drainWaits = false
   sentWaits = 0
 }
@@ -53,10 +53,20 @@ export interface SendSideParts {
   readonly resetsOnClose: readonly boolean[]
 }
 
+/** The most that a record can say were sent. */
+const SENT_BYTES_MAX = 2 ** 31 - 1
+
 /** Records of a send thread hold no memory. */
 const noMemory: JobMemory = {
   releaseBuffer: () => assert(false, 'JOBRING-3: a send thread lends no receive buffer'),
   freeBlock: () => assert(false, 'JOBRING-3: a send thread lends no block'),
+}
+
+/** To an update thread. */
+interface Way {
+  readonly producer: JobProducer
+  /** Something waits for room in its ring. */
+  isStalled: boolean
 }
 
 export class SendSide
@@ -65,14 +75,14 @@ export class SendSide
   readonly #parts: SendSideParts
   readonly #words: Int32Array
   readonly #completions: CompletionRing
-  readonly #producers: readonly JobProducer[]
+  readonly #ways: readonly Way[]
   readonly #updateFirst: number
   /** By slot; from the first hand-over to the end of the session or of its time in this lane. */
   readonly #outboxes: (SendOutbox | undefined)[]
   /** Given back to their owners: the counts go when the driver knows. */
   readonly #givenBack: SendOutbox[] = []
-  /** Sessions whose content is to be told something for which no ring had room. */
-  #untold: SendOutbox[] = []
+  /** By slot: sessions whose content is to be told something for which its ring had no room [TOLD-1]. */
+  readonly #untold = new Map<number, SendOutbox>()
 
   constructor(parts: SendSideParts) {
     const { arena } = parts
@@ -81,10 +91,10 @@ export class SendSide
     this.#completions = new CompletionRing(arena)
     const { updateFirst, updateCount, sessionCapacity } = arena.plan
     this.#updateFirst = updateFirst
-    this.#producers = Array.from(
-      { length: updateCount },
-      (_, index) => new JobProducer(arena, updateFirst + index, noMemory),
-    )
+    this.#ways = Array.from({ length: updateCount }, (_, index) => ({
+      producer: new JobProducer(arena, updateFirst + index, noMemory),
+      isStalled: false,
+    }))
     this.#outboxes = new Array(sessionCapacity)
   }
 
@@ -128,8 +138,22 @@ export class SendSide
     outbox.counted = false
     outbox.sendDead = words[at + SESSION_STREAM_ENDED] !== 0
     this.#outboxes[slot] = outbox
+    this.#takeUntold(outbox)
     submissions.borrow(slot, generation)
     return outbox
+  }
+
+  /** It was in this lane before, and its content is still to be told of that; or a session that has left was. */
+  #takeUntold(outbox: SendOutbox): void {
+    const before = this.#untold.get(outbox.slot)
+    if (before === undefined) return
+    if (before.generation !== outbox.generation) {
+      this.#untold.delete(outbox.slot)
+      return
+    }
+    outbox.drainWaits = before.drainWaits
+    outbox.sentWaits = before.sentWaits
+    this.#untold.set(outbox.slot, outbox)
   }
 
   /** Whatever state its owner has put it in is known now [LANE-3]. */
@@ -138,7 +162,10 @@ export class SendSide
     if (state === SessionState.OPEN) return
     // Its end waits for each completion: none may be late.
     outbox.prompt = true
-    if (state !== SessionState.TERMINATING) return
+    if (state === SessionState.TERMINATING) this.#kill(outbox)
+  }
+
+  #kill(outbox: SendOutbox): void {
     const { sender, submissions } = this.#parts
     sender.kill(outbox)
     if (outbox.waiting) submissions.cancel(outbox.slot, outbox.generation)
@@ -184,15 +211,10 @@ export class SendSide
     this.#giveBack(outbox)
   }
 
-  /** The heap is under pressure: the longest queue goes. */
-  heapPressure(outbox: SendOutbox, exhausted: boolean): void {
-    let worst = outbox
-    if (!exhausted) {
-      for (const other of this.#outboxes)
-        if ((other?.overflow?.bytes ?? 0) > (worst.overflow?.bytes ?? 0))
-          worst = other as SendOutbox
-    }
-    this.#parts.sender.request(worst.slot, SESSION_REQUEST_OVERFLOW)
+  /** Its memory is wanted back now; the owner, which ends the session, hears of it later. */
+  overflowed(outbox: SendOutbox): void {
+    this.#kill(outbox)
+    this.#parts.sender.request(outbox.slot, SESSION_REQUEST_OVERFLOW)
   }
 
   retainReceiveBuffer(): void {
@@ -227,39 +249,42 @@ export class SendSide
   // --- what content is told --------------------------------------------------------------------
 
   #tell(outbox: SendOutbox): void {
-    const content = load(this.#words, outbox.at + SESSION_CONTENT)
-    const producer = this.#producers[content - this.#updateFirst]
-    if (this.#untold.length > 0 || !producer.hasRoom(0)) {
-      if (!this.#untold.includes(outbox)) this.#untold.push(outbox)
-      return
-    }
-    this.#put(outbox, producer)
+    if (this.#untold.size > 0 && this.#untold.has(outbox.slot)) return
+    if (!this.#put(outbox)) this.#untold.set(outbox.slot, outbox)
   }
 
-  #put(outbox: SendOutbox, producer: JobProducer): void {
-    const { slot, generation, sentWaits } = outbox
-    if (sentWaits > 0) {
-      outbox.sentWaits = 0
-      producer.put(JobKind.SENT, slot, generation, sentWaits)
+  /** Puts what its content is to be told into the ring of its update thread. False: there is no room for all of it. */
+  #put(outbox: SendOutbox): boolean {
+    const { slot, generation } = outbox
+    const content = load(this.#words, outbox.at + SESSION_CONTENT)
+    const way = this.#ways[content - this.#updateFirst]
+    while (outbox.sentWaits > 0) {
+      if (!this.#hasRoom(way)) return false
+      const bytes = Math.min(outbox.sentWaits, SENT_BYTES_MAX)
+      outbox.sentWaits -= bytes
+      way.producer.put(JobKind.SENT, slot, generation, bytes)
     }
-    if (!outbox.drainWaits) return
-    if (!producer.hasRoom(0)) {
-      this.#untold.push(outbox)
-      return
-    }
+    if (!outbox.drainWaits) return true
+    if (!this.#hasRoom(way)) return false
     outbox.drainWaits = false
-    producer.put(JobKind.DRAIN, slot, generation, 0)
+    way.producer.put(JobKind.DRAIN, slot, generation, 0)
+    return true
+  }
+
+  /** Once it was out of room, what comes goes behind what waits. */
+  #hasRoom(way: Way): boolean {
+    if (!way.isStalled) way.isStalled = !way.producer.hasRoom(0)
+    return !way.isStalled
   }
 
   /** Tells what waited for room, shows update threads what was put, asks to be rung while something waits. */
   publish(): void {
     const { arena, waker } = this.#parts
-    const untold = this.#untold
-    this.#untold = []
-    for (const outbox of untold) this.#tell(outbox)
-    for (const producer of this.#producers) {
+    for (const way of this.#ways) way.isStalled = false
+    for (const [slot, outbox] of this.#untold) if (this.#put(outbox)) this.#untold.delete(slot)
+    for (const { producer, isStalled } of this.#ways) {
       if (producer.publish()) waker.ringBell(producer.update)
-      if (this.#untold.length > 0 && producer.waiting > 0 && !producer.wantSpace())
+      if (isStalled && !producer.wantSpace())
         arena.words[arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING] = 1
     }
   }

@@ -343,7 +343,10 @@ export interface Handler<Data = unknown> {
   onDrain?(session: Session<Data>): void | Promise<void>
   /** It came from another update thread by session.moveTo(): a new object with the same id and data. */
   onMove?(session: Session<Data>, from: string): void | Promise<void>
-  /** A gather was taken by the socket. */
+  /**
+   * The socket has taken bytes of a gather, headers of the framing among them. Of a session that moves or leaves the
+   * last ones may be missing.
+   */
   onSend?(session: Session<Data>, bytes: number): void | Promise<void>
   /** Exactly once per onJoin, after the last completion. */
   onLeave?(session: Session<Data>, reason: CloseReasonName): void | Promise<void>

@@ -403,16 +403,8 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#core.markPending()
   }
 
-  /** 7/8 of the heap is in use: the longest queue goes. */
-  heapPressure(session: LiveSession, exhausted: boolean): void {
-    let worst = session
-    if (!exhausted) {
-      for (const other of this.registry.live) {
-        if (other.state === SessionState.TERMINATING) continue
-        if ((other.overflow?.bytes ?? 0) > (worst.overflow?.bytes ?? 0)) worst = other
-      }
-    }
-    this.terminate(worst, CloseReason.OVERFLOW)
+  overflowed(session: LiveSession): void {
+    this.terminate(session, CloseReason.OVERFLOW)
   }
 
   retainReceiveBuffer(buffer: number): void {

@@ -22,6 +22,42 @@ const SIZES = [1, 64, 1000, 2048, 2049, 9000, 32_765, 60_000, 5]
 disconnectAfterEach()
 stopAfterEach()
 
+/** Connections, whose sessions have joined; in no order. */
+async function joinMany(test: TestServer, count: number) {
+  const clients = await Promise.all(
+    Array.from({ length: count }, () => Client.connect(test.port())),
+  )
+  await test.until('every join', () => test.seen('join').length === count)
+  return { clients, ids: test.seen('join').map(({ id }) => id as number) }
+}
+
+/** What the send thread has flushed so far. */
+function flushed(test: TestServer) {
+  const { threads } = test.server.monitor.snapshot()
+  const send1 = threads.find(({ name }) => name === 'send1')
+  const { flushes, gathers, gatherSlices, shortSends } = send1?.counters ?? {}
+  return { flushes, gathers, gatherSlices, shortSends }
+}
+
+/** Messages `thread number` of several threads: each thread's are there, in its order. */
+function expectOrders(messages: readonly Buffer[], counts: Readonly<Record<string, number>>): void {
+  const next: Record<string, number> = {}
+  for (const message of messages) {
+    const [thread, number] = message.toString().split(' ')
+    next[thread] ??= 0
+    if (Number(number) !== next[thread]) throw new Error(`${message} is not ${next[thread]}`)
+    next[thread]++
+  }
+  expect(next).toEqual(counts)
+}
+
+/** Bytes of messages `thread 0` to `thread count - 1`, framed. */
+function bytesOf(thread: string, count: number): number {
+  let bytes = 0
+  for (let number = 0; number < count; number++) bytes += frame(`${thread} ${number}`).length
+  return bytes
+}
+
 /** Gathered sends, by thread. */
 function gathers(test: TestServer): Record<string, number> {
   const { threads } = test.server.monitor.snapshot()
@@ -103,6 +139,57 @@ describe.each(drivers)('%s', (driver) => {
     expectNoneOfWorkers(test)
   })
 
+  it('a flush is one gather for each session, whatever was queued from where', async () => {
+    const sessions = 64
+    const count = 100
+    const test = await start({ send: { flushInterval: 500 }, maxGather: 1024 })
+    const { clients, ids } = await joinMany(test, sessions)
+    const before = flushed(test)
+    for (const thread of ['update1', 'update2']) test.tell({ ids, count }, thread)
+    for (let number = 0; number < count; number++) {
+      for (const id of ids) expect(test.server.send(id, `main ${number}`)).toBe('queued')
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    const counts = { main: count, update1: count, update2: count }
+    let bytes = 0
+    for (const thread of Object.keys(counts)) bytes += bytesOf(thread, count)
+    for (const client of clients) expectOrders(unframe(await client.take(bytes)), counts)
+    const after = flushed(test)
+    const flushes = after.flushes - before.flushes
+    const gathers = after.gathers - before.gathers
+    expect(after.shortSends).toBe(0)
+    // Many messages to a flush: main alone would have brought one for each number.
+    expect(flushes).toBeGreaterThan(0)
+    expect(flushes).toBeLessThan(count)
+    expect(gathers).toBeGreaterThanOrEqual(sessions)
+    expect(gathers).toBeLessThanOrEqual(sessions * flushes)
+    expect(after.gatherSlices - before.gatherSlices).toBeGreaterThanOrEqual(count * sessions)
+    expectNoneOfWorkers(test)
+  })
+
+  it('a gather has maxGather slices at most, what is more follows it', async () => {
+    const sessions = 32
+    const [count, maxGather] = [10, 4]
+    const test = await start({ send: { flushInterval: 500 }, maxGather })
+    const { clients, ids } = await joinMany(test, sessions)
+    const before = flushed(test)
+    for (let number = 0; number < count; number++) {
+      for (const id of ids) expect(test.server.send(id, `main ${number}`)).toBe('queued')
+    }
+    for (const client of clients) {
+      expectOrders(unframe(await client.take(bytesOf('main', count))), { main: count })
+    }
+    const after = flushed(test)
+    const flushes = after.flushes - before.flushes
+    const gathers = after.gathers - before.gathers
+    // Each message of main is a slice. A flush that came in the middle may have left one gather short.
+    expect(after.gatherSlices - before.gatherSlices).toBe(count * sessions)
+    const least = Math.ceil(count / maxGather)
+    expect(gathers).toBeGreaterThanOrEqual(sessions * least)
+    expect(gathers).toBeLessThanOrEqual(sessions * (least + flushes - 1))
+    expectNoneOfWorkers(test)
+  })
+
   it('a lane under load keeps order and loses nothing; its thread sends', async () => {
     const test = await start({ send: { lanes: 2 } })
     const { client } = await join(test)
@@ -128,6 +215,39 @@ describe.each(drivers)('%s', (driver) => {
       'error ERR_ARGUMENT: useLane(3): it must be from 0 to 2',
     )
     expect(await client.ask('!lane 0.5')).toContain('useLane(0.5)')
+    expectNoneOfWorkers(test)
+  })
+
+  it('lanes there and back while three threads send: the order of each stays', async () => {
+    const rounds = 30
+    const test = await start({ send: { lanes: 2 } })
+    const { client, id } = await join(test)
+    const stop = new Int32Array(new SharedArrayBuffer(4))
+    for (const thread of ['update1', 'update2']) test.tell({ ids: [id], stop }, thread)
+    let number = 0
+    for (let round = 1; round <= rounds; round++) {
+      const lane = round % 3
+      const sentThere = () => gathers(test)[`send${lane + 1}`]
+      const before = sentThere()
+      client.say(`!lane ${lane}`)
+      // Until its sends have gone on there, main sends, too.
+      while (sentThere() === before) {
+        for (let n = 0; n < 8; n++)
+          if (test.server.send(id, `main ${number}`) === 'queued') number++
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    Atomics.store(stop, 0, 1)
+    const counts: Record<string, number> = { main: number }
+    for (const from of ['update1', 'update2'])
+      counts[from] = (await test.next('sent', { from })).count as number
+    let bytes = 0
+    for (const [thread, count] of Object.entries(counts)) {
+      expect(count).toBeGreaterThan(0)
+      bytes += bytesOf(thread, count)
+    }
+    expectOrders(unframe(await client.take(bytes)), counts)
+    expect(await client.ask('nothing else')).toBe('nothing else')
     expectNoneOfWorkers(test)
   })
 

@@ -132,7 +132,7 @@ export class Producer {
         sent: none,
         drained: none,
         sentAll: none,
-        heapPressure: none,
+        overflowed: none,
         retainReceiveBuffer: none,
         releaseReceiveBuffer: none,
       },
@@ -621,16 +621,9 @@ export class Owner implements SenderEvents<FakeSession> {
     this.#markPending()
   }
 
-  heapPressure(session: FakeSession, exhausted: boolean): void {
-    session.events.push(exhausted ? 'exhausted' : 'pressure')
-    let worst = session
-    if (!exhausted) {
-      for (const other of this.sessions.values()) {
-        if (other.terminated) continue
-        if ((other.overflow?.bytes ?? 0) > (worst.overflow?.bytes ?? 0)) worst = other
-      }
-    }
-    this.terminate(worst)
+  overflowed(session: FakeSession): void {
+    session.events.push(session.sendDead ? 'exhausted' : 'pressure')
+    this.terminate(session)
   }
 
   retainReceiveBuffer(buffer: number): void {

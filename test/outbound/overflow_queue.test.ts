@@ -92,6 +92,7 @@ describe('OverflowQueue', () => {
           from += count
         }
         expect(queue.bytes).toBe(to - from)
+        expect(queue.heldBytes).toBe(heap.usedBytes)
       }
       expect(read(), `seed ${seed}`).toEqual(expected(from, queue.bytes))
       queue.consume(queue.bytes)

@@ -869,6 +869,39 @@ describe('the heap under pressure', () => {
     expect(a.released).toBe(true)
   })
 
+  it('ends one after the other in the order of their queues, the others live [HEAP-3]', () => {
+    const { rig, owner, a, b, c } = rigOf({ heapBytesPerWorker: 65_536 })
+    const [d, e] = [3, 4].map((slot) => owner.open(slot))
+    // The longest one first; neither the oldest nor the newest.
+    const all = [c, a, e, b, d]
+    stall(owner, 0)
+    let number = 0
+    const queue = (session: typeof a) => owner.send(session, payloadOf(OWNER, number++, 1022))
+    for (const [at, session] of all.entries()) {
+      for (let left = 3 * (all.length - at); left > 0; left--) {
+        queue(session)
+        owner.turn()
+      }
+    }
+    expect(all.some(({ terminated }) => terminated)).toBe(false)
+    const ended: number[] = []
+    while (ended.length < 3) {
+      for (const session of all) queue(session)
+      owner.turn()
+      const now = all.filter(({ slot, terminated }) => terminated && !ended.includes(slot))
+      // All of them were copied in this turn: the room that the first one makes is not there yet.
+      expect(now.length).toBeLessThanOrEqual(1)
+      ended.push(...now.map(({ slot }) => slot))
+    }
+    expect(ended).toEqual([c.slot, a.slot, e.slot])
+    finish(rig)
+    for (const { terminated, stream } of [b, d]) {
+      expect(terminated).toBe(false)
+      expect(stream.length).toBeGreaterThan(3 * 1024)
+    }
+    for (const session of [c, a, e]) expect(session.stream.length).toBe(0)
+  })
+
   it('loses nothing of a session that it ends while its list is copied', () => {
     const { rig, owner, a, b } = rigOf({ heapBytesPerWorker: 8192 })
     stall(owner, 0)

@@ -108,7 +108,7 @@ async function run() {
     events: {
       outboxOf: (slot) => sessions[slot],
       sendFailed: none, sent: () => {}, drained: none, sentAll: () => {}, released: none,
-      heapPressure: none, retainReceiveBuffer: none, releaseReceiveBuffer: none,
+      overflowed: none, retainReceiveBuffer: none, releaseReceiveBuffer: none,
     },
     maxGather: 8, maxBackpressure: 1 << 20, wantsSent: true,
   })

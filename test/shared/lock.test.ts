@@ -6,7 +6,9 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
 import { LOCK_WAITED } from '../../src/layout/layout.ts'
+import { structs } from '../../src/layout/schema.ts'
 import { Lock } from '../../src/shared/lock.ts'
+import { readFiles } from '../tidy/files.ts'
 
 const AT = 1
 
@@ -69,5 +71,23 @@ describe('Lock', () => {
     expect([...words]).toEqual([0, 0, 1, 0])
     main.releaseLost(5)
     expect(words[AT]).toBe(0)
+  })
+})
+
+describe('locks', () => {
+  it('are one, of the group directory: no session has any, no send or receive takes it [LOCK-1]', () => {
+    const words = structs.flatMap(({ name, fields }) =>
+      fields.filter(({ order }) => order.includes('LOCK-')).map((field) => `${name}.${field.name}`),
+    )
+    expect(words).toEqual(['group_directory.lock'])
+    const importers = (files: RegExp) =>
+      readFiles(['src', 'workers'], ['.ts'])
+        .filter(({ text }) => files.test(text))
+        .map(({ path }) => path)
+    expect(importers(/\/lock\.ts'/)).toEqual(['src/shared/group_table.ts'])
+    // Bytes come and go through these rooms.
+    const onTheWay = /^src\/(inbound|outbound|send)\/|^src\/update\/(forwarder|job_ring)/
+    const ofGroups = importers(/\/group_table\.ts'/)
+    expect(ofGroups.filter((path) => onTheWay.test(path))).toEqual([])
   })
 })

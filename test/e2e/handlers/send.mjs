@@ -69,11 +69,18 @@ export default defineHandler({
     const { count } = session.data
     runtime.post('main', { type: 'leave', id: session.id, reason, count })
   },
-  async onMessage({ ids, count }) {
-    for (let number = 0; number < count; number++) {
-      for (const id of ids) runtime.send(id, `${runtime.thread} ${number}`)
+  /** Sends each of these sessions `count` messages, or as many as there are until `stop`. */
+  async onMessage({ ids, count, stop }) {
+    const isOver = (number) =>
+      stop === undefined ? number === count : Atomics.load(stop, 0) !== 0
+    let number = 0
+    for (; !isOver(number); number++) {
+      for (const id of ids) {
+        while (runtime.send(id, `${runtime.thread} ${number}`) !== 'queued')
+          await new Promise((resolve) => setImmediate(resolve))
+      }
       if (number % 8 === 7) await new Promise((resolve) => setImmediate(resolve))
     }
-    runtime.post('main', { type: 'sent' })
+    runtime.post('main', { type: 'sent', count: number })
   },
 })
