@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1169549036
+export const LAYOUT_HASH = -664682821
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -631,95 +631,97 @@ export const Counter = {
   GATHERS: 19,
   /** Slices in them. */
   GATHER_SLICES: 20,
+  /** Times the thread took what others had handed over: of a session at most one gather each. */
+  FLUSHES: 21,
   /** Sends that the socket took only in part. */
-  SHORT_SENDS: 21,
+  SHORT_SENDS: 22,
   /** Messages handed to update threads in their receive buffer. */
-  JOBS_BY_REFERENCE: 22,
+  JOBS_BY_REFERENCE: 23,
   /** Times receiving stopped because an update thread had enough to do. */
-  JOBS_STALLED: 23,
+  JOBS_STALLED: 24,
   /** onTick rounds run. */
-  TICKS: 24,
+  TICKS: 25,
   /** Ticks that began after the next one was due. */
-  TICKS_LATE: 25,
+  TICKS_LATE: 26,
   /** Ticks left out because they were overdue. */
-  TICKS_SKIPPED: 26,
+  TICKS_SKIPPED: 27,
   /** Bytes copied to overflow blocks. */
-  OVERFLOW_BYTES: 27,
+  OVERFLOW_BYTES: 28,
   /** Sends refused: the session had maxBackpressure queued. */
-  SEND_FULL: 28,
+  SEND_FULL: 29,
   /** Sends to a session that is closing or gone. */
-  SEND_CLOSED: 29,
+  SEND_CLOSED: 30,
   /** Sends refused: no chunk or node was free. */
-  SEND_DROPPED: 30,
+  SEND_DROPPED: 31,
   /** Send flags found held. */
-  FLAG_CONTENDED: 31,
+  FLAG_CONTENDED: 32,
   /** Compare-exchanges that had to be repeated. */
-  CAS_RETRIES: 32,
+  CAS_RETRIES: 33,
   /** Jobs that a job thread has run, those that failed among them. */
-  JOBS_RUN: 33,
+  JOBS_RUN: 34,
   /** Jobs that threw or rejected. */
-  JOBS_FAILED: 34,
+  JOBS_FAILED: 35,
   /** Jobs refused: the thread had as many in the queue as it may. */
-  JOBS_FULL: 35,
+  JOBS_FULL: 36,
   /** Results dropped: the session that they were for, or the thread that asked, was gone. */
-  JOBS_DROPPED: 36,
+  JOBS_DROPPED: 37,
   /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
-  BUFFERS_USED: 37,
+  BUFFERS_USED: 38,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 38,
+  BUFFERS_STARVED: 39,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 39,
+  QUEUE_OVERFLOWS: 40,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 40,
+  FRAMES_COPIED: 41,
   /** Joins refused: the group had as many members as its capacity says. */
-  GROUP_FULL: 41,
+  GROUP_FULL: 42,
   /** Joins refused: as many groups as there may be were alive. */
-  GROUPS_EXHAUSTED: 42,
+  GROUPS_EXHAUSTED: 43,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 43,
+  OPEN_ABANDONED: 44,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 44,
+  HANDLER_ERRORS: 45,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 45,
+  SLOTS_RETIRED: 46,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 46,
+  ENDED_NONE: 47,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 47,
+  ENDED_PEER_CLOSED: 48,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 48,
+  ENDED_PEER_RESET: 49,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 49,
+  ENDED_LOCAL_CLOSE: 50,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 50,
+  ENDED_LOCAL_TERMINATE: 51,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 51,
+  ENDED_REFUSED: 52,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 52,
+  ENDED_TABLE_FULL: 53,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 53,
+  ENDED_FRAME_TOO_LONG: 54,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 54,
+  ENDED_FRAME_INVALID: 55,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 55,
+  ENDED_HANDLER_ERROR: 56,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 56,
+  ENDED_IDLE_TIMEOUT: 57,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 57,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 58,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 58,
+  ENDED_CLOSE_TIMEOUT: 59,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 59,
+  ENDED_OVERFLOW: 60,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 60,
+  ENDED_SERVER_STOP: 61,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 61,
+  ENDED_WORKER_LOST: 62,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 62,
+  ENDED_CONNECT_FAILED: 63,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 63,
+  ENDED_IO_ERROR: 64,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 64
+export const COUNTER_COUNT = 65
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -743,6 +745,7 @@ export const COUNTER_NAMES: readonly string[] = [
   'bytesOut',
   'gathers',
   'gatherSlices',
+  'flushes',
   'shortSends',
   'jobsByReference',
   'jobsStalled',

@@ -162,8 +162,7 @@ describe.each(drivers)('%s', (driver) => {
       }
       expect(messages).toHaveLength(sent)
       let heard = { received: 0, wrong: 0 }
-      while (heard.received < written)
-        heard = (await test.order('received')) as typeof heard
+      while (heard.received < written) heard = (await test.order('received')) as typeof heard
       expect(heard).toEqual({ received: written, wrong: 0 })
     } finally {
       // Nobody has waited for it, which would show in the word.

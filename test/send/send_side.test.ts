@@ -13,7 +13,7 @@ import {
   THREAD_LOCAL_PENDING,
 } from '../../src/layout/layout.ts'
 import { SendThread } from '../helpers/unit_send_thread.ts'
-import { checkStream, LATER, payloadOf, Producer } from '../helpers/unit_sender.ts'
+import { checkStream, LATER, Producer, payloadOf } from '../helpers/unit_sender.ts'
 
 const CAPACITY = 4
 const { SENT, DRAIN } = JobKind

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { CONTROL_SENT_WANTED, Counter, JobKind } from '../../src/layout/layout.ts'
 import { SendThread } from '../helpers/unit_send_thread.ts'
-import { checkStream, LATER, payloadOf, Producer } from '../helpers/unit_sender.ts'
+import { checkStream, LATER, Producer, payloadOf } from '../helpers/unit_sender.ts'
 
 const SESSIONS = 8
 const MESSAGES = 6

@@ -71,8 +71,7 @@ export default defineHandler({
   },
   /** Sends each of these sessions `count` messages, or as many as there are until `stop`. */
   async onMessage({ ids, count, stop }) {
-    const isOver = (number) =>
-      stop === undefined ? number === count : Atomics.load(stop, 0) !== 0
+    const isOver = (number) => (stop === undefined ? number === count : Atomics.load(stop, 0) !== 0)
     let number = 0
     for (; !isOver(number); number++) {
       for (const id of ids) {
