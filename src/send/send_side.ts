@@ -249,7 +249,6 @@ export class SendSide
   // --- what content is told --------------------------------------------------------------------
 
   #tell(outbox: SendOutbox): void {
-    if (this.#untold.size > 0 && this.#untold.has(outbox.slot)) return
     if (!this.#put(outbox)) this.#untold.set(outbox.slot, outbox)
   }
 

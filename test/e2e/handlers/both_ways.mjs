@@ -31,7 +31,7 @@ export default defineHandler({
   },
   onRecv(_, packet) {
     const isNext =
-      packet.u32(0) === state.received &&
+      packet.u32(0, 'big') === state.received &&
       packet.length === MESSAGE_BYTES &&
       packet.u8(MESSAGE_BYTES - 1) === (state.received & 0xff)
     if (!isNext) state.wrong++
