@@ -51,10 +51,10 @@ function expectOrders(messages: readonly Buffer[], counts: Readonly<Record<strin
   expect(next).toEqual(counts)
 }
 
-/** Bytes of messages `thread 0` to `thread count - 1`, framed. */
-function bytesOf(thread: string, count: number): number {
+/** Bytes of messages `thread 0` to `thread count - 1`, framed, with `pad` more bytes each. */
+function bytesOf(thread: string, count: number, pad = 0): number {
   let bytes = 0
-  for (let number = 0; number < count; number++) bytes += frame(`${thread} ${number}`).length
+  for (let number = 0; number < count; number++) bytes += frame(`${thread} ${number}`).length + pad
   return bytes
 }
 
@@ -219,23 +219,36 @@ describe.each(drivers)('%s', (driver) => {
   })
 
   it('lanes there and back while three threads send: the order of each stays', async () => {
-    const rounds = 30
-    const test = await start({ send: { lanes: 2 } })
+    const rounds = 8
+    const pad = ` ${'x'.repeat(500)}`
+    const test = await start({
+      send: { lanes: 2 },
+      listeners: [{ port: 0, framing: lp4, sendBufferBytes: 64 * 1024 }],
+      arenaBytes: 128 * MIB,
+    })
     const { client, id } = await join(test)
     const stop = new Int32Array(new SharedArrayBuffer(4))
-    for (const thread of ['update1', 'update2']) test.tell({ ids: [id], stop }, thread)
+    for (const thread of ['update1', 'update2']) test.tell({ ids: [id], stop, pad }, thread)
     let number = 0
+    const sendSome = async () => {
+      for (let n = 0; n < 64; n++)
+        if (test.server.send(id, `main ${number}${pad}`) === 'queued') number++
+      await new Promise((resolve) => setImmediate(resolve))
+    }
     for (let round = 1; round <= rounds; round++) {
       const lane = round % 3
       const sentThere = () => gathers(test)[`send${lane + 1}`]
       const before = sentThere()
+      // Its peer does not read: much waits in the lane that it is to leave.
+      client.socket.pause()
+      const overflowed = test.count('overflowBytes')
+      while (test.count('overflowBytes') === overflowed) await sendSome()
       client.say(`!lane ${lane}`)
-      // Until its sends have gone on there, main sends, too.
-      while (sentThere() === before) {
-        for (let n = 0; n < 8; n++)
-          if (test.server.send(id, `main ${number}`) === 'queued') number++
-        await new Promise((resolve) => setImmediate(resolve))
-      }
+      await test.next('lane', {}, round - 1)
+      for (let n = 0; n < 4; n++) await sendSome()
+      client.resume()
+      await test.until('its sends to go on there', () => sentThere() > before)
+      await sendSome()
     }
     Atomics.store(stop, 0, 1)
     const counts: Record<string, number> = { main: number }
@@ -244,7 +257,7 @@ describe.each(drivers)('%s', (driver) => {
     let bytes = 0
     for (const [thread, count] of Object.entries(counts)) {
       expect(count).toBeGreaterThan(0)
-      bytes += bytesOf(thread, count)
+      bytes += bytesOf(thread, count, pad.length)
     }
     expectOrders(unframe(await client.take(bytes)), counts)
     expect(await client.ask('nothing else')).toBe('nothing else')

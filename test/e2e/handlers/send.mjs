@@ -17,7 +17,10 @@ function attempt(session, use) {
 }
 
 const orders = {
-  lane: (session, lane) => attempt(session, () => session.useLane(Number(lane))),
+  lane(session, lane) {
+    attempt(session, () => session.useLane(Number(lane)))
+    runtime.post('main', { type: 'lane', lane })
+  },
   move: (session, thread) => attempt(session, () => session.moveTo(thread)),
   /** Its data cannot be cloned. */
   poison(session) {
@@ -69,16 +72,18 @@ export default defineHandler({
     const { count } = session.data
     runtime.post('main', { type: 'leave', id: session.id, reason, count })
   },
-  /** Sends each of these sessions `count` messages, or as many as there are until `stop`. */
-  async onMessage({ ids, count, stop }) {
-    const isOver = (number) => (stop === undefined ? number === count : Atomics.load(stop, 0) !== 0)
+  /** Sends each of these sessions `count` messages; until `stop` is 1 some every millisecond. */
+  async onMessage({ ids, count, stop, pad = '' }) {
+    const isOver = (number) => (stop === undefined ? number === count : Atomics.load(stop, 0) === 1)
+    const pause = () =>
+      new Promise((resolve) =>
+        stop === undefined ? setImmediate(resolve) : setTimeout(resolve, 1),
+      )
     let number = 0
     for (; !isOver(number); number++) {
-      for (const id of ids) {
-        while (runtime.send(id, `${runtime.thread} ${number}`) !== 'queued')
-          await new Promise((resolve) => setImmediate(resolve))
-      }
-      if (number % 8 === 7) await new Promise((resolve) => setImmediate(resolve))
+      for (const id of ids)
+        while (runtime.send(id, `${runtime.thread} ${number}${pad}`) !== 'queued') await pause()
+      if (number % 8 === 7) await pause()
     }
     runtime.post('main', { type: 'sent', count: number })
   },
