@@ -16,8 +16,10 @@ const KIB = 1024
 const MIB = 2 ** 20
 const MESSAGE_BYTES = 1000
 const FRAME_BYTES = 4 + MESSAGE_BYTES
-/** What waits for the peer before content stands still: more than it reads meanwhile. */
-const BEHIND_BYTES = 6 * MIB
+/** More than half of it waits for a peer that does not read: content is told to go on before it is less. */
+const MAX_BACKPRESSURE = 16 * MIB
+/** What goes each way when nothing stands still. */
+const FLOWED_BYTES = 4 * MIB
 const ROUNDS = 8
 const MESSAGES_PER_ROUND = 50
 /** More than the way to an update thread holds, and both sockets. */
@@ -102,22 +104,16 @@ describe.each(drivers)('%s', (driver) => {
         },
       ],
       receiveBuffers: 64,
-      maxBackpressure: 8 * MIB,
+      maxBackpressure: MAX_BACKPRESSURE,
+      arenaBytes: 128 * MIB,
     })
-    const { client, id } = await join(test)
+    // It has not read yet, so that its socket is small.
+    const { client, id } = await join(test, undefined, { paused: true })
     const giveBack = takeLock()
     try {
-      // Both flood freely.
-      let written = 4000
-      client.write(numbered(0, written))
+      let written = 0
       test.tell({ do: 'flood' })
-      await test.until('both to have gone on', () => {
-        const { inBytes, outBytes } = sample(test)
-        return inBytes === written * FRAME_BYTES && outBytes >= BEHIND_BYTES
-      })
-
-      client.socket.pause()
-      await test.until('its peer to be behind', () => queuedBytes(id) >= BEHIND_BYTES)
+      await test.until('its peer to be behind', () => 2 * queuedBytes(id) > MAX_BACKPRESSURE)
       const gate = new Int32Array(new SharedArrayBuffer(4))
       test.tell({ do: 'stand still', gate })
       await test.until('its content to stand still', () => Atomics.load(gate, 0) === 1)
@@ -153,6 +149,15 @@ describe.each(drivers)('%s', (driver) => {
       Atomics.notify(gate, 0)
       await test.until('everything to be received', () => {
         return sample(test).inBytes === written * FRAME_BYTES
+      })
+      // Both flood freely.
+      const { outBytes } = sample(test)
+      const more = Math.ceil(FLOWED_BYTES / FRAME_BYTES)
+      client.write(numbered(written, more))
+      written += more
+      await test.until('both to have gone on', () => {
+        const now = sample(test)
+        return now.inBytes === written * FRAME_BYTES && now.outBytes >= outBytes + FLOWED_BYTES
       })
       const sent = (await test.order('stop')) as number
       const messages = unframe(await client.take(sent * FRAME_BYTES))
