@@ -27,13 +27,13 @@ function looks(isLooked: boolean): Scenario {
       const slots = new LiveSlots(arena)
       const at = (slot: number) => arena.sessionAt(slot)
       const told = (slot: number) => world.outside(slot)
-      const begin = (slot: number) => {
+      const comes = (slot: number) => {
         open(words, at(slot) + SESSION_IO_COUNT)
         slots.occupy(slot)
         store(words, at(slot) + SESSION_STATE, OPEN)
         store(words, told(slot), 1)
       }
-      const end = (slot: number) => {
+      const goes = (slot: number) => {
         store(words, at(slot) + SESSION_STATE, OVER)
         if (!release(words, at(slot) + SESSION_IO_COUNT)) waitWhile(words, told(slot), 1)
         slots.vacate(slot)
@@ -61,9 +61,9 @@ function looks(isLooked: boolean): Scenario {
       }
       const threads: Record<string, () => void> = {
         owner() {
-          begin(0)
-          begin(1)
-          end(1)
+          comes(0)
+          comes(1)
+          goes(1)
         },
         broadcaster() {
           broadcast()
