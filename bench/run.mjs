@@ -122,7 +122,10 @@ function writeReport(outcomes, missing) {
     cases: summarizeCases(outcomes),
   }
   const markdown = markdownReport(report)
-  writeFileSync(path.join(resultsFolder, `${options.name}.json`), `${JSON.stringify(report, null, 2)}\n`)
+  writeFileSync(
+    path.join(resultsFolder, `${options.name}.json`),
+    `${JSON.stringify(report, null, 2)}\n`,
+  )
   writeFileSync(path.join(resultsFolder, `${options.name}.md`), markdown)
   console.log(markdown)
   const failed = report.cases.some(({ rows }) => rows.some(({ failures }) => failures.length > 0))

@@ -58,7 +58,7 @@ constexpr int64_t kAcceptRetryMs = 20;
 struct Waited {
   bool backend_ready = false;
   bool woken = false;
-  /** It ended at a limit of its own, or filled a receive buffer: another one now would likely bring more. */
+  /** It ended at a limit of its own, filled a receive buffer or lacked one: another one now would likely bring more. */
   bool more = false;
 };
 

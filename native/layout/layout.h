@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -664682821;
+inline constexpr int32_t kLayoutHash = -1113614483;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -80,6 +80,7 @@ struct Control {
   int32_t groups_at;
   int32_t group_max;
   int32_t group_capacity;
+  int32_t live_slots_at;
   int32_t counters_at;
   int32_t protocols_at;
   int32_t control_words;
@@ -91,7 +92,7 @@ struct Control {
   int32_t job_byte_at;
   int32_t job_bytes_per_ring;
   int32_t arena_bytes;
-  int32_t pad_0[4];
+  int32_t pad_0[3];
   int32_t protocol_count;
   int32_t pad_1[15];
 };
@@ -130,17 +131,18 @@ static_assert(offsetof(Control, job_ring_capacity) == 116);
 static_assert(offsetof(Control, groups_at) == 120);
 static_assert(offsetof(Control, group_max) == 124);
 static_assert(offsetof(Control, group_capacity) == 128);
-static_assert(offsetof(Control, counters_at) == 132);
-static_assert(offsetof(Control, protocols_at) == 136);
-static_assert(offsetof(Control, control_words) == 140);
-static_assert(offsetof(Control, sent_wanted) == 144);
-static_assert(offsetof(Control, sessions_opened) == 148);
-static_assert(offsetof(Control, recv_byte_at) == 152);
-static_assert(offsetof(Control, heap_byte_at) == 156);
-static_assert(offsetof(Control, chunk_byte_at) == 160);
-static_assert(offsetof(Control, job_byte_at) == 164);
-static_assert(offsetof(Control, job_bytes_per_ring) == 168);
-static_assert(offsetof(Control, arena_bytes) == 172);
+static_assert(offsetof(Control, live_slots_at) == 132);
+static_assert(offsetof(Control, counters_at) == 136);
+static_assert(offsetof(Control, protocols_at) == 140);
+static_assert(offsetof(Control, control_words) == 144);
+static_assert(offsetof(Control, sent_wanted) == 148);
+static_assert(offsetof(Control, sessions_opened) == 152);
+static_assert(offsetof(Control, recv_byte_at) == 156);
+static_assert(offsetof(Control, heap_byte_at) == 160);
+static_assert(offsetof(Control, chunk_byte_at) == 164);
+static_assert(offsetof(Control, job_byte_at) == 168);
+static_assert(offsetof(Control, job_bytes_per_ring) == 172);
+static_assert(offsetof(Control, arena_bytes) == 176);
 static_assert(offsetof(Control, protocol_count) == 192);
 
 // One block per thread: the words by which other threads reach it.

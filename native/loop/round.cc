@@ -139,16 +139,21 @@ driver::Waited Round::wait(int64_t timeout_ms) {
 
 /**
  * REST-1: after a wait that brought all there was, what comes gathers until the interval is over. A wake and libuv
- * end that at once, and so does what completes of the thread's own submissions. Returns whether the time is used up.
+ * end that at once, and so does what completes of the thread's own submissions. False: it is waited for sockets, too.
  */
 bool Round::rest(int64_t now_ns, int64_t timeout_ms) {
   int64_t interval_ns = int64_t{block_->receive_interval_ms} * 1'000'000;
-  if (interval_ns == 0 || !may_rest_) return false;
+  if (interval_ns == 0 || !may_rest_ || is_stopping()) return false;
   int64_t left_ns = std::min(awake_at_ns_ + interval_ns - now_ns, timeout_ms * 1'000'000);
   if (left_ns <= 0) return false;
   driver_->submit(submissions_, 0, true);
   if (completions_.used() == 0) rest_->wait((left_ns + 999'999) / 1'000'000);
   return true;
+}
+
+/** The thread writes it itself. Sessions that close one after another do not wait for an interval each. */
+bool Round::is_stopping() const {
+  return block_->thread_state == static_cast<int32_t>(layout::ThreadState::kStopping);
 }
 
 void Round::stamp_turn(int64_t now_ns) {

@@ -63,6 +63,7 @@ class Round {
  private:
   void stamp_turn(int64_t now_ns);
   bool rest(int64_t now_ns, int64_t timeout_ms);
+  bool is_stopping() const;
   void retry_accepting();
   driver::Config with_sockets();
   std::string open_rest(driver::Config config);

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -664682821
+export const LAYOUT_HASH = -1113614483
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -111,17 +111,18 @@ export const CONTROL_JOB_RING_CAPACITY = 29
 export const CONTROL_GROUPS_AT = 30
 export const CONTROL_GROUP_MAX = 31
 export const CONTROL_GROUP_CAPACITY = 32
-export const CONTROL_COUNTERS_AT = 33
-export const CONTROL_PROTOCOLS_AT = 34
-export const CONTROL_CONTROL_WORDS = 35
-export const CONTROL_SENT_WANTED = 36
-export const CONTROL_SESSIONS_OPENED = 37
-export const CONTROL_RECV_BYTE_AT = 38
-export const CONTROL_HEAP_BYTE_AT = 39
-export const CONTROL_CHUNK_BYTE_AT = 40
-export const CONTROL_JOB_BYTE_AT = 41
-export const CONTROL_JOB_BYTES_PER_RING = 42
-export const CONTROL_ARENA_BYTES = 43
+export const CONTROL_LIVE_SLOTS_AT = 33
+export const CONTROL_COUNTERS_AT = 34
+export const CONTROL_PROTOCOLS_AT = 35
+export const CONTROL_CONTROL_WORDS = 36
+export const CONTROL_SENT_WANTED = 37
+export const CONTROL_SESSIONS_OPENED = 38
+export const CONTROL_RECV_BYTE_AT = 39
+export const CONTROL_HEAP_BYTE_AT = 40
+export const CONTROL_CHUNK_BYTE_AT = 41
+export const CONTROL_JOB_BYTE_AT = 42
+export const CONTROL_JOB_BYTES_PER_RING = 43
+export const CONTROL_ARENA_BYTES = 44
 export const CONTROL_PROTOCOL_COUNT = 48
 
 /** One block per thread: the words by which other threads reach it. Size in words. */

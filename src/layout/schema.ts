@@ -264,6 +264,7 @@ export const structs: readonly Struct[] = [
         'Capacity of a group whose first join says none; 0: no limit.',
         'members',
       ),
+      planned('live_slots_at', 'Live slots: a bit for each slot that holds a session, by worker.'),
       planned('counters_at', 'Counters, one block of float64 per thread.'),
       planned('protocols_at', 'Protocol table: LISTENERS_MAX records.'),
       planned('control_words', 'Size of the control memory.'),

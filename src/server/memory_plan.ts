@@ -26,6 +26,7 @@ import {
 } from '../layout/layout.ts'
 import { COUNTERS_STRIDE, type Plan, writePlan } from '../shared/arena.ts'
 import { groupWords } from '../shared/group_table.ts'
+import { liveSlotWords } from '../shared/live_slots.ts'
 import { type ThreadCounts, type ThreadIds, threadIds } from '../shared/thread_ids.ts'
 import type { ResolvedOptions } from './options.ts'
 
@@ -49,7 +50,7 @@ const JOB_BYTES_MIN = 65_536
 /** Of what receive buffers leave, payloads on their way to update threads get at most this part. */
 const JOB_PART = 1 / 8
 /** Parts of the control memory behind its head. */
-const REGIONS = 11
+const REGIONS = 12
 /** Places in the control memory are signed 32-bit word indices, and it has fewer words than they can say. */
 const CONTROL_WORDS_MAX = 2 ** 31 - 1
 
@@ -68,7 +69,7 @@ function powerOfTwo(least: number): number {
 
 /** Sessions that the control memory has room for: everything else, and one line of padding for each region, is taken off. */
 function mostSessions(
-  { threadCount: threads, driverCount, updateCount }: ThreadIds,
+  { threadCount: threads, workerCount, driverCount, updateCount }: ThreadIds,
   completionCapacity: number,
   chunkCount: number,
   groupMax: number,
@@ -83,8 +84,10 @@ function mostSessions(
     // Each group's bits end on a cache line.
     groupWords(groupMax, 0) +
     groupMax * CACHE_LINE_WORDS +
+    // So do the live slots of each worker, whose share of the sessions is rounded up.
+    workerCount * CACHE_LINE_WORDS +
     REGIONS * CACHE_LINE_WORDS
-  const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS + groupMax / 32
+  const perSession = SESSION_WORDS + threads * NODES_PER_SESSION * NODE_WORDS + (groupMax + 1) / 32
   return Math.floor((CONTROL_WORDS_MAX - others) / perSession)
 }
 
@@ -178,6 +181,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
   const submissionsAt = region(drivers * SUBMISSION_WORDS)
   const jobRingsAt = region(drivers * updates * (JOB_RING_WORDS + JOB_RING_CAPACITY * JOB_WORDS))
   const groupsAt = region(groupWords(groupMax, maxSessions))
+  const liveSlotsAt = region(workers * liveSlotWords(sessionsPerWorker))
   const countersAt = region(threads * COUNTERS_STRIDE * 2)
   const protocolsAt = region(LISTENERS_MAX * PROTOCOL_WORDS)
   const controlWords = region(0)
@@ -219,6 +223,7 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     groupsAt,
     groupMax,
     groupCapacity,
+    liveSlotsAt,
     countersAt,
     protocolsAt,
     recvByteAt: 0,

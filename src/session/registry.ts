@@ -11,6 +11,7 @@ import {
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
 import { store } from '../shared/atomics.ts'
+import { LiveSlots } from '../shared/live_slots.ts'
 import type { LiveSession } from './session.ts'
 
 export class Registry {
@@ -19,6 +20,8 @@ export class Registry {
   /** When each slot's session last received, in milliseconds of core.now: a number field would be allocated anew each time. */
   readonly #receivedAt: Float64Array
   readonly #arena: Arena
+  /** The same for broadcasts of other threads. */
+  readonly #liveSlots: LiveSlots
   readonly #first: number
   readonly #sessions: (LiveSession | undefined)[]
   /** Free slots, a ring: the one that has been free for longest is used next. */
@@ -28,6 +31,7 @@ export class Registry {
 
   constructor(arena: Arena) {
     this.#arena = arena
+    this.#liveSlots = new LiveSlots(arena)
     const { sessionsPerWorker, sessionCapacity } = arena.plan
     this.#first = (arena.thread - 1) * sessionsPerWorker
     const count = Math.max(0, Math.min(sessionsPerWorker, sessionCapacity - this.#first))
@@ -63,6 +67,7 @@ export class Registry {
     this.#sessions[session.slot - this.#first] = session
     session.liveIndex = this.live.length
     this.live.push(session)
+    this.#liveSlots.occupy(session.slot)
   }
 
   /** Notes that the session receives, or begins anew to be waited for. */
@@ -89,6 +94,7 @@ export class Registry {
       this.live[session.liveIndex] = last
       last.liveIndex = session.liveIndex
     }
+    this.#liveSlots.vacate(slot)
     const at = this.#arena.sessionAt(slot)
     const { words } = this.#arena
     if (session.generation === GENERATION_MAX) {

@@ -16,6 +16,7 @@ import type { Sender } from '../outbound/sender.ts'
 import type { Arena } from '../shared/arena.ts'
 import { load } from '../shared/atomics.ts'
 import type { Group, GroupTable } from '../shared/group_table.ts'
+import { LiveSlots } from '../shared/live_slots.ts'
 import type { ProtocolTable } from '../shared/protocol_table.ts'
 import { generationOf, isSessionId, type SessionId, slotOf } from '../shared/session_id.ts'
 import type { SessionTable } from '../shared/session_table.ts'
@@ -86,6 +87,7 @@ export class ThreadRuntime implements Runtime, PinHome {
   /** To sessions of other threads. */
   readonly foreign: ForeignSends
   readonly #own: (slot: number) => boolean
+  readonly #liveSlots: LiveSlots
 
   constructor(parts: RuntimeParts) {
     this.#parts = parts
@@ -100,6 +102,7 @@ export class ThreadRuntime implements Runtime, PinHome {
       parts.protocols,
       parts.maxBackpressure,
     )
+    this.#liveSlots = new LiveSlots(parts.arena)
     const { thread, plan } = parts.arena
     const first = (thread - 1) * plan.sessionsPerWorker
     this.#own =
@@ -361,20 +364,33 @@ export class ThreadRuntime implements Runtime, PinHome {
     result: BroadcastResult,
   ): void {
     if (this.foreign.extendRound(prepared, protocol, except, result)) return
+    const { arena, core } = this.#parts
+    const { thread, plan } = arena
+    this.foreign.beginRound(protocol, except)
+    for (let worker = 1; worker <= plan.workerCount; worker++)
+      if (core === null || worker !== thread) this.#toWorker(worker, prepared, protocol, except)
+    this.foreign.endRound(result)
+  }
+
+  /** To every session of another worker. One that this thread was told of is seen [LIVE-1]. */
+  #toWorker(
+    worker: number,
+    prepared: PreparedBuffer,
+    protocol: number,
+    except: SessionId | undefined,
+  ): void {
     const { arena, table } = this.#parts
     const { words, plan } = arena
-    this.foreign.beginRound(protocol, except)
-    for (let slot = 0; slot < plan.sessionCapacity; slot++) {
-      if (this.#own(slot)) {
-        slot += plan.sessionsPerWorker - 1
-        continue
+    const first = (worker - 1) * plan.sessionsPerWorker
+    for (let word = 0; word < this.#liveSlots.slotWords; word++) {
+      for (let bits = this.#liveSlots.bits(worker, word); bits !== 0; bits &= bits - 1) {
+        const slot = first + 32 * word + 31 - Math.clz32(bits & -bits)
+        const state = load(words, arena.sessionAt(slot) + SESSION_STATE)
+        if (state !== SessionState.OPEN || !table.pinOpen(slot)) continue
+        if (this.#isMeant(slot, protocol, except)) this.foreign.joinRound(slot, prepared)
+        else table.unpin(slot)
       }
-      const state = load(words, arena.sessionAt(slot) + SESSION_STATE)
-      if (state !== SessionState.OPEN || !table.pinOpen(slot)) continue
-      if (this.#isMeant(slot, protocol, except)) this.foreign.joinRound(slot, prepared)
-      else table.unpin(slot)
     }
-    this.foreign.endRound(result)
   }
 
   /** Whether a pinned slot is one of those that are sent to: it may have changed hands since it was looked at. */

@@ -26,6 +26,7 @@ import {
   CONTROL_JOB_FIRST,
   CONTROL_JOB_RING_CAPACITY,
   CONTROL_JOB_RINGS_AT,
+  CONTROL_LIVE_SLOTS_AT,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
   CONTROL_PROTOCOLS_AT,
@@ -89,6 +90,7 @@ export interface Plan {
   readonly groupsAt: number
   readonly groupMax: number
   readonly groupCapacity: number
+  readonly liveSlotsAt: number
   readonly countersAt: number
   readonly protocolsAt: number
   readonly recvByteAt: number
@@ -131,6 +133,7 @@ export function readPlan(words: Int32Array): Plan {
     groupsAt: words[CONTROL_GROUPS_AT],
     groupMax: words[CONTROL_GROUP_MAX],
     groupCapacity: words[CONTROL_GROUP_CAPACITY],
+    liveSlotsAt: words[CONTROL_LIVE_SLOTS_AT],
     countersAt: words[CONTROL_COUNTERS_AT],
     protocolsAt: words[CONTROL_PROTOCOLS_AT],
     recvByteAt: words[CONTROL_RECV_BYTE_AT],
@@ -174,6 +177,7 @@ export function writePlan(words: Int32Array, plan: Plan): void {
   words[CONTROL_GROUPS_AT] = plan.groupsAt
   words[CONTROL_GROUP_MAX] = plan.groupMax
   words[CONTROL_GROUP_CAPACITY] = plan.groupCapacity
+  words[CONTROL_LIVE_SLOTS_AT] = plan.liveSlotsAt
   words[CONTROL_COUNTERS_AT] = plan.countersAt
   words[CONTROL_PROTOCOLS_AT] = plan.protocolsAt
   words[CONTROL_RECV_BYTE_AT] = plan.recvByteAt

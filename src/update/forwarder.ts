@@ -253,7 +253,6 @@ export class Forwarder implements ContentLink, JobMemory {
   }
 
   #resumeWay(way: Way, reader: DeferredReader): void {
-    way.producer.reclaim()
     if (!this.#hasRoom(way)) return
     way.isStalled = false
     this.#stalledWays--

@@ -332,6 +332,25 @@ describe.each(worlds)('$driver, mode $mode', ({ driver, mode }) => {
       await expectHeard(peers, [], '')
     })
 
+    it.each(givers)('from %s is written once, for all threads', async (_, give) => {
+      const test = await start({
+        update: { eager: true, threads: 3 },
+        arenaBytes: 8 * MIB,
+        receiveBuffers: 16,
+        receiveBufferSize: 4096,
+      })
+      const peers = await joinMany(test, 150)
+      const data = 'x'.repeat(60_000)
+      // One for each recipient is more than the arena has.
+      expect(peers.length * data.length).toBeGreaterThan(8 * MIB)
+      for (const left of [peers, peers.slice(1)]) {
+        const except = left === peers ? {} : { listener: 'main', except: peers[0].id }
+        expect(await give(test, data, except)).toMatchObject({ queued: left.length, dropped: 0 })
+        for (const { client } of left) expect((await client.hear()).toString()).toBe(data)
+      }
+      await expectNothingLeft(test, peers)
+    })
+
     it('says who is full', async () => {
       const test = await start({ maxBackpressure: 100_000 })
       const peers = await joinMany(test, 2)

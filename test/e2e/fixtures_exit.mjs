@@ -6,10 +6,17 @@ import { connect } from 'node:net'
 import { parentPort, Worker } from 'node:worker_threads'
 import { createServer, lengthPrefix } from 'overlapped'
 
-const [driver, how, afterMs] = process.argv.slice(2)
+const [driver, mode, how, afterMs] = process.argv.slice(2)
+/** Content in workers, in update threads, and in update threads that handle messages when they tick. */
+const modes = {
+  worker: {},
+  update: { mode: 'update', update: { threads: 2, eager: true } },
+  ticking: { mode: 'update', update: { threads: 2, tickRate: 200 } },
+}
+
 if (how === 'terminate') {
   // The server of another thread ends with that thread, and its workers with it.
-  const worker = new Worker(new URL(import.meta.url), { argv: [driver, 'serve', '0'] })
+  const worker = new Worker(new URL(import.meta.url), { argv: [driver, mode, 'serve', '0'] })
   worker.once('message', () => {
     setTimeout(async () => {
       await worker.terminate()
@@ -23,6 +30,7 @@ if (how === 'terminate') {
 async function serve() {
   const server = createServer({
     driver,
+    ...modes[mode],
     workers: 2,
     listeners: [{ port: 0, framing: lengthPrefix() }],
     handler: new URL('./handlers/fatal.mjs', import.meta.url),

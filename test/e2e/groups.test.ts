@@ -1,18 +1,15 @@
 // What: groups across threads: members, capacity, broadcasts while sessions come and go, what onLeave sees.
-// Flow: orders from main -> groups.mjs on two workers -> node:net clients -> this.
-// Thread: the test's; main of the server is the same thread; two workers.
+// Flow: orders from main -> groups.mjs on two workers, or on three update threads -> node:net clients -> this.
+// Thread: the test's; main of the server is the same thread; the server's other threads.
 
 import { lengthPrefix, type ServerOptions } from 'overlapped'
 import { describe, expect, it } from 'vitest'
-import { drivers } from '../helpers/drivers.ts'
+import { worlds } from '../helpers/drivers.ts'
 import { disconnectAfterEach, join, type Peer, unframe } from '../helpers/e2e_client.ts'
 import { handler, startServer, stopAfterEach, type TestServer } from '../helpers/e2e_server.ts'
 
 const lp4 = lengthPrefix({ bytes: 4 })
-const WORKERS = ['worker1', 'worker2'] as const
 const none = { queued: 0, full: 0, closed: 0, dropped: 0 }
-/** Streams of broadcasts: main, and one on each worker. */
-const STREAMS = 3
 
 /** A membership, with what each stream had begun and ended around its ends. */
 interface Stay {
@@ -29,11 +26,20 @@ stopAfterEach()
 
 const counts = (words: number) => new Int32Array(new SharedArrayBuffer(4 * words))
 
-describe.each(drivers)('%s', (driver) => {
+describe.each(worlds)('$driver, mode $mode', ({ driver, mode }) => {
+  /** Those that run content. */
+  const THREADS = mode === 'worker' ? ['worker1', 'worker2'] : ['update1', 'update2', 'update3']
+  /** The digit of each. */
+  const ALL = THREADS.map((thread) => thread.slice(-1)).join('')
+  /** Streams of broadcasts: main, and one on each of them. */
+  const STREAMS = 1 + THREADS.length
+
   function start(options: Partial<ServerOptions> = {}) {
     const data = { begun: counts(STREAMS), ended: counts(STREAMS), staying: counts(1) }
     return startServer({
       driver,
+      mode,
+      update: { eager: true, threads: 3 },
       workers: 2,
       handler: handler('groups'),
       listeners: [
@@ -93,22 +99,22 @@ describe.each(drivers)('%s', (driver) => {
     }
     expect(test.server.group('room')).toEqual({ members: 6, capacity: 0 })
     expect(test.server.monitor.snapshot().groups).toBe(1)
-    expect(new Set([...peers.slice(0, 4)].map(({ worker }) => worker)).size).toBe(2)
+    expect(new Set(peers.slice(0, 4).map(({ worker }) => worker)).size).toBe(THREADS.length)
 
     expect(test.server.broadcast('m', room)).toEqual({ ...none, queued: 6 })
-    for (const worker of WORKERS) {
-      expect(await test.order('info', { group: 'room' }, worker)).toEqual({
+    for (const thread of THREADS) {
+      expect(await test.order('info', { group: 'room' }, thread)).toEqual({
         members: 6,
         capacity: 0,
       })
-      const order = { data: worker.slice(-1), options: room }
-      expect(await test.order('broadcast', order, worker)).toEqual({ ...none, queued: 6 })
+      const order = { data: thread.slice(-1), options: room }
+      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued: 6 })
     }
     const except = { ...room, except: peers[0].id }
     expect(test.server.broadcast('e', except)).toEqual({ ...none, queued: 5 })
-    for (const worker of WORKERS) {
+    for (const thread of THREADS) {
       const order = { data: 'E', options: except }
-      expect(await test.order('broadcast', order, worker)).toEqual({ ...none, queued: 5 })
+      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued: 5 })
     }
     expect(test.server.broadcast('l', { ...room, listener: 'other' })).toEqual({
       ...none,
@@ -116,15 +122,18 @@ describe.each(drivers)('%s', (driver) => {
     })
     // A predicate sees sessions of its own thread only.
     await test.order('tag', { id: peers[1].id, value: 5 }, peers[1].worker)
-    for (const worker of WORKERS) {
+    for (const thread of THREADS) {
       const order = { data: 'w', options: room, where: 5 }
-      const queued = peers[1].worker === worker ? 1 : 0
-      expect(await test.order('broadcast', order, worker)).toEqual({ ...none, queued })
+      const queued = peers[1].worker === thread ? 1 : 0
+      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued })
     }
     expect(test.server.broadcast('w', { ...room, where: () => true })).toEqual(none)
 
-    await expectHeard(peers, ['m12', 'm12eEEw', 'm12eEE', 'm12eEE', '', ''])
-    await expectHeard(other, ['m12eEEl', 'm12eEEl'])
+    const heard = `m${ALL}`
+    const after = `${heard}e${'E'.repeat(THREADS.length)}`
+    // The first one was the exception.
+    await expectHeard(peers, [heard, `${after}w`, after, after, '', ''])
+    await expectHeard(other, [`${after}l`, `${after}l`])
 
     const [first] = peers
     expect(await test.order('leave', { id: first.id, group: 'room' }, first.worker)).toBe(true)
@@ -170,7 +179,7 @@ describe.each(drivers)('%s', (driver) => {
     const test = await start({ groups: { max: 2, capacity: 7 } })
     const peers = await joinMany(test, 20)
     const eachWorker = (action: string, fields: object) =>
-      Promise.all(WORKERS.map((worker) => test.order(action, fields, worker)))
+      Promise.all(THREADS.map((worker) => test.order(action, fields, worker)))
     for (let round = 0; round < 10; round++) {
       const results = (await eachWorker('joinAll', { group: 'room' })).flat()
       expect(results.filter((result) => result === 'joined')).toHaveLength(7)
@@ -215,43 +224,44 @@ describe.each(drivers)('%s', (driver) => {
     await expectNothingLeft(test, peers)
   })
 
-  it('goes with a session that moves to another update thread', async () => {
-    const test = await start({ mode: 'update', update: { threads: 2, eager: true } })
-    const peers = await joinMany(test, 4)
-    for (const { id, worker } of peers)
-      expect(await test.order('join', { id, group: 'room' }, worker)).toBe('joined')
-    const [{ id, worker }] = peers
-    const to = worker === 'update1' ? 'update2' : 'update1'
-    expect(await test.order('move', { id, to }, worker)).toBe(true)
-    const moved = await test.next('moved', { id })
-    expect(moved).toMatchObject({ from: to, left: worker, groups: ['room'] })
-    const room = { to: { group: 'room' } }
-    expect(test.server.broadcast('m', room)).toEqual({ ...none, queued: 4 })
-    for (const thread of ['update1', 'update2']) {
-      const order = { data: thread.slice(-1), options: room }
-      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued: 4 })
-    }
-    // A predicate sees sessions of its own thread only, and this one is there now.
-    await test.order('tag', { id, value: 5 }, to)
-    for (const thread of ['update1', 'update2']) {
-      const order = { data: 'w', options: room, where: 5 }
-      const queued = thread === to ? 1 : 0
-      expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued })
-    }
-    await expectHeard(peers, ['m12w', 'm12', 'm12', 'm12'])
-    expect(await test.order('leave', { id, group: 'room' }, to)).toBe(true)
-    expect(test.server.group('room')).toEqual({ members: 3, capacity: 0 })
-    await expectNothingLeft(test, peers)
-  })
+  if (mode === 'update')
+    it('goes with a session that moves', async () => {
+      const test = await start({ update: { threads: 2, eager: true } })
+      const peers = await joinMany(test, 4)
+      for (const { id, worker } of peers)
+        expect(await test.order('join', { id, group: 'room' }, worker)).toBe('joined')
+      const [{ id, worker }] = peers
+      const to = worker === 'update1' ? 'update2' : 'update1'
+      expect(await test.order('move', { id, to }, worker)).toBe(true)
+      const moved = await test.next('moved', { id })
+      expect(moved).toMatchObject({ from: to, left: worker, groups: ['room'] })
+      const room = { to: { group: 'room' } }
+      expect(test.server.broadcast('m', room)).toEqual({ ...none, queued: 4 })
+      for (const thread of ['update1', 'update2']) {
+        const order = { data: thread.slice(-1), options: room }
+        expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued: 4 })
+      }
+      // A predicate sees sessions of its own thread only, and this one is there now.
+      await test.order('tag', { id, value: 5 }, to)
+      for (const thread of ['update1', 'update2']) {
+        const order = { data: 'w', options: room, where: 5 }
+        const queued = thread === to ? 1 : 0
+        expect(await test.order('broadcast', order, thread)).toEqual({ ...none, queued })
+      }
+      await expectHeard(peers, ['m12w', 'm12', 'm12', 'm12'])
+      expect(await test.order('leave', { id, group: 'room' }, to)).toBe(true)
+      expect(test.server.group('room')).toEqual({ members: 3, capacity: 0 })
+      await expectNothingLeft(test, peers)
+    })
 
   it('gets every message between join and leave, once, in the order of each thread', async () => {
     const data = { begun: counts(STREAMS), ended: counts(STREAMS), staying: counts(1) }
     const test = await start({ data })
     const peers = await joinMany(test, 12)
-    data.staying[0] = WORKERS.length
+    data.staying[0] = THREADS.length
     const rounds = 30
-    const stays = WORKERS.map((worker) => test.order('stays', { group: 'room', rounds }, worker))
-    const streams = WORKERS.map((worker, at) =>
+    const stays = THREADS.map((worker) => test.order('stays', { group: 'room', rounds }, worker))
+    const streams = THREADS.map((worker, at) =>
       test.order('stream', { stream: at + 1, group: 'room' }, worker),
     )
     for (let number = 0; Atomics.load(data.staying, 0) > 0; number++) {
@@ -302,13 +312,13 @@ describe.each(drivers)('%s', (driver) => {
     const data = { begun: counts(STREAMS), ended: counts(STREAMS), staying: counts(1) }
     const test = await start({ data: { ...data, crowd: 'crowd' }, maxSessions: 40 })
     data.staying[0] = 1
-    const streams = WORKERS.map((worker, at) =>
+    const streams = THREADS.map((worker, at) =>
       test.order('stream', { stream: at + 1, group: 'crowd' }, worker),
     )
     const resident = await join(test)
     for (let round = 0; round < 12; round++) {
       const peers = await joinMany(test, 8)
-      expect(on(peers, 'worker1').length).toBeGreaterThan(0)
+      expect(on(peers, THREADS[0]).length).toBeGreaterThan(0)
       for (const [at, { client }] of peers.entries()) {
         await client.hear()
         if (at % 2 === 0) client.end()

@@ -1,4 +1,4 @@
-// What: process exit, a worker's end and stop under load are clean at any moment; an idle server burns no CPU.
+// What: process exit, a thread's end and stop under load are clean at any moment; an idle server burns no CPU.
 // Flow: child processes -> exit codes, CPU time.
 // Thread: the test's; children.
 
@@ -42,9 +42,13 @@ function cpuTicks(pid: number): number {
   return Number(fields[11]) + Number(fields[12])
 }
 
-describe.each(drivers)('%s', (driver) => {
+const places = drivers.flatMap((driver) =>
+  ['worker', 'update', 'ticking'].map((mode) => ({ driver, mode })),
+)
+
+describe.each(places)('$driver, $mode', ({ driver, mode }) => {
   it.each([0, 1, 5, 20, 50])('process.exit after %d ms of load is clean', async (afterMs) => {
-    expect(await run(driver, 'process-exit', String(afterMs))).toEqual({
+    expect(await run(driver, mode, 'process-exit', String(afterMs))).toEqual({
       code: 0,
       signal: null,
       output: '',
@@ -54,13 +58,13 @@ describe.each(drivers)('%s', (driver) => {
   it.each([0, 1, 2, 5, 10, 20, 50])(
     'terminate() of its threads after %d ms of load is clean',
     async (afterMs) => {
-      const ended = await run(driver, 'terminate', String(afterMs))
+      const ended = await run(driver, mode, 'terminate', String(afterMs))
       expect(ended).toEqual({ code: 0, signal: null, output: '' })
     },
   )
 
   it.each([0, 3, 30])('stop() after %d ms of load is clean', async (afterMs) => {
-    expect(await run(driver, 'stop', String(afterMs))).toEqual({
+    expect(await run(driver, mode, 'stop', String(afterMs))).toEqual({
       code: 0,
       signal: null,
       output: '',
@@ -68,38 +72,39 @@ describe.each(drivers)('%s', (driver) => {
   })
 
   it.each(['exit', 'throw', 'reject'])(
-    'a worker that ends by %s is reported, the process lives',
+    'a thread with handlers that ends by %s is reported, the process lives',
     async (how) => {
-      const ended = await run(driver, how, '10')
+      const ended = await run(driver, mode, how, '10')
       expect(ended).toMatchObject({ code: 0, signal: null })
       expect(ended.output).toContain('lost: ERR_WORKER_LOST')
     },
   )
 
-  it('a worker that spins for ever is terminated by stop()', async () => {
-    expect(await run(driver, 'spin', '10')).toMatchObject({ code: 0, signal: null })
+  it('a thread that spins for ever is terminated by stop()', async () => {
+    expect(await run(driver, mode, 'spin', '10')).toMatchObject({ code: 0, signal: null })
   })
 
-  it('an idle server uses no CPU', async () => {
-    const child = spawn(
-      process.execPath,
-      [cli, 'start', '--port', '0', '--workers', '2', '--driver', driver],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    )
-    await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()))
-    const pid = child.pid as number
-    // What Node does right after its start is over when nothing was used for a while.
-    let before = cpuTicks(pid)
-    for (let settled = false, tries = 0; !settled && tries < 20; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 250))
-      settled = cpuTicks(pid) === before
-      before = cpuTicks(pid)
-    }
-    await new Promise((resolve) => setTimeout(resolve, 3000))
-    // 100 jiffies are a second: two in three seconds are less than one percent.
-    expect(cpuTicks(pid) - before).toBeLessThanOrEqual(2)
-    child.kill('SIGTERM')
-    const code = await new Promise((resolve) => child.on('close', resolve))
-    expect(code).toBe(0)
-  })
+  if (mode === 'worker')
+    it('an idle server uses no CPU', async () => {
+      const child = spawn(
+        process.execPath,
+        [cli, 'start', '--port', '0', '--workers', '2', '--driver', driver],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      )
+      await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()))
+      const pid = child.pid as number
+      // What Node does right after its start is over when nothing was used for a while.
+      let before = cpuTicks(pid)
+      for (let settled = false, tries = 0; !settled && tries < 20; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 250))
+        settled = cpuTicks(pid) === before
+        before = cpuTicks(pid)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 3000))
+      // 100 jiffies are a second: two in three seconds are less than one percent.
+      expect(cpuTicks(pid) - before).toBeLessThanOrEqual(2)
+      child.kill('SIGTERM')
+      const code = await new Promise((resolve) => child.on('close', resolve))
+      expect(code).toBe(0)
+    })
 })

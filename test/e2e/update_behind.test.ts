@@ -8,12 +8,13 @@ import { describe, expect, it } from 'vitest'
 import { drivers } from '../helpers/drivers.ts'
 import { Client, disconnectAfterEach, frame, join, pattern } from '../helpers/e2e_client.ts'
 import { handler, startServer, stopAfterEach, type TestServer } from '../helpers/e2e_server.ts'
+import { inside } from '../helpers/inside.mjs'
 import { expectNothingLost, inspect, snapshot } from '../helpers/table_snapshot.ts'
 
 const KIB = 1024
 const MIB = 2 ** 20
 const lp4 = lengthPrefix({ bytes: 4, maxPayloadLength: MIB })
-const SESSIONS = 10_000
+const SESSIONS = 4000
 /** Of this process, beside one for each end of a connection. */
 const OTHER_DESCRIPTORS = 500
 /** Connections that are made at once. */
@@ -67,7 +68,9 @@ describe.each(drivers)('%s', (driver) => {
     const limits = readFileSync('/proc/self/limits', 'utf8')
     const descriptors = Number(/Max open files +(\d+)/.exec(limits)?.[1])
     const count = Math.min(SESSIONS, Math.floor((descriptors - OTHER_DESCRIPTORS) / 2))
-    expect(count).toBeGreaterThanOrEqual(200)
+    // Many times as many as there are receive buffers, or it would show nothing.
+    expect(count).toBeGreaterThanOrEqual(2000)
+    expect(count).toBeGreaterThan(10 * 2 * RECEIVE_BUFFERS)
     const test = await start({ maxSessions: SESSIONS, update: { tickRate: 20 } })
     const clients: Client[] = []
     while (clients.length < count) {
@@ -150,6 +153,49 @@ describe.each(drivers)('%s', (driver) => {
       expect(leave).toMatchObject({ reason: 'peerClosed', unsent: 0 })
     }
     await expectNothingLost(test, before)
+  })
+
+  it('what a paused session holds is bounded, and handled when it goes on', async () => {
+    const test = await start({
+      workers: 1,
+      maxSessions: 4,
+      arenaBytes: 8 * MIB,
+      receiveBuffers: 16,
+      receiveBufferSize: 4096,
+      update: { eager: true },
+    })
+    const other = await join(test)
+    const paused = await join(test)
+    const goOn = await standStill(test)
+    // It comes first, so that everything behind it is on its way when content pauses.
+    paused.client.say('pause')
+    const stream = flood(9, 16 * MIB)
+    paused.client.write(stream)
+    await test.until('the ring to be full', () => test.count('jobsStalled') > 0)
+    goOn()
+    await test.next('paused')
+    const { plan } = inside.arena as NonNullable<typeof inside.arena>
+    const buffers = plan.recvBuffersPerWorker * plan.recvBufferStride
+    const longest = Math.max(...SIZES)
+    // Held in JavaScript: packed, in blocks and lent ones, and what was on its way to the ring.
+    const held = plan.jobBytesPerRing + plan.heapBytesPerWorker / 4 + longest + 1.5 * buffers
+    // With the worker: what came while the driver was being told, and a frame that is not whole.
+    const received = held + buffers + longest
+    expect(received).toBeLessThan(stream.length / 4)
+    let before = -1
+    for (let round = 0; round < 20; round++) {
+      for (let asked = 0; asked < 10; asked++)
+        expect(await other.client.ask('still served')).toBe('still served')
+      const bytes = test.count('bytesIn') - 10 * (round + 1) * (4 + 'still served'.length)
+      expect(bytes).toBeLessThanOrEqual(received)
+      // Nothing more comes, once it has stopped.
+      if (round > 10) expect(bytes).toBe(before)
+      before = bytes
+    }
+    expect(paused.client.socket.writableLength).toBeGreaterThan(0)
+    test.tell({ resume: paused.id })
+    expect((await paused.client.take(9)).toString('latin1')).toBe('\0\0\0\x05pause')
+    expect((await paused.client.take(stream.length)).equals(stream)).toBe(true)
   })
 
   it('a peer that never reads waits, and is dropped when it goes', async () => {

@@ -199,6 +199,9 @@ describe('what is rewritten', () => {
     ['twice`0`', 'a tag is called without brackets'],
     ['const box = { ["take"]() { twice(0) } }', 'has a computed name'],
     ['class Box { at = twice(0) }', 'the call is in no function'],
+    ['const take = (at = twice(0)) => at; take()', "the call is in a parameter's default"],
+    ['function take({ at = load(words, 0) }) { return at }; take({})', "in a parameter's default"],
+    ['const box = { take(at = [twice(0)]) { return at } }; box.take()', "in a parameter's default"],
   ])('what would be passed on unseen is refused: %s', (text, reason) => {
     // The thread stands on line 13 of the module.
     const place = `^${PATH}:13: .*${reason.replace(/[.()]/g, '\\$&')}`

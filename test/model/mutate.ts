@@ -16,6 +16,7 @@ export const SCENARIOS = [
   'wake',
   'job_ring',
   'io_count',
+  'live_slots',
   'resume',
   'lock',
   'groups',

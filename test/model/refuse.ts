@@ -61,6 +61,15 @@ export function refuse(
     }
   }
 
+  /** A parameter's default is evaluated before the function begins, which cannot be suspended there. */
+  const defaults = (node: Node): void => {
+    if (isFunction(node)) return
+    const name = node.type === 'CallExpression' ? calleeName(node) : null
+    if (name !== null && (names.has(name) || module.operations.has(name)))
+      fail(node, "the call is in a parameter's default")
+    for (const child of children(node)) defaults(child)
+  }
+
   const visit = (node: Node, isInFunction: boolean): void => {
     const { type } = node
     if (type === 'CallExpression') call(node, isInFunction)
@@ -74,6 +83,7 @@ export function refuse(
       const name = calleeName({ ...node, callee: node.tag })
       if (name === null || names.has(name)) fail(node, 'a tag is called without brackets')
     }
+    if (isFunction(node)) for (const parameter of node.params as Node[]) defaults(parameter)
     if (type === 'VariableDeclarator') renamed(node.init, node.id.name ?? null)
     if (type === 'AssignmentExpression') renamed(node.right, valueName(bare(node.left)))
     if (type === 'Property') renamed(node.value, keyName(node.key))

@@ -25,6 +25,7 @@ import {
 } from '../../src/shared/arena.ts'
 import { store } from '../../src/shared/atomics.ts'
 import { groupWords } from '../../src/shared/group_table.ts'
+import { liveSlotWords } from '../../src/shared/live_slots.ts'
 import { SessionTable } from '../../src/shared/session_table.ts'
 import { threadIds } from '../../src/shared/thread_ids.ts'
 import { Waker } from '../../src/shared/waker.ts'
@@ -120,6 +121,7 @@ export class World {
       groupsAt: region(groupWords(groupMax, workers * sessionsPerWorker)),
       groupMax,
       groupCapacity,
+      liveSlotsAt: region(workers * liveSlotWords(sessionsPerWorker)),
       countersAt: region(threads * COUNTERS_STRIDE * 2),
       protocolsAt: region(LISTENERS_MAX * PROTOCOL_WORDS),
       recvByteAt: 0,

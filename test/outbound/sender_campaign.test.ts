@@ -180,7 +180,16 @@ it(`survives ${RUNS} random runs`, () => {
       reuse(memory)
     }
   }
-  const kinds = ['failed', 'later', 'short', 'refused', 'refused foreign', 'terminated', 'ended', 'joined']
+  const kinds = [
+    'failed',
+    'later',
+    'short',
+    'refused',
+    'refused foreign',
+    'terminated',
+    'ended',
+    'joined',
+  ]
   for (const kind of [...kinds, 'slot used again', 'pressure', 'exhausted'])
     expect(seen.get(kind) ?? 0, `'${kind}' occurred`).toBeGreaterThan(20)
 })

@@ -25,6 +25,7 @@ import type { ServerOptions } from '../../src/server/options.ts'
 import { resolveOptions } from '../../src/server/resolve_options.ts'
 import { COUNTERS_STRIDE, type Plan, readPlan } from '../../src/shared/arena.ts'
 import { groupWords } from '../../src/shared/group_table.ts'
+import { liveSlotWords } from '../../src/shared/live_slots.ts'
 import { errorOf } from '../helpers/error_of.ts'
 import { SMALL } from '../helpers/unit_memory.ts'
 
@@ -59,6 +60,7 @@ function controlRegions(p: Plan): Region[] {
     region('completions', p.completionsAt, driverCount * p.completionCapacity * COMPLETION_WORDS),
     region('submissions', p.submissionsAt, driverCount * p.submissionWords),
     region('groups', p.groupsAt, groupWords(p.groupMax, p.sessionCapacity)),
+    region('live slots', p.liveSlotsAt, p.workerCount * liveSlotWords(p.sessionsPerWorker)),
     region('counters', p.countersAt, threadCount * COUNTERS_STRIDE * 2),
     region('protocols', p.protocolsAt, LISTENERS_MAX * PROTOCOL_WORDS),
   ]
@@ -203,7 +205,9 @@ describe('a control memory that word indices cannot span', () => {
     // All regions of as many as are allowed, which no test can allocate, stay within 31 bits.
     const { plan: small, words: control } = plan({ ...options, maxSessions: 10_000 })
     const perSession =
-      SESSION_WORDS + (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000 + 32 / 32
+      SESSION_WORDS +
+      (small.threadCount * small.nodesPerThread * NODE_WORDS) / 10_000 +
+      (32 + 1) / 32
     const rest = control.length - perSession * 10_000
     const words = rest + perSession * Number(sessions)
     expect(words).toBeLessThanOrEqual(2 ** 31 - 1)

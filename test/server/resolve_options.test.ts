@@ -55,7 +55,14 @@ describe('defaults', () => {
       data: undefined,
       workers: Math.min(60, availableCores()),
       mode: 'worker',
-      update: { threads: 1, tickRate: 20, eager: false, overrun: 'skip', catchUpMax: 5 },
+      update: {
+        threads: 1,
+        tickRate: 20,
+        eager: false,
+        receiveInterval: 3,
+        overrun: 'skip',
+        catchUpMax: 5,
+      },
       send: { flushInterval: 0, lanes: 0 },
       driver: 'auto',
       maxSessions: 10_000,
@@ -101,6 +108,31 @@ describe('values', () => {
 
   it('fills in what a nested object leaves out', () => {
     expect(resolveOptions({ groups: { max: 7 } }).groups).toEqual({ max: 7, capacity: 0 })
+  })
+
+  it.each([
+    [1, 4],
+    [15, 4],
+    [16, 3],
+    [20, 3],
+    [31, 2],
+    [32, 1],
+    [62, 1],
+    [63, 1],
+    [1000, 1],
+  ])('receives a sixteenth of a tick late, from 1 to 4 ms: %d a second, %d ms', (tickRate, ms) => {
+    expect(resolveOptions({ update: { tickRate } }).update.receiveInterval).toBe(ms)
+    expect(resolveOptions({ tickRate }).update.receiveInterval).toBe(ms)
+    const eager = { tickRate, eager: true }
+    expect(resolveOptions({ update: eager }).update.receiveInterval).toBe(0)
+  })
+
+  it.each([0, 7, 1000])('receives as late as it is told to: %d ms', (receiveInterval) => {
+    for (const eager of [true, false]) {
+      const update = { eager, receiveInterval, tickRate: 20 }
+      expect(resolveOptions({ update }).update.receiveInterval).toBe(receiveInterval)
+    }
+    expect(wrong({ update: { receiveInterval: 1001 } })).toThrow('update.receiveInterval is 1001')
   })
 
   it('names listeners by their index', () => {

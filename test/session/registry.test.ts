@@ -12,6 +12,7 @@ import {
 } from '../../src/layout/layout.ts'
 import { Registry } from '../../src/session/registry.ts'
 import type { LiveSession } from '../../src/session/session.ts'
+import { LiveSlots } from '../../src/shared/live_slots.ts'
 import { makeSessionId } from '../../src/shared/session_id.ts'
 import { Random, unitMemory } from '../helpers/unit_memory.ts'
 
@@ -70,7 +71,8 @@ describe('slots', () => {
 describe('live', () => {
   it('holds every session from put to free, whatever the order', () => {
     const random = new Random(3)
-    const { registry, begin } = setup()
+    const { arena, registry, begin } = setup()
+    const slots = new LiveSlots(arena)
     const expected: LiveSession[] = []
     for (let step = 0; step < 500; step++) {
       if (random.chance(50)) {
@@ -82,6 +84,8 @@ describe('live', () => {
         registry.free(session)
       }
       expect(new Set(registry.live)).toEqual(new Set(expected))
+      // The same for other threads.
+      expect(slots.bits(1, 0)).toBe(expected.reduce((bits, { slot }) => bits | (1 << slot), 0))
       registry.live.forEach((session, i) => {
         expect(session.liveIndex).toBe(i)
       })

@@ -345,6 +345,7 @@ void EpollDriver::read(int32_t slot, Endpoint& endpoint) {
         endpoint.readable = false;
         return;
       }
+      filled_ |= received == control.recv_buffer_bytes;
       continue;
     }
     if (received == 0) return end_recv(slot, endpoint, IoStatus::kEndOfStream);
@@ -426,8 +427,9 @@ Waited EpollDriver::wait(int64_t timeout_ms) {
   }
   report_held();
   accept_all();
+  filled_ = false;
   read_all();
-  waited.more |= !readable_.empty();
+  waited.more |= filled_ || !readable_.empty();
   config_.completions->commit();
   return waited;
 }

@@ -81,6 +81,8 @@ class EpollDriver final : public SocketDriver {
   std::vector<Listener> listeners_;
   /** Slots that may have something to read, in the order in which they became ready. */
   std::deque<int32_t> readable_;
+  /** The reads of this wait filled a receive buffer. */
+  bool filled_ = false;
   std::vector<int32_t> free_buffers_;
   std::vector<iovec> iovecs_;
   std::vector<epoll_event> events_;

@@ -302,7 +302,7 @@ Waited UringDriver::wait(int64_t timeout_ms) {
                 static_cast<double>(static_cast<size_t>(config_.buffer_count) - free_buffers()));
   enter(block, timeout_ms);
   reap(config_.batch);
-  waited_.more |= !deferred_.empty() || ring_.peek() != nullptr;
+  waited_.more |= !deferred_.empty() || !starved_.empty() || ring_.peek() != nullptr;
   return waited_;
 }
 

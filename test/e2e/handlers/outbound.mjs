@@ -1,6 +1,6 @@
 // What: connects as main says and tells main of every event; sessions do what main says.
 // Flow: outbound.test.ts -> this -> outbound.test.ts.
-// Thread: a worker.
+// Thread: one that runs content.
 
 import { defineHandler } from 'overlapped'
 
@@ -39,7 +39,8 @@ export default defineHandler({
     runtime = own
     const { connectInStart } = own.data ?? {}
     // Not awaited: it is what content does that connects when it starts.
-    if (connectInStart) actions.connect({ key: 'start', ...connectInStart })
+    if (connectInStart && own.thread.endsWith('1'))
+      actions.connect({ key: 'start', ...connectInStart })
     tell('start', { module: 'outbound' })
   },
   onStop() {

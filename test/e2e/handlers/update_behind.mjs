@@ -6,6 +6,7 @@ import { defineHandler } from 'overlapped'
 import '../../helpers/inside.mjs'
 
 let runtime = null
+const paused = new Map()
 
 export default defineHandler({
   onStart(own) {
@@ -18,6 +19,11 @@ export default defineHandler({
   onRecv(session, packet) {
     const { data } = session
     data.messages++
+    if (packet.length === 5 && packet.text() === 'pause') {
+      session.pause()
+      paused.set(session.id, session)
+      runtime.post('main', { type: 'paused' })
+    }
     // What the peer does not read waits here, and is sent in order when there is room.
     if (data.unsent.length > 0 || session.send(packet) !== 'queued') {
       data.unsent.push(packet.copy())
@@ -33,7 +39,11 @@ export default defineHandler({
     const { messages, unsent } = session.data
     runtime.post('main', { type: 'leave', id: session.id, reason, messages, unsent: unsent.length })
   },
-  onMessage({ gate }) {
+  onMessage({ gate, resume }) {
+    if (gate === undefined) {
+      paused.get(resume).resume()
+      return
+    }
     // 1: it stands still; 2: it may go on.
     Atomics.store(gate, 0, 1)
     Atomics.notify(gate, 0)
