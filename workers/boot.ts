@@ -4,22 +4,20 @@
 
 import { OverlappedError } from '../src/errors.ts'
 import type { WorkerBoot, WorkerFailure } from '../src/server/boot.ts'
-import { runIoWorker } from './io.ts'
-import { runJobThread } from './job.ts'
-import { runSendThread } from './send.ts'
-import { runUpdateThread } from './update.ts'
 
+/** Each thread loads what its role needs: half of what it takes to start one is loading. */
 const run = {
-  worker: runIoWorker,
-  update: runUpdateThread,
-  send: runSendThread,
-  job: runJobThread,
+  worker: async () => (await import('./io.ts')).runIoWorker,
+  update: async () => (await import('./update.ts')).runUpdateThread,
+  send: async () => (await import('./send.ts')).runSendThread,
+  job: async () => (await import('./job.ts')).runJobThread,
 } as const
 
 /** Runs until the server stops. A failure is returned, because a rejection would lose its code. */
 export default async function boot(data: WorkerBoot): Promise<WorkerFailure | undefined> {
   try {
-    await run[data.role](data, (message) => data.port.postMessage(message))
+    const runRole = await run[data.role]()
+    await runRole(data, (message) => data.port.postMessage(message))
     return undefined
   } catch (error) {
     const code = error instanceof OverlappedError ? error.code : ''

@@ -4,6 +4,7 @@
 
 import { createServer, type Server, type ServerOptions } from 'overlapped'
 import { afterEach } from 'vitest'
+import { ioUringDenied } from './drivers.ts'
 
 /** How long a condition may take to come true; nothing passes because of it. */
 const PATIENCE_MS = 20_000
@@ -42,7 +43,9 @@ export class TestServer {
 
   constructor(options: ServerOptions) {
     this.content = (options.mode ?? 'worker') === 'worker' ? 'worker1' : 'update1'
-    this.server = createServer({ workers: 1, arenaBytes: 64 * 2 ** 20, ...options })
+    // Where io_uring is denied, no test names the driver: `auto` has to find it.
+    const driver = ioUringDenied ? 'auto' : (options.driver ?? 'auto')
+    this.server = createServer({ workers: 1, arenaBytes: 64 * 2 ** 20, ...options, driver })
     this.server.closed.catch((error: unknown) => {
       lost = error
     })
@@ -115,6 +118,9 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
 export async function listenOnly(options: ServerOptions): Promise<TestServer> {
   const test = new TestServer(options)
   await test.server.listen()
+  const { driver, driverReason } = test.server.info()
+  if (ioUringDenied && (driver !== 'epoll' || !driverReason.startsWith('auto: io_uring is denied')))
+    throw new Error(`io_uring is denied, and the driver is ${driver} (${driverReason})`)
   return test
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { sampledFiles, sampledNames, versions, wholeFiles } from '../../scripts/node_matrix.mjs'
 import { root } from '../../scripts/setup.mjs'
+import { deniedFiles } from '../../scripts/test.mjs'
 
 describe('the other Nodes', () => {
   it.each(Object.entries(versions))('%s is %s, exactly', (major, version) => {
@@ -14,7 +15,7 @@ describe('the other Nodes', () => {
   })
 
   // vitest says nothing about a file that is not there.
-  it.each([...wholeFiles, ...sampledFiles])('%s exists', (file) => {
+  it.each([...wholeFiles, ...sampledFiles, ...deniedFiles])('%s exists', (file) => {
     expect(existsSync(join(root, file))).toBe(true)
   })
 
