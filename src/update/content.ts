@@ -62,7 +62,7 @@ export interface ContentOptions {
   readonly binding: Pick<Binding, 'sessionAddress'>
   readonly dialler: RemoteDialler
   /** Sends a session to another update thread. */
-  readonly send: (thread: number, move: MovedSession) => void
+  readonly passOn: (thread: number, move: MovedSession) => void
 }
 
 export class Content implements ContentHome, FailureHome<ContentSession> {
@@ -345,7 +345,8 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
 
   /** Everything before the move is handled: the session goes, with what its messages find there. */
   #moveOut(session: ContentSession): void {
-    const { arena, sender, waker, send } = this.#options
+    const options = this.#options
+    const { arena, sender, waker } = options
     this.#forget(session)
     // What was sent here goes before what is sent there.
     sender.flush()
@@ -354,7 +355,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     const move = {
       slot,
       generation,
-      protocol: this.#options.protocols.indexOf(session.protocol),
+      protocol: options.protocols.indexOf(session.protocol),
       data: session.data,
       isDone: session.isDone,
       paused,
@@ -365,11 +366,11 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     }
     const target = load(this.#words, session.at + SESSION_MOVE_TO)
     try {
-      send(target, move)
+      options.passOn(target, move)
     } catch (error) {
       // Its data was changed after moveTo() into what cannot be cloned.
       this.calls.failed(session.protocol.handler, error, session)
-      send(target, { ...move, data: undefined, isDone: true })
+      options.passOn(target, { ...move, data: undefined, isDone: true })
     }
     session.gone()
   }

@@ -1,12 +1,13 @@
-// What: models of content in an update thread: a session from its join to its slot, with a worker, and main beside.
-// Flow: worker.ts, update.ts -> this -> protocols.test.ts.
+// What: models of content in an update thread: a session from its join to its slot, with a worker, a send thread, main beside.
+// Flow: worker.ts, update.ts, sender.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
 import { SESSION_QUEUED_BYTES } from '../../../src/layout/layout.ts'
-import type { CloseReasonName, Handler } from '../../../src/session/handler.ts'
+import type { CloseReasonName, Handler, Pin } from '../../../src/session/handler.ts'
 import type { Scenario } from '../explore.ts'
 import { Peer } from '../native.ts'
 import { check } from '../ops.ts'
+import { ModelSender } from '../sender.ts'
 import { ModelUpdate } from '../update.ts'
 import {
   checkAsleep,
@@ -15,6 +16,7 @@ import {
   MAX_BACKPRESSURE,
   ModelMain,
   ModelWorker,
+  payloads,
   restAll,
 } from '../worker.ts'
 import { World } from '../world.ts'
@@ -36,21 +38,18 @@ interface ContentOptions {
   /** Turns of the owner and of the update thread beside one another; the rest follows at the end. Not given: they sleep and work. */
   readonly ownerTurns?: number
   readonly takerTurns?: number
+  /** A send thread sends for the session, with so many turns; not given: its owner does. */
+  readonly senderTurns?: number
+  /** The owner ends it before its turns. */
+  readonly own?: 'terminate'
   /** What the update thread does after its turns, as a timer would; then it goes on. */
-  readonly later?: readonly ('resume' | 'fill' | 'pause' | 'close')[]
+  readonly later?: readonly ('resume' | 'fill' | 'pause' | 'close' | 'send' | 'pin' | 'unpin')[]
   /** Why it has left by itself, not because the model ends. */
   readonly leaves?: CloseReasonName
   /** In the end its peer is received from, or not. */
   readonly flows?: boolean
   /** What the handler must have heard of the peer, in order. */
   readonly hears?: readonly number[]
-}
-
-/** The payloads in a stream. */
-function payloads(bytes: readonly number[]): number[] {
-  const found: number[] = []
-  for (let at = 0; at < bytes.length; at += 1 + bytes[at]) found.push(bytes[at + 1])
-  return found
 }
 
 function content(name: string, invariants: readonly string[], options: ContentOptions): Scenario {
@@ -61,9 +60,16 @@ function content(name: string, invariants: readonly string[], options: ContentOp
     main = [],
     maxBackpressure,
     jobRingCapacity = 8,
+    senderTurns,
   } = options
   const limit = maxBackpressure ?? MAX_BACKPRESSURE
-  const world = new World({ updates: 1, sessionsPerWorker: 1, jobRingCapacity })
+  const isSentElsewhere = senderTurns !== undefined
+  const world = new World({
+    updates: 1,
+    senders: isSentElsewhere ? 1 : 0,
+    sessionsPerWorker: 1,
+    jobRingCapacity,
+  })
   const { words } = world
   const queuedAt = world.arena(0).sessionAt(0) + SESSION_QUEUED_BYTES
   return {
@@ -73,6 +79,9 @@ function content(name: string, invariants: readonly string[], options: ContentOp
     build() {
       world.reset()
       const worker = new ModelWorker(world, 1, { maxBackpressure })
+      const senders = isSentElsewhere
+        ? [new ModelSender(world, 2, worker, { maxBackpressure: limit })]
+        : []
       const mainThread = new ModelMain(world)
       const heard: number[] = []
       let [joins, leaves, drains, fulls] = [0, 0, 0, 0]
@@ -121,13 +130,14 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           check(worker.lifecycle.registry.live.length === 1, 'the slot is kept until onLeave')
         },
       }
-      const update = new ModelUpdate(world, handler, maxBackpressure)
+      const update = new ModelUpdate(world, handler, { maxBackpressure })
       const said = sends.flatMap((byte) => frame(Uint8Array.of(byte)))
       const peer = new Peer([], said.length > 0 ? [said] : [], isEnded)
       const session = worker.accept(peer)
       const { id } = session
       if (options.before !== undefined) worker.rest()
       if (options.before === 'handled') update.rest()
+      let pin: Pin | undefined
       const { ownerTurns, takerTurns, later = [] } = options
       const act = (what: string) => {
         const { content } = update
@@ -138,6 +148,9 @@ function content(name: string, invariants: readonly string[], options: ContentOp
         }
         if (what === 'pause') own?.pause()
         if (what === 'close') own?.close()
+        if (what === 'send') own?.send(Uint8Array.of(9))
+        if (what === 'pin') pin = update.runtime.pin(id)
+        if (what === 'unpin') pin?.unpin()
         if (what === 'fill') {
           if (own?.send(Uint8Array.of(7, 7, 7)) === 'full') fulls++
           if (own?.send(Uint8Array.of(8)) === 'full') fulls++
@@ -152,10 +165,17 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           }
         },
       }
+      const senderThreads: Record<string, () => void> = {
+        sender() {
+          for (let n = senderTurns ?? 0; n > 0; n--) senders[0].visit()
+        },
+      }
       return {
         threads: main.length > 0 ? mainThreads : {},
         daemons: {
+          ...(isSentElsewhere ? senderThreads : {}),
           owner() {
+            if (options.own === 'terminate') session.terminate()
             if (ownerTurns === undefined) worker.runBriefly()
             else for (let n = 0; n < ownerTurns; n++) worker.visit()
           },
@@ -166,7 +186,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           },
         },
         check() {
-          if (ownerTurns !== undefined || takerTurns !== undefined) restAll([worker], [update])
+          if (ownerTurns !== undefined || takerTurns !== undefined) restAll([worker], [...senders, update])
           check(failure === null, String(failure))
           checkAsleep(worker)
           check(!update.native.hasWork(), 'WAKE-2: a thread with work does not sleep')
@@ -186,7 +206,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
               'REQUEST-1: its peer is received from, or not',
             )
           if (isEnded) check(leaves === 1, 'the session has left')
-          checkPristine([worker], [mainThread, update], [update])
+          checkPristine([worker], [mainThread, ...senders, update], [...senders, update])
           check(joins === 1 && leaves === 1, 'onLeave once for each onJoin')
         },
       }
@@ -198,6 +218,8 @@ const RING = ['JOBRING-1', 'JOBRING-2', 'JOBRING-3', 'JOBRING-4', 'BELL-1']
 const END = ['SESSION-3', 'IOCOUNT-3', 'REQUEST-1', 'REQUEST-2']
 
 const LIFE = [...RING, ...END]
+
+const SEND = ['LANE-3', 'LANE-4', 'SENDFLAG-2', 'IOCOUNT-2', 'IOCOUNT-3', 'IOCOUNT-5']
 
 export const scenarios: readonly Scenario[] = [
   content('content: an answer waits, its peer has ended, both sleep', LIFE, {
@@ -340,5 +362,64 @@ export const scenarios: readonly Scenario[] = [
     takerTurns: 0,
     later: ['close'],
     leaves: 'localClose',
+  }),
+  content('content: a send thread sends the answer, the peer has ended', [...LIFE, ...SEND], {
+    sends: [1],
+    isEnded: true,
+    hears: [1],
+    gets: [1],
+    before: 'received',
+    ownerTurns: 1,
+    takerTurns: 1,
+    senderTurns: 1,
+    leaves: 'peerClosed',
+  }),
+  content('content: it closes behind an answer that a send thread sends', [...LIFE, ...SEND], {
+    sends: [1, 2],
+    does: 'close',
+    hears: [1],
+    gets: [1],
+    before: 'received',
+    ownerTurns: 1,
+    takerTurns: 1,
+    senderTurns: 1,
+    leaves: 'localClose',
+  }),
+  content('content: a send thread has its socket, it has a pin, its owner terminates', SEND, {
+    sends: [1],
+    before: 'handled',
+    own: 'terminate',
+    ownerTurns: 1,
+    takerTurns: 0,
+    senderTurns: 1,
+    later: ['pin', 'send', 'unpin'],
+    leaves: 'localTerminate',
+  }),
+  content('content: it has a pin and sends while main closes, a send thread sends', SEND, {
+    main: ['close'],
+    before: 'handled',
+    ownerTurns: 1,
+    takerTurns: 0,
+    senderTurns: 1,
+    later: ['pin', 'send', 'unpin'],
+    leaves: 'localClose',
+  }),
+  content('content: it is told full, a send thread sends', [...LIFE, ...SEND, 'DRAIN-1'], {
+    sends: [1],
+    does: 'fill',
+    before: 'received',
+    maxBackpressure: 6,
+    ownerTurns: 0,
+    takerTurns: 1,
+    senderTurns: 2,
+  }),
+  content('content: it is told full while a send thread sends what waits', ['DRAIN-1'], {
+    sends: [1],
+    before: 'handled',
+    maxBackpressure: 4,
+    ownerTurns: 0,
+    takerTurns: 0,
+    senderTurns: 2,
+    later: ['fill'],
   }),
 ]
