@@ -110,6 +110,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
       foreign: runtime.foreign,
       runtime,
       addressOf: (slot) => binding.sessionAddress(arena.memories.runtime, slot),
+      markPending: () => this.markPending(),
       resumed: (session) => this.#resume(session),
       move: (session, thread) => this.#move(session, thread),
       packetOf: (bytes) => {
@@ -328,7 +329,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
         `moveTo('${thread}'): a session moves to an update thread; there are 'update1' to 'update${updateCount}'`,
       )
     }
-    if (target === arena.thread || session.isMoving || !session.isOpen) return false
+    if (target === arena.thread || session.isMoving || session.isDone) return false
     if (session.protocol.name === '' || this.#options.dialler.follows(session)) {
       throw new OverlappedError(
         'ERR_ARGUMENT',
@@ -337,10 +338,9 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     }
     // What cannot be cloned is the caller's mistake, who hears of it here.
     structuredClone(session.data)
-    session.isMoving = true
     store(this.#words, session.at + SESSION_MOVE_TO, target)
-    session.ask(SESSION_REQUEST_MOVE)
-    return true
+    session.isMoving = session.ask(SESSION_REQUEST_MOVE)
+    return session.isMoving
   }
 
   /** Everything before the move is handled: the session goes, with what its messages find there. */
@@ -392,9 +392,9 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     session.takeGroups(move.groups)
     this.#adopt(session)
     store(this.#words, session.at + SESSION_CONTENT, arena.thread)
-    this.calls.event('onMove', session.protocol.handler, session, move.from)
-    // The move has a count of the session: no pin is needed [MOVE-1].
+    // The move has a count of the session: no pin is needed. It comes before a move that onMove may ask for [MOVE-1].
     sender.request(session.slot, SESSION_REQUEST_MOVED)
+    this.calls.event('onMove', session.protocol.handler, session, move.from)
     waker.flush()
     if (!session.paused && session.held !== null) this.#resume(session)
   }

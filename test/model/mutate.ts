@@ -21,6 +21,7 @@ export const SCENARIOS = [
   'groups',
   'chunks',
   'content',
+  'moves',
   'send',
   'broadcast',
   'send_thread',

@@ -102,11 +102,12 @@ export class ModelUpdate {
     this.runtime = runtime
   }
 
-  /** What libuv's visit brings. */
-  receive(): void {
+  /** What libuv's visit brings; whether it brought anything. */
+  receive(): boolean {
     const mail = this.#mail
-    if (!mail?.isThere(this.thread)) return
+    if (!mail?.isThere(this.thread)) return false
     for (const session of mail.collect(this.thread)) this.content.moveIn(session)
+    return true
   }
 
   turn(): void {
@@ -127,8 +128,8 @@ export class ModelUpdate {
 
   /** Looks, and works once if there is anything to do; whether there was. */
   visit(): boolean {
-    this.receive()
-    if (!this.native.hasWork()) return false
+    const isReceived = this.receive()
+    if (!this.native.hasWork()) return isReceived
     this.turn()
     return true
   }

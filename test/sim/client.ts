@@ -154,6 +154,7 @@ export class Client {
   #read(times: number): boolean {
     const { addon, world, random } = this.#sim
     let progress = false
+    if (this.log !== null && this.#length > 0) this.#cut(this.log)
     for (let i = 0; i < times && !this.sawEnd; i++) {
       const size = Math.min(random.between(1, READ_MAX), BUFFER_BYTES - this.#length)
       const count = addon.clientRecv(world, this.connection, scratch.subarray(0, size))
@@ -174,9 +175,10 @@ export class Client {
 
   #received(bytes: Uint8Array): void {
     const { log } = this
-    if (log === null)
+    // Others may send to a session before its content, in another thread, has heard of it.
+    if (log === null && (this.framing.kind === 'raw' || this.#sim.updates.length === 0))
       throw new Error(`BYTES: connection ${this.connection} got bytes before onJoin`)
-    if (this.framing.kind === 'raw') {
+    if (log !== null && this.framing.kind === 'raw') {
       for (const byte of bytes) {
         const at = this.#rawReceived++
         if (byte !== rawByte(this.connection, at))
@@ -188,6 +190,10 @@ export class Client {
     }
     this.#buffer.set(bytes, this.#length)
     this.#length += bytes.length
+    if (log !== null) this.#cut(log)
+  }
+
+  #cut(log: Log): void {
     let at = 0
     for (;;) {
       const found = cut(this.framing, this.#buffer, at, this.#length)

@@ -706,8 +706,9 @@ export class Simulation {
     if (stepped.running || stepped.promisesDue) return false
     const { addon, world } = this
     const { thread } = stepped
+    let acted = false
     if (stepped.phase === Phase.HAND_OVER) {
-      this.#betweenTurns(stepped)
+      acted = this.#betweenTurns(stepped)
       addon.handOver(world, thread)
       stepped.timeoutMs = addon.look(world, thread, this.#timeoutMs(stepped))
       stepped.phase = Phase.PARK
@@ -723,7 +724,7 @@ export class Simulation {
     if (this.stage === 'busy' && this.random.chance(5)) stepped.visitDue = true
     if (this.#hasMail(stepped)) stepped.visitDue = true
     const sleeps = stepped.timeoutMs !== 0 && this.nowNs < stepped.deadlineNs && !stepped.visitDue
-    if (sleeps && !addon.ready(world, thread)) return false
+    if (sleeps && !addon.ready(world, thread)) return acted
     stepped.visitDue = false
     stepped.phase = Phase.HAND_OVER
     if (addon.wait(world, thread, stepped.timeoutMs)) this.#as(stepped, stepped.turn)
@@ -738,21 +739,29 @@ export class Simulation {
     return Math.max(0, Math.ceil((due - this.nowNs) / NS_PER_MS))
   }
 
-  /** libuv's visit: timers, messages of main, and what user code does in its callbacks. */
-  #betweenTurns(stepped: SimThread): void {
+  /**
+   * libuv's visit: timers, messages of main, and what user code does in its callbacks. True: others may have something to
+   * do now, although this thread has not.
+   */
+  #betweenTurns(stepped: SimThread): boolean {
+    let acted = false
     for (const timer of [...stepped.timers]) {
       if (timer.dueNs > this.nowNs) continue
       timer.dueNs = this.nowNs + timer.everyNs
       this.#as(stepped, timer.run)
+      acted = true
     }
-    while (this.#hasMail(stepped)) this.#receiveMail(stepped)
+    while (this.#hasMail(stepped)) {
+      this.#receiveMail(stepped)
+      acted = true
+    }
     const worker = this.workers.find((other) => other === stepped)
     if (worker !== undefined && this.#stopsDue > 0 && !worker.rooms.lifecycle.stopping) {
       this.#as(worker, () => this.#stop(worker))
-      return
+      return true
     }
     const content = this.content.find((other) => other === stepped)
-    if (content === undefined) return
+    if (content === undefined) return acted
     if (this.stage !== 'busy') {
       const paused = this.#homeOf(content)
       if (paused.length > 0 || content.buffers.length > 0) {
@@ -764,6 +773,7 @@ export class Simulation {
     } else if (this.random.chance(15)) {
       this.#as(content, () => this.#callback(content))
     }
+    return acted
   }
 
   /** The sessions whose content a thread has. */

@@ -68,6 +68,8 @@ function content(name: string, invariants: readonly string[], options: ContentOp
     updates: 1,
     senders: isSentElsewhere ? 1 : 0,
     sessionsPerWorker: 1,
+    // One for each that sends, and one that waits.
+    chunkCount: 6,
     jobRingCapacity,
   })
   const { words } = world
@@ -140,8 +142,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
       let pin: Pin | undefined
       const { ownerTurns, takerTurns, later = [] } = options
       const act = (what: string) => {
-        const { content } = update
-        const own = content.at(session.slot)
+        const own = update.content.at(session.slot)
         if (what === 'resume') {
           isPaused = false
           own?.resume()
@@ -155,7 +156,6 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           if (own?.send(Uint8Array.of(7, 7, 7)) === 'full') fulls++
           if (own?.send(Uint8Array.of(8)) === 'full') fulls++
         }
-        content.markPending()
       }
       const mainThreads: Record<string, () => void> = {
         main() {
@@ -166,7 +166,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
         },
       }
       const senderThreads: Record<string, () => void> = {
-        sender() {
+        lane() {
           for (let n = senderTurns ?? 0; n > 0; n--) senders[0].visit()
         },
       }

@@ -66,6 +66,8 @@ function move(name: string, options: MoveOptions): Scenario {
     updates: 2,
     senders: isSentElsewhere ? 1 : 0,
     sessionsPerWorker: 1,
+    // One for each that sends, and one that waits.
+    chunkCount: 6,
     jobRingCapacity,
   })
   const { words } = world
@@ -88,7 +90,7 @@ function move(name: string, options: MoveOptions): Scenario {
       let leftBy: CloseReasonName | null = null
       // Of a handler: nobody else hears it.
       let failure: string | null = null
-      const handlerOf = (here: number): Handler => {
+      const handlerAt = (here: number): Handler => {
         const isHere = () => check(home === here, 'MOVE-1: events come where its content is')
         return {
           onJoin() {
@@ -138,9 +140,11 @@ function move(name: string, options: MoveOptions): Scenario {
           },
         }
       }
-      const updates = [0, 1].map(
-        (index) => new ModelUpdate(world, handlerOf(index), { maxBackpressure: limit, index, mail }),
-      )
+      const updates: ModelUpdate[] = []
+      for (const index of [0, 1]) {
+        const handler = handlerAt(index)
+        updates.push(new ModelUpdate(world, handler, { maxBackpressure: limit, index, mail }))
+      }
       const all = { owner: worker, old: updates[0], new: updates[1], sender: senders[0] }
       const framed = (bytes: readonly number[]) =>
         bytes.length === 0 ? [] : [bytes.flatMap((byte) => frame(Uint8Array.of(byte)))]
@@ -172,7 +176,7 @@ function move(name: string, options: MoveOptions): Scenario {
         },
       }
       if (isSentElsewhere) {
-        daemons.sender = () => {
+        daemons.lane = () => {
           if (turns === undefined) senders[0].runBriefly()
           else for (let n = turns.sender ?? 0; n > 0; n--) senders[0].visit()
         }
