@@ -14,6 +14,8 @@ import {
   SESSION_REQUEST_END,
   SESSION_REQUEST_MOVE,
   SESSION_REQUEST_MOVED,
+  SESSION_STATE,
+  SessionState,
   THREAD_LOCAL_PENDING,
 } from '../layout/layout.ts'
 import type { Outbox } from '../outbound/outbox.ts'
@@ -330,6 +332,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
       )
     }
     if (target === arena.thread || session.isMoving || session.isDone) return false
+    if (load(this.#words, session.at + SESSION_STATE) !== SessionState.OPEN) return false
     if (session.protocol.name === '' || this.#options.dialler.follows(session)) {
       throw new OverlappedError(
         'ERR_ARGUMENT',

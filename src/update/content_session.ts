@@ -160,9 +160,10 @@ export class ContentSession implements Session {
     // The open slice of this session has a pin, which covers a message that becomes a slice of its own too.
     const isPinned = sender.hasPinned(this.slot) && length <= sender.writer.chunkBytes / 2
     if (this.isDone) return foreign.closed()
-    if (!isPinned && !table.pinOpen(this.slot)) {
+    if (!isPinned) {
+      // Its owner may have to be woken: an open slice has marked that already.
       this.#parts.markPending()
-      return foreign.closed()
+      if (!table.pinOpen(this.slot)) return foreign.closed()
     }
     try {
       const { encoder } = this.protocol

@@ -253,7 +253,9 @@ export class Client {
     if (log.isCut) return
     const where = `session ${log.id}, client ${this.connection}`
     if (this.#own !== log.own.length)
-      throw new Error(`LOST: ${where}: ${log.own.length} queued by its content, ${this.#own} arrived`)
+      throw new Error(
+        `LOST: ${where}: ${log.own.length} queued by its content, ${this.#own} arrived`,
+      )
     if (this.framing.kind === 'raw' && this.#rawReceived !== log.echoed)
       throw new Error(`LOST: ${where}: ${log.echoed} bytes queued, ${this.#rawReceived} arrived`)
     if (this.#length !== 0) throw new Error(`LOST: ${where}: a message without its end`)

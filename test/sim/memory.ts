@@ -82,7 +82,8 @@ export class SimMemory {
         arenaBytes: 4_194_304,
         chunkBytes: 4096,
         receiveBuffers: 16,
-        receiveBufferSize: 512,
+        // Where content runs elsewhere, long messages are handed over where they were received.
+        receiveBufferSize: updates > 0 ? 8192 : 512,
       }),
     )
     this.control = plan.control

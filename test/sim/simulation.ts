@@ -480,7 +480,27 @@ export class Simulation {
     for (const { thread, name, phase, timeoutMs, visitDue } of this.threads) {
       const sleeps = phase === Phase.WAIT && timeoutMs !== 0 && !visitDue
       if (sleeps && this.addon.oversleeps(this.world, thread))
-        throw new Error(`WAKE: ${name} sleeps, has work, and was not signalled`)
+        throw new Error(
+          `WAKE: ${name} sleeps, has work, and was not signalled` +
+            JSON.stringify(
+              this.threads.map((t) => [
+                t.name,
+                t.phase,
+                t.timeoutMs,
+                t.visitDue,
+                t.promisesDue,
+                [
+                  ...t.arena.words.subarray(
+                    t.arena.threadAt(t.thread),
+                    t.arena.threadAt(t.thread) + 150,
+                  ),
+                ]
+                  .map((v, i) => [i, v])
+                  .filter(([, v]) => v !== 0)
+                  .join(' '),
+              ]),
+            ),
+        )
     }
   }
 
@@ -1079,8 +1099,7 @@ export class Simulation {
     this.#live.set(session, log)
     this.#byConnection.set(connection, log)
     this.clients[connection].log = log
-    if (this.stage === 'busy' && this.random.chance(30))
-      this.#sendOwn(this.#contentAt(thread), log)
+    if (this.stage === 'busy' && this.random.chance(30)) this.#sendOwn(this.#contentAt(thread), log)
   }
 
   /** It has come from another update thread, where it is another object. */

@@ -52,7 +52,11 @@ interface ContentOptions {
   readonly hears?: readonly number[]
 }
 
-function content(name: string, invariants: readonly string[], options: ContentOptions): Scenario {
+export function content(
+  name: string,
+  invariants: readonly string[],
+  options: ContentOptions,
+): Scenario {
   const {
     does = 'echo',
     sends = [],
@@ -186,7 +190,8 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           },
         },
         check() {
-          if (ownerTurns !== undefined || takerTurns !== undefined) restAll([worker], [...senders, update])
+          if (ownerTurns !== undefined || takerTurns !== undefined)
+            restAll([worker], [...senders, update])
           check(failure === null, String(failure))
           checkAsleep(worker)
           check(!update.native.hasWork(), 'WAKE-2: a thread with work does not sleep')
@@ -217,9 +222,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
 const RING = ['JOBRING-1', 'JOBRING-2', 'JOBRING-3', 'JOBRING-4', 'BELL-1']
 const END = ['SESSION-3', 'IOCOUNT-3', 'REQUEST-1', 'REQUEST-2']
 
-const LIFE = [...RING, ...END]
-
-const SEND = ['LANE-3', 'LANE-4', 'SENDFLAG-2', 'IOCOUNT-2', 'IOCOUNT-3', 'IOCOUNT-5']
+export const LIFE = [...RING, ...END]
 
 export const scenarios: readonly Scenario[] = [
   content('content: an answer waits, its peer has ended, both sleep', LIFE, {
@@ -362,64 +365,5 @@ export const scenarios: readonly Scenario[] = [
     takerTurns: 0,
     later: ['close'],
     leaves: 'localClose',
-  }),
-  content('content: a send thread sends the answer, the peer has ended', [...LIFE, ...SEND], {
-    sends: [1],
-    isEnded: true,
-    hears: [1],
-    gets: [1],
-    before: 'received',
-    ownerTurns: 1,
-    takerTurns: 1,
-    senderTurns: 1,
-    leaves: 'peerClosed',
-  }),
-  content('content: it closes behind an answer that a send thread sends', [...LIFE, ...SEND], {
-    sends: [1, 2],
-    does: 'close',
-    hears: [1],
-    gets: [1],
-    before: 'received',
-    ownerTurns: 1,
-    takerTurns: 1,
-    senderTurns: 1,
-    leaves: 'localClose',
-  }),
-  content('content: a send thread has its socket, it has a pin, its owner terminates', SEND, {
-    sends: [1],
-    before: 'handled',
-    own: 'terminate',
-    ownerTurns: 1,
-    takerTurns: 0,
-    senderTurns: 1,
-    later: ['pin', 'send', 'unpin'],
-    leaves: 'localTerminate',
-  }),
-  content('content: it has a pin and sends while main closes, a send thread sends', SEND, {
-    main: ['close'],
-    before: 'handled',
-    ownerTurns: 1,
-    takerTurns: 0,
-    senderTurns: 1,
-    later: ['pin', 'send', 'unpin'],
-    leaves: 'localClose',
-  }),
-  content('content: it is told full, a send thread sends', [...LIFE, ...SEND, 'DRAIN-1'], {
-    sends: [1],
-    does: 'fill',
-    before: 'received',
-    maxBackpressure: 6,
-    ownerTurns: 0,
-    takerTurns: 1,
-    senderTurns: 2,
-  }),
-  content('content: it is told full while a send thread sends what waits', ['DRAIN-1'], {
-    sends: [1],
-    before: 'handled',
-    maxBackpressure: 4,
-    ownerTurns: 0,
-    takerTurns: 0,
-    senderTurns: 2,
-    later: ['fill'],
   }),
 ]
