@@ -254,12 +254,6 @@ export const plantedBugs = {
     find: 'sender.wantDrain(slot);',
     replace: '',
   },
-  movedBeforeSends: {
-    what: 'a session is passed on before what it has sent',
-    file: 'src/update/content.js',
-    find: 'sender.flush();\n        waker.flush();\n        const { slot, generation, paused',
-    replace: 'const { slot, generation, paused',
-  },
   movedOnTooEarly: {
     what: 'a session goes on to the next thread before its owner knows that it has come to this one',
     file: 'src/session/lifecycle.js',

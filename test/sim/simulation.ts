@@ -480,27 +480,7 @@ export class Simulation {
     for (const { thread, name, phase, timeoutMs, visitDue } of this.threads) {
       const sleeps = phase === Phase.WAIT && timeoutMs !== 0 && !visitDue
       if (sleeps && this.addon.oversleeps(this.world, thread))
-        throw new Error(
-          `WAKE: ${name} sleeps, has work, and was not signalled` +
-            JSON.stringify(
-              this.threads.map((t) => [
-                t.name,
-                t.phase,
-                t.timeoutMs,
-                t.visitDue,
-                t.promisesDue,
-                [
-                  ...t.arena.words.subarray(
-                    t.arena.threadAt(t.thread),
-                    t.arena.threadAt(t.thread) + 150,
-                  ),
-                ]
-                  .map((v, i) => [i, v])
-                  .filter(([, v]) => v !== 0)
-                  .join(' '),
-              ]),
-            ),
-        )
+        throw new Error(`WAKE: ${name} sleeps, has work, and was not signalled`)
     }
   }
 
