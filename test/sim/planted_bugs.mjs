@@ -238,9 +238,9 @@ export const plantedBugs = {
   },
   movedWhileReceiving: {
     what: 'what comes while a session moves goes to the thread that it leaves',
-    file: 'src/session/lifecycle.js',
-    find: 'this.pause(session);\n        this.#core.link?.moving(session);',
-    replace: 'this.#core.link?.moving(session);',
+    file: 'src/session/requests.js',
+    find: 'lifecycle.pause(session);\n        link?.moving(session);',
+    replace: 'link?.moving(session);',
   },
   heldNotMoved: {
     what: 'messages that a paused session holds do not move with it',
@@ -251,12 +251,12 @@ export const plantedBugs = {
   drainNotAskedAgain: {
     what: 'a send thread tells the thread that a session has left of room, and no other',
     file: 'src/update/content.js',
-    find: 'sender.wantDrain(slot);',
+    find: 'sender.slots.wantDrain(slot);',
     replace: '',
   },
   movedOnTooEarly: {
     what: 'a session goes on to the next thread before its owner knows that it has come to this one',
-    file: 'src/session/lifecycle.js',
+    file: 'src/session/requests.js',
     find: 'if ((bits & SESSION_REQUEST_MOVED) !== 0)\n            this.#moved(session);\n        if ((bits & SESSION_REQUEST_MOVE) !== 0)\n            this.#move(session);',
     replace:
       'if ((bits & SESSION_REQUEST_MOVE) !== 0)\n            this.#move(session);\n        if ((bits & SESSION_REQUEST_MOVED) !== 0)\n            this.#moved(session);',
