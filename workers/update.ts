@@ -4,34 +4,14 @@
 
 import { DRIVER_NONE, loadBinding } from '../src/binding.ts'
 import { OverlappedError } from '../src/errors.ts'
-import { Encoder } from '../src/framing/encode.ts'
 import { JobClient } from '../src/jobs/job_client.ts'
-import {
-  CONTROL_SENT_WANTED,
-  THREAD_DEAF,
-  THREAD_THREAD_STATE,
-  ThreadState,
-} from '../src/layout/layout.ts'
-import type { Outbox } from '../src/outbound/outbox.ts'
-import { Sender } from '../src/outbound/sender.ts'
+import { THREAD_DEAF, THREAD_THREAD_STATE, ThreadState } from '../src/layout/layout.ts'
 import type { FromWorker, ToWorker, WorkerBoot } from '../src/server/boot.ts'
-import type { Handler } from '../src/session/handler.ts'
-import { PacketCursor } from '../src/session/packet.ts'
-import { ThreadRuntime } from '../src/session/runtime.ts'
-import { Arena } from '../src/shared/arena.ts'
 import { store } from '../src/shared/atomics.ts'
-import { GroupTable } from '../src/shared/group_table.ts'
-import { ProtocolTable } from '../src/shared/protocol_table.ts'
-import { SessionTable } from '../src/shared/session_table.ts'
-import { threadName } from '../src/shared/thread_ids.ts'
-import { Waker } from '../src/shared/waker.ts'
-import { Content } from '../src/update/content.ts'
-import type { ContentProtocol } from '../src/update/content_session.ts'
-import { RemoteDialler } from '../src/update/remote_dialler.ts'
+import { assembleUpdate } from './assemble_update.ts'
 import { HandlerSet, handlerUrls } from './handlers.ts'
 import { afterMs, createConnector } from './outbound.ts'
 import { createTicker, deliver } from './ticker.ts'
-import { createUpdateTurn } from './update_turn.ts'
 
 export async function runUpdateThread(
   boot: WorkerBoot,
@@ -40,78 +20,34 @@ export async function runUpdateThread(
   const binding = loadBinding()
   const handlers = new HandlerSet((handler) => ticker.add(handler))
   await handlers.load(handlerUrls(boot))
-  const arena = new Arena(binding, boot.memories, boot.thread)
-  const waker = new Waker(arena, binding)
-  const table = new SessionTable(arena, waker)
-  const groups = new GroupTable(arena)
-  const sender = new Sender<Outbox>(arena, waker, table, true)
-  const protocols: ContentProtocol[] = boot.protocols.map(({ name, framing, handler }) => ({
-    name,
-    encoder: new Encoder(framing),
-    handler: handlers.handlers.get(handler) as Handler,
-  }))
-  const protocolTable = new ProtocolTable(
-    arena,
-    protocols.map(({ encoder }) => encoder),
-  )
-  if (protocols.some(({ handler }) => handler.onSend !== undefined))
-    store(arena.words, CONTROL_SENT_WANTED, 1)
   const { update } = boot.options
-  const dialler = new RemoteDialler(
-    arena,
-    {
-      dial: (thread, order) => tell({ type: 'dial', thread, order }),
-      giveUp: (thread, content, number, error) =>
-        tell({ type: 'giveUp', thread, content, number, error }),
-    },
-    (protocol) => protocols[protocol].handler.onSend !== undefined,
-  )
-  const jobs = boot.jobs === null ? null : new JobClient(arena, boot.jobs.port)
-  const content = new Content({
-    arena,
-    waker,
-    table,
-    groups,
-    sender,
-    protocols,
+  const jobsPort = boot.jobs?.port
+  const assembled = assembleUpdate({
+    boot,
     binding,
-    dialler,
-    send: (thread, session) => tell({ type: 'move', thread, session }),
-  })
-  const runtime = new ThreadRuntime({
-    arena,
-    sender,
-    table,
-    groups,
-    waker,
-    protocols: protocolTable,
-    names: protocols.map(({ name }) => name),
-    maxBackpressure: boot.options.maxBackpressure,
-    thread: threadName(arena.plan, boot.thread),
-    data: boot.options.data,
-    post: (to, message) => tell({ type: 'post', to, message }),
-    core: null,
-    content,
+    handlers: handlers.handlers,
+    tell,
     connect: (options) => connector.connect(options),
-    ...(jobs !== null && { jobs }),
+    makeJobs: jobsPort === undefined ? null : (arena) => new JobClient(arena, jobsPort),
   })
+  const { arena, content, runtime, dialler, protocols, jobs, take, turn } = assembled
+  const table = assembled.protocolTable
   const connector = createConnector({
     boot,
     dialler,
-    table: protocolTable,
+    table,
     handlers,
     runtime,
     calls: content.calls,
     onRegistered: (index, _, handler) => {
-      protocols[index] = { name: '', encoder: protocolTable.encoderOf(index), handler }
-      if (handler.onSend !== undefined) store(arena.words, CONTROL_SENT_WANTED, 1)
+      protocols[index] = { name: '', encoder: table.encoderOf(index), handler }
+      assembled.announceSent()
     },
     handlerOf: (index) => protocols[index].handler,
     after: afterMs,
   })
-  content.attach(runtime, new PacketCursor(arena, null, (packet) => runtime.retainPacket(packet)))
+  assembled.announceSent()
 
-  const { take, turn } = createUpdateTurn({ content, runtime, sender, waker, jobs })
   const eagerTurn = () => {
     take()
     turn()

@@ -60,8 +60,9 @@ export class Requests {
   #asked(session: LiveSession, bits: number): void {
     const { arena, lifecycle } = this.#core
     if ((bits & SESSION_REQUEST_FLOW) !== 0 && session.movingTo === 0) this.#flow(session)
-    if ((bits & SESSION_REQUEST_MOVE) !== 0) this.#move(session)
+    // In this order: who has arrived may want to go on at once [MOVE-1].
     if ((bits & SESSION_REQUEST_MOVED) !== 0) this.#moved(session)
+    if ((bits & SESSION_REQUEST_MOVE) !== 0) this.#move(session)
     if ((bits & SESSION_REQUEST_END) !== 0) lifecycle.contentEnded(session)
     if ((bits & SESSION_REQUEST_FLUSHED) !== 0) lifecycle.endStream(session)
     if ((bits & SESSION_REQUEST_SEND_RESET) !== 0) lifecycle.sendFailed(session, IoStatus.RESET)

@@ -14,6 +14,8 @@ import {
   SESSION_REQUEST_END,
   SESSION_REQUEST_MOVE,
   SESSION_REQUEST_MOVED,
+  SESSION_STATE,
+  SessionState,
   THREAD_LOCAL_PENDING,
 } from '../layout/layout.ts'
 import type { Outbox } from '../outbound/outbox.ts'
@@ -62,7 +64,7 @@ export interface ContentOptions {
   readonly binding: Pick<Binding, 'sessionAddress'>
   readonly dialler: RemoteDialler
   /** Sends a session to another update thread. */
-  readonly send: (thread: number, move: MovedSession) => void
+  readonly passOn: (thread: number, move: MovedSession) => void
 }
 
 export class Content implements ContentHome, FailureHome<ContentSession> {
@@ -110,6 +112,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
       foreign: runtime.foreign,
       runtime,
       addressOf: (slot) => binding.sessionAddress(arena.memories.runtime, slot),
+      markPending: () => this.markPending(),
       resumed: (session) => this.#resume(session),
       move: (session, thread) => this.#move(session, thread),
       packetOf: (bytes) => {
@@ -328,7 +331,8 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
         `moveTo('${thread}'): a session moves to an update thread; there are 'update1' to 'update${updateCount}'`,
       )
     }
-    if (target === arena.thread || session.isMoving || !session.isOpen) return false
+    if (target === arena.thread || session.isMoving || session.isDone) return false
+    if (load(this.#words, session.at + SESSION_STATE) !== SessionState.OPEN) return false
     if (session.protocol.name === '' || this.#options.dialler.follows(session)) {
       throw new OverlappedError(
         'ERR_ARGUMENT',
@@ -337,15 +341,15 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     }
     // What cannot be cloned is the caller's mistake, who hears of it here.
     structuredClone(session.data)
-    session.isMoving = true
     store(this.#words, session.at + SESSION_MOVE_TO, target)
-    session.ask(SESSION_REQUEST_MOVE)
-    return true
+    session.isMoving = session.ask(SESSION_REQUEST_MOVE)
+    return session.isMoving
   }
 
   /** Everything before the move is handled: the session goes, with what its messages find there. */
   #moveOut(session: ContentSession): void {
-    const { arena, sender, waker, send } = this.#options
+    const options = this.#options
+    const { arena, sender, waker } = options
     this.#forget(session)
     // What was sent here goes before what is sent there.
     sender.flush()
@@ -354,7 +358,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     const move = {
       slot,
       generation,
-      protocol: this.#options.protocols.indexOf(session.protocol),
+      protocol: options.protocols.indexOf(session.protocol),
       data: session.data,
       isDone: session.isDone,
       paused,
@@ -365,11 +369,11 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     }
     const target = load(this.#words, session.at + SESSION_MOVE_TO)
     try {
-      send(target, move)
+      options.passOn(target, move)
     } catch (error) {
       // Its data was changed after moveTo() into what cannot be cloned.
       this.calls.failed(session.protocol.handler, error, session)
-      send(target, { ...move, data: undefined, isDone: true })
+      options.passOn(target, { ...move, data: undefined, isDone: true })
     }
     session.gone()
   }
@@ -391,9 +395,9 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
     session.takeGroups(move.groups)
     this.#adopt(session)
     store(this.#words, session.at + SESSION_CONTENT, arena.thread)
-    this.calls.event('onMove', session.protocol.handler, session, move.from)
-    // The move has a count of the session: no pin is needed [MOVE-1].
+    // The move has a count of the session: no pin is needed. It comes before a move that onMove may ask for [MOVE-1].
     sender.request(session.slot, SESSION_REQUEST_MOVED)
+    this.calls.event('onMove', session.protocol.handler, session, move.from)
     waker.flush()
     if (!session.paused && session.held !== null) this.#resume(session)
   }

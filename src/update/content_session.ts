@@ -56,6 +56,8 @@ export interface ContentParts {
   readonly foreign: ForeignSends
   readonly runtime: Runtime
   addressOf(slot: number): PeerAddress
+  /** Something was asked of other threads, which are woken at the end of a turn. */
+  markPending(): void
   /** A session goes on with what it holds. */
   resumed(session: ContentSession): void
   /** A session wants to go to another update thread. */
@@ -157,7 +159,12 @@ export class ContentSession implements Session {
     const { table, foreign, sender } = this.#parts
     // The open slice of this session has a pin, which covers a message that becomes a slice of its own too.
     const isPinned = sender.hasPinned(this.slot) && length <= sender.writer.chunkBytes / 2
-    if (this.isDone || (!isPinned && !table.pinOpen(this.slot))) return foreign.closed()
+    if (this.isDone) return foreign.closed()
+    if (!isPinned) {
+      // Its owner may have to be woken: an open slice has marked that already.
+      this.#parts.markPending()
+      if (!table.pinOpen(this.slot)) return foreign.closed()
+    }
     try {
       const { encoder } = this.protocol
       const result = foreign.writeMessage(this.slot, encoder, source, start, length)
@@ -171,7 +178,9 @@ export class ContentSession implements Session {
   #sendPrepared(prepared: PreparedBuffer): SendResult {
     prepared.check()
     const { table, foreign } = this.#parts
-    if (this.isDone || !table.pinOpen(this.slot)) return foreign.closed()
+    if (this.isDone) return foreign.closed()
+    this.#parts.markPending()
+    if (!table.pinOpen(this.slot)) return foreign.closed()
     try {
       const result = foreign.pushPrepared(this.slot, prepared)
       if (result === 'full') this.#wantDrain()
@@ -184,18 +193,21 @@ export class ContentSession implements Session {
   /** A pin of its own: the open slice, whose pin may be the only one, ends first, so that its bytes count. */
   #wantDrain(): void {
     const { table, sender } = this.#parts
+    this.#parts.markPending()
     if (!table.pinOpen(this.slot)) return
     sender.commit()
     sender.slots.wantDrain(this.slot)
     table.unpin(this.slot)
   }
 
-  /** Asks the owner for something (SESSION_REQUEST_*), unless the session is over. */
-  ask(bits: number): void {
+  /** Asks the owner for something (SESSION_REQUEST_*). False: the session is over. */
+  ask(bits: number): boolean {
     const { table, sender } = this.#parts
-    if (!table.pinOpen(this.slot)) return
+    this.#parts.markPending()
+    if (!table.pinOpen(this.slot)) return false
     sender.request(this.slot, bits)
     table.unpin(this.slot)
+    return true
   }
 
   close(): void {
@@ -249,7 +261,9 @@ export class ContentSession implements Session {
         lanes === 0 ? "there are lanes only in mode 'send'" : `it must be from 0 to ${lanes - 1}`
       throw new OverlappedError('ERR_ARGUMENT', `useLane(${lane}): ${allowed}`)
     }
-    if (this.isDone || !table.pinOpen(this.slot)) return
+    if (this.isDone) return
+    this.#parts.markPending()
+    if (!table.pinOpen(this.slot)) return
     store(arena.words, this.at + SESSION_LANE_WANTED, workerCount + 1 + lane)
     sender.slots.handOver(this.slot)
     table.unpin(this.slot)

@@ -45,7 +45,9 @@ function planted(threads: Record<string, string>, end = ''): Scenario {
   ])
   const names = suspending([...modules.values()])
   const sure = certain([...modules.values()], names)
-  return makeProgram({ modules, names, sure, builtins: new Map() }).exportsOf(PATH).scenario
+  return makeProgram({ modules, names, sure, builtins: new Map(), emitted: new Map() }).exportsOf(
+    PATH,
+  ).scenario
 }
 
 const run = (scenario: Scenario, options: ExploreOptions = {}) => {

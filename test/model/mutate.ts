@@ -27,6 +27,12 @@ export const SCENARIOS = [
   'send_thread',
 ].map((name) => `test/model/scenarios/${name}.ts`)
 
+/** Sessions that move between update threads; only what they have of their own is mutated with them. */
+export const MOVE_SCENARIOS = ['test/model/scenarios/moves.ts']
+
+/** Explored, but not with mutants: what they do with their words, others do alone. */
+export const OTHER_SCENARIOS = ['test/model/scenarios/content_sends.ts']
+
 /** In a program of their own: names of its methods are those of others that reach no atomic operation. */
 export const PORT_SCENARIOS = ['port_others', 'port'].map(
   (name) => `test/model/scenarios/${name}.ts`,
@@ -40,6 +46,9 @@ const ROOMS =
 /** Functions elsewhere: both halves of requests and releases, and what native.ts has of the native half. */
 const FUNCTIONS =
   /^session\/(lifecycle takeForeign|requests takeRequests) |^update\/content_session (endBy|#tellFlow) |^native (used|commit|hasWork|sleepOrLook) /
+/** Both halves of a move. */
+const MOVE_FUNCTIONS =
+  /^session\/requests (#move|#moved) |^update\/content (#move|#moveOut|moveIn) /
 
 interface Named {
   readonly path: string
@@ -58,6 +67,7 @@ export const PARTS: readonly Part[] = [
     isMutated: ({ path, name }) =>
       (ROOMS.test(path) && !PORT_ROOMS.test(path)) || FUNCTIONS.test(name),
   },
+  { scenarios: MOVE_SCENARIOS, isMutated: ({ name }) => MOVE_FUNCTIONS.test(name) },
   { scenarios: PORT_SCENARIOS, isMutated: ({ path }) => PORT_ROOMS.test(path) },
 ]
 
@@ -83,6 +93,8 @@ interface Known {
   /** What an exploration costs. */
   readonly steps: number
   readonly reached: ReadonlySet<number>
+  /** Mutants that it has noticed. */
+  noticed: number
 }
 
 function waysOf({ kind }: Site): readonly (keyof typeof How)[] {
@@ -107,10 +119,9 @@ export class Mutants {
         const stopAfter = SCHEDULES_PER_SCENARIO
         const { steps, violation } = explore(scenario, { reached, stopAfter })
         if (violation !== null) throw new Error(`${scenario.name}: ${violation.message}`)
-        this.known.push({ path, index, scenario, steps, reached })
+        this.known.push({ path, index, scenario, steps, reached, noticed: 0 })
       }
     }
-    this.known.sort((a, b) => a.steps - b.steps)
   }
 
   static async make(part: Part): Promise<Mutants> {
@@ -124,11 +135,7 @@ export class Mutants {
       const reaching = this.known.filter(({ reached }) => reached.has(site))
       for (const way of waysOf(info)) {
         const name = `${info.name}: ${way}`
-        yield this.#run(
-          name,
-          reaching.map(({ scenario }) => scenario),
-          { site, how: How[way] },
-        )
+        yield this.#run(name, reaching, ({ scenario }) => scenario, { site, how: How[way] })
       }
     }
   }
@@ -148,23 +155,28 @@ export class Mutants {
         const reaching = this.known.filter(
           ({ reached }) => touched.size === 0 || [...touched].some((site) => reached.has(site)),
         )
-        const scenarios = reaching.map(
+        yield this.#run(
+          swap.name,
+          reaching,
           ({ path, index }) => program.exportsOf(path).scenarios[index] as Scenario,
         )
-        yield this.#run(swap.name, scenarios)
       }
     }
   }
 
   #run(
     name: string,
-    scenarios: readonly Scenario[],
+    reaching: readonly Known[],
+    scenarioOf: (known: Known) => Scenario,
     mutation?: { readonly site: number; readonly how: How },
   ): Mutant {
+    // Those that have noticed most of others first; of equals, those that cost least.
+    const ordered = reaching.toSorted((a, b) => b.noticed - a.noticed || a.steps - b.steps)
     const runs = [false, true].flatMap((isReversed) =>
-      scenarios.map((scenario) => ({ scenario, isReversed })),
+      ordered.map((known) => ({ known, isReversed })),
     )
-    for (const { scenario, isReversed } of runs) {
+    for (const { known, isReversed } of runs) {
+      const scenario = scenarioOf(known)
       const { violation } = explore(scenario, {
         stopAfter: SCHEDULES_PER_SCENARIO,
         isReversed,
@@ -173,9 +185,10 @@ export class Mutants {
       if (violation !== null) {
         if (/is not (iterable|a function)/.test(violation.message))
           throw new Error(`${name}: ${violation.message}`)
+        known.noticed++
         return { name, killedBy: scenario.name, message: violation.message }
       }
     }
-    return { name, killedBy: null, message: scenarios.length === 0 ? 'no model comes here' : '' }
+    return { name, killedBy: null, message: reaching.length === 0 ? 'no model comes here' : '' }
   }
 }

@@ -121,6 +121,11 @@ export class Peer {
   borrowers = 0
   /** How often its stream was ended. */
   shutdowns = 0
+  /** Frames that a PAUSE comes too late for; then it ends its stream, or not. */
+  late: (readonly number[])[] = []
+  isEndedLate = false
+  /** Frames that it sends once it is received from again. */
+  after: (readonly number[])[] = []
 
   constructor(
     script: readonly Step[] = [],
@@ -237,13 +242,19 @@ export class ModelDriver {
     check(!peer.isClosed, 'COMPLETION-4: nothing is submitted for a closed handle')
     if (op === SubmissionOp.RECV) {
       // What it sends was received when it was not yet paused.
-      if (!peer.isPaused) for (const frame of peer.sends) this.#receive(slot, generation, frame)
+      const frames = peer.isPaused ? peer.after.splice(0) : peer.sends
+      for (const frame of frames) this.#receive(slot, generation, frame)
       peer.isReceiving = true
       peer.isPaused = false
       if (peer.isEnded || peer.isShutDown)
         this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
     } else if (op === SubmissionOp.PAUSE) {
       if (!peer.isReceiving) return
+      for (const frame of peer.late.splice(0)) this.#receive(slot, generation, frame)
+      if (peer.isEndedLate) {
+        this.#endReceiving(peer, slot, generation, IoStatus.END_OF_STREAM)
+        return
+      }
       peer.isReceiving = false
       peer.isPaused = true
       this.#ready.push({ kind: CompletionKind.PAUSED, slot, generation, status: IoStatus.OK })
@@ -296,6 +307,11 @@ export class ModelDriver {
     check(!peer.isClosed, 'LANE-4: what is borrowed is open')
     peer.borrowers++
     this.peers.set(`${slot} ${generation}`, peer)
+  }
+
+  /** The peer of a session ends its stream: the next wait brings it. */
+  endPeer(slot: number, generation: number): void {
+    this.#endReceiving(this.peerOf(slot, generation), slot, generation, IoStatus.END_OF_STREAM)
   }
 
   /** Others send on its sockets, and end streams: the word says so. */

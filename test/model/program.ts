@@ -10,7 +10,15 @@ import { transformWithOxc } from 'vite'
 import { root } from '../tidy/files.ts'
 import { execution } from './execution.ts'
 import { refuse } from './refuse.ts'
-import { certain, emit, type Module, readModule, type Site, suspending } from './transform.ts'
+import {
+  certain,
+  type Emitted,
+  emit,
+  type Module,
+  readModule,
+  type Site,
+  suspending,
+} from './transform.ts'
 
 /** The door to Atomics and the waits of models: not loaded, their calls are rewritten. */
 const DOORS = new Set(['src/shared/atomics.ts'])
@@ -27,6 +35,8 @@ export interface Sources {
   readonly names: ReadonlySet<string>
   readonly sure: ReadonlySet<string>
   readonly builtins: ReadonlyMap<string, object>
+  /** What was emitted for each module, by its path and the number of its first site. */
+  readonly emitted: Map<string, Emitted>
 }
 
 export async function readSources(entries: readonly string[]): Promise<Sources> {
@@ -46,7 +56,7 @@ export async function readSources(entries: readonly string[]): Promise<Sources> 
   }
   const all = [...modules.values()]
   const names = suspending(all)
-  return { modules, names, sure: certain(all, names), builtins }
+  return { modules, names, sure: certain(all, names), builtins, emitted: new Map() }
 }
 
 export interface Program {
@@ -66,8 +76,13 @@ export function makeProgram(sources: Sources, changed?: Module): Program {
     const resolve = (from: string) =>
       from.startsWith('.') ? posix.join(posix.dirname(path), from) : from
     const current = changed?.path === path ? changed : module
-    refuse(current, sources.names, sources.sure)
-    const emitted = emit(current, sources.names, sources.sure, sites.length, resolve)
+    const key = `${path} ${sites.length}`
+    let emitted = current === module ? sources.emitted.get(key) : undefined
+    if (emitted === undefined) {
+      refuse(current, sources.names, sources.sure)
+      emitted = emit(current, sources.names, sources.sure, sites.length, resolve)
+      if (current === module) sources.emitted.set(key, emitted)
+    }
     codes.set(path, emitted.code)
     sites.push(...emitted.sites)
   }

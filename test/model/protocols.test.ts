@@ -4,10 +4,12 @@
 
 import { afterAll, describe, expect, it } from 'vitest'
 import { explore, type Scenario } from './explore.ts'
-import { PORT_SCENARIOS, SCENARIOS } from './mutate.ts'
+import { MOVE_SCENARIOS, OTHER_SCENARIOS, PORT_SCENARIOS, SCENARIOS } from './mutate.ts'
 import { makeProgram, readSources } from './program.ts'
 
-const program = makeProgram(await readSources(SCENARIOS))
+/** All but those of the port. */
+const OWN = [...SCENARIOS, ...OTHER_SCENARIOS, ...MOVE_SCENARIOS]
+const program = makeProgram(await readSources(OWN))
 const portProgram = makeProgram(await readSources(PORT_SCENARIOS))
 const programOf = (path: string) => (PORT_SCENARIOS.includes(path) ? portProgram : program)
 const scenariosOf = (path: string): readonly Scenario[] => programOf(path).exportsOf(path).scenarios
@@ -18,7 +20,7 @@ afterAll(() => {
   console.info(`all models: ${total.schedules} schedules, ${total.steps} operations`)
 })
 
-describe.each([...SCENARIOS, ...PORT_SCENARIOS])('%s', (path) => {
+describe.each([...OWN, ...PORT_SCENARIOS])('%s', (path) => {
   const { sites } = programOf(path)
   it.each(
     scenariosOf(path).map((scenario) => {

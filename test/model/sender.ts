@@ -1,17 +1,15 @@
 // What: a send thread for models: production sender and send side, on sockets that a worker's driver lends.
-// Flow: as workers/send.ts wires it; native.ts in place of the addon.
+// Flow: workers/assemble_send.ts, with native.ts in place of the addon -> this -> scenarios.
 // Thread: a model's send thread.
 
 import { THREAD_FLUSH_HEAD } from '../../src/layout/layout.ts'
-import { Sender } from '../../src/outbound/sender.ts'
-import { SubmissionRing } from '../../src/outbound/submission_ring.ts'
-import { type SendOutbox, SendSide } from '../../src/send/send_side.ts'
-import { ProtocolTable } from '../../src/shared/protocol_table.ts'
-import { WorkerHeap } from '../../src/shared/worker_heap.ts'
-import { createSendTurn } from '../../workers/send_turn.ts'
+import type { Sender } from '../../src/outbound/sender.ts'
+import type { SendOutbox } from '../../src/send/send_side.ts'
+import type { WorkerHeap } from '../../src/shared/worker_heap.ts'
+import { type AssembledSend, assembleSend } from '../../workers/assemble_send.ts'
 import { ModelDriver, NativeLoop } from './native.ts'
 import { check } from './ops.ts'
-import { checkSlice, encoder, type ModelWorker } from './worker.ts'
+import { checkSlice, framing, type ModelWorker } from './worker.ts'
 import type { World } from './world.ts'
 
 /** Turns after which a thread that finds work for ever is a failure. */
@@ -31,11 +29,10 @@ export class ModelSender {
   readonly world: World
   readonly thread: number
   readonly sender: Sender<SendOutbox>
-  readonly side: SendSide
   readonly driver: ModelDriver
   readonly native: NativeLoop
   readonly heap: WorkerHeap
-  readonly #turn: () => void
+  readonly #assembled: AssembledSend
 
   constructor(world: World, thread: number, owner: ModelWorker, options: ModelSenderOptions = {}) {
     const {
@@ -46,14 +43,8 @@ export class ModelSender {
       ends = 7,
     } = options
     const { driver: lender } = owner
-    const { arena, waker, table } = world.thread(thread)
-    const { heapByteAt, heapBytesPerWorker } = arena.plan
     this.world = world
     this.thread = thread
-    const sender = new Sender<SendOutbox>(arena, waker, table, true)
-    const submissions = new SubmissionRing(arena)
-    this.sender = sender
-    this.heap = new WorkerHeap(heapByteAt + (thread - 1) * heapBytesPerWorker, heapBytesPerWorker)
     const driver = new ModelDriver(
       world,
       thread,
@@ -65,39 +56,23 @@ export class ModelSender {
     const native = new NativeLoop(world, thread, driver)
     this.driver = driver
     this.native = native
-    const side = new SendSide({
-      arena,
-      waker,
-      table,
-      sender,
-      submissions,
-      protocols: new ProtocolTable(arena, [encoder]),
-      resetsOnClose: [resetsOnClose],
+    this.#assembled = assembleSend({
+      boot: {
+        thread,
+        memories: world.memories,
+        protocols: [{ framing, closeMode: resetsOnClose ? 'reset' : 'graceful' }],
+        options: { maxGather, maxBackpressure, send: { flushInterval: 0 } },
+      },
+      binding: { ...world.binding, submit: () => native.submit() },
+      after: () => () => {},
     })
-    this.side = side
-    sender.attach({
-      submissions,
-      heap: this.heap,
-      events: side,
-      maxGather,
-      maxBackpressure,
-      wantsSent: false,
-      drainsByWord: true,
-      lanes: side,
-    })
-    this.#turn = createSendTurn({
-      arena,
-      waker,
-      sender,
-      submissions,
-      side,
-      binding: { submit: () => native.submit() },
-      isFlush: () => true,
-    })
+    const { sender, heap } = this.#assembled
+    this.sender = sender
+    this.heap = heap
   }
 
   turn(): void {
-    const turn = this.#turn
+    const { turn } = this.#assembled
     turn()
   }
 

@@ -437,3 +437,10 @@ function checkNodes(
 export function frame(payload: Uint8Array): number[] {
   return [payload.length, ...payload]
 }
+
+/** The payloads in a stream. */
+export function payloads(bytes: readonly number[]): number[] {
+  const found: number[] = []
+  for (let at = 0; at < bytes.length; at += 1 + bytes[at]) found.push(bytes[at + 1])
+  return found
+}

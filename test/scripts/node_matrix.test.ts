@@ -22,7 +22,7 @@ describe('the other Nodes', () => {
   it('a sample is of both drivers, where a file has tests for each', () => {
     for (const file of sampledFiles) {
       const text = readFileSync(join(root, file), 'utf8')
-      expect(/each\((?:drivers|worlds)\)/.test(text), file).toBe(!file.includes('load'))
+      expect(/each\((?:drivers|worlds|places)\)/.test(text), file).toBe(!file.includes('load'))
     }
     expect(sampledNames).not.toMatch(/epoll|io_uring/)
   })

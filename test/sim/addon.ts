@@ -6,6 +6,8 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { type Binding, checkLayout, packageRoot } from '../../src/binding.ts'
+import { CONTROL_SESSIONS_AT, SESSION_PEER_PORT, SESSION_WORDS } from '../../src/layout/layout.ts'
+import type { SimMemory } from './memory.ts'
 
 /** Kinds of faults, in the order of native/driver/sim/world.h. */
 export const FAULTS = [
@@ -124,7 +126,7 @@ export function bindingOf(
   addon: SimAddon,
   world: number,
   thread: number,
-  alias: ArrayBuffer | null,
+  { alias, words }: SimMemory,
 ): Binding {
   const address = (port: number) => ({ host: port === 0 ? '' : '127.0.0.1', port })
   return {
@@ -138,7 +140,8 @@ export function bindingOf(
     },
     transitAddress: (token) => address(addon.transitPort(world, thread, token)),
     peerAddress: (slot, generation) => address(addon.peerPort(world, thread, slot, generation)),
-    sessionAddress: never('sessionAddress'),
+    sessionAddress: (_runtime, slot) =>
+      address(words[words[CONTROL_SESSIONS_AT] + slot * SESSION_WORDS + SESSION_PEER_PORT]),
     prepareConnect: () => ({ errno: 0, value: addon.prepareConnect(world, thread) }),
     probeUring: never('probeUring'),
     createRuntime: never('createRuntime'),

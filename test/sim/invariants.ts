@@ -6,6 +6,10 @@ import {
   Counter,
   GENERATION_MAX,
   IO_RELEASED,
+  JOB_RING_HEAD,
+  JOB_RING_TAIL,
+  JOB_RING_WORDS,
+  JOB_WORDS,
   SESSION_GENERATION,
   SESSION_IO_COUNT,
   SESSION_QUEUED_BYTES,
@@ -42,11 +46,11 @@ function checkEvents(sim: Simulation): void {
   let left = 0
   let taken = 0
   let sent = 0
-  for (const { rooms } of sim.workers) {
-    joined += rooms.core.counters[Counter.JOINED]
-    left += rooms.core.counters[Counter.LEFT]
-    sent += rooms.core.counters[Counter.BYTES_OUT]
+  for (const { counters } of sim.workers.map(({ rooms }) => rooms.core)) {
+    joined += counters[Counter.JOINED]
+    left += counters[Counter.LEFT]
   }
+  for (const { arena } of sim.threads) sent += arena.counters[Counter.BYTES_OUT]
   for (let connection = 0; connection < sim.addon.connections(sim.world); connection++)
     taken += sim.addon.takenFromServer(sim.world, connection)
   equal(sim.logs.length, joined, 'the number of onJoin calls')
@@ -95,16 +99,6 @@ function checkThreads(sim: Simulation): void {
     const block = core.arena.threadAt(thread)
     const where = `of worker${thread}`
     equal(lifecycle.registry.live.length, 0, `live sessions ${where}`)
-    equal(words[block + THREAD_FLUSH_HEAD], 0, `flush stack ${where}`)
-    equal(words[block + THREAD_RELEASE_HEAD], 0, `release stack ${where}`)
-    equal(words[block + THREAD_REQUEST_HEAD], 0, `request stack ${where}`)
-    equal(words[block + THREAD_LOCAL_PENDING], 0, `pending ${where}`)
-    equal(words[block + THREAD_SUBMISSION_USED], 0, `submissions ${where}`)
-    equal(
-      words[block + THREAD_COMPLETION_HEAD],
-      words[block + THREAD_COMPLETION_TAIL],
-      `completion ring's head ${where}`,
-    )
     const retired = core.counters[Counter.SLOTS_RETIRED]
     equal(words[block + THREAD_ASSIGNED_SESSIONS], retired, `assigned sessions ${where}`)
     equal(core.buffers.heldCount(), 0, `receive buffers held ${where}`)
@@ -115,19 +109,60 @@ function checkThreads(sim: Simulation): void {
     )
     equal(core.heap.usedBytes, 0, `heap bytes in use ${where}`)
   }
+  for (const { thread, name, rooms } of sim.senders) {
+    equal(rooms.heap.usedBytes, 0, `heap bytes in use of ${name}`)
+    checkRing(sim, thread, name)
+  }
+  for (const { thread } of sim.workers) checkRing(sim, thread, `worker${thread}`)
+  for (const { name, rooms } of sim.updates)
+    for (const { id } of rooms.runtime.sessions()) throw new Error(`END: ${name} has session ${id}`)
+  for (const { thread, name, arena } of sim.threads) {
+    const { words } = arena
+    const block = arena.threadAt(thread)
+    const where = `of ${name}`
+    equal(words[block + THREAD_FLUSH_HEAD], 0, `flush stack ${where}`)
+    equal(words[block + THREAD_RELEASE_HEAD], 0, `release stack ${where}`)
+    equal(words[block + THREAD_REQUEST_HEAD], 0, `request stack ${where}`)
+    equal(words[block + THREAD_LOCAL_PENDING], 0, `pending ${where}`)
+    equal(words[block + THREAD_SUBMISSION_USED], 0, `submissions ${where}`)
+    equal(
+      words[block + THREAD_COMPLETION_HEAD],
+      words[block + THREAD_COMPLETION_TAIL],
+      `completion ring's head ${where}`,
+    )
+  }
+}
+
+/** Every record that a thread has put into a job ring is consumed. */
+function checkRing(sim: Simulation, thread: number, name: string): void {
+  const { words, plan } = sim.mainArena
+  const ringWords = JOB_RING_WORDS + plan.jobRingCapacity * JOB_WORDS
+  for (let at = 0; at < plan.updateCount; at++) {
+    const ringAt = plan.jobRingsAt + ((thread - 1) * plan.updateCount + at) * ringWords
+    equal(
+      words[ringAt + JOB_RING_HEAD],
+      words[ringAt + JOB_RING_TAIL],
+      `head of the job ring from ${name} to update${at + 1}`,
+    )
+  }
 }
 
 function checkMemory(sim: Simulation): void {
   const { arena } = sim.workers[0].rooms.core
   const { words, plan } = arena
-  const senders = [sim.mainSender, ...sim.workers.map(({ rooms }) => rooms.core.sender)]
-  for (const sender of senders) {
+  const senders = [
+    { name: 'main', sender: sim.mainSender },
+    ...sim.workers.map(({ name, rooms }) => ({ name, sender: rooms.core.sender })),
+    ...sim.senders.map(({ name, rooms }) => ({ name, sender: rooms.sender })),
+    ...sim.updates.map(({ name, rooms }) => ({ name, sender: rooms.sender })),
+  ]
+  for (const { sender } of senders) {
     sender.settle()
     sender.writer.retire()
   }
   equal(sim.mainSender.writer.pool.freeCount(), plan.chunkCount, 'the number of free chunks')
   for (let chunk = 0; chunk < plan.chunkCount; chunk++)
     equal(words[plan.chunkRefsAt + chunk], 0, `references of chunk ${chunk}`)
-  for (const [thread, sender] of senders.entries())
-    equal(sender.freeNodes(), plan.nodesPerThread, `free nodes of thread ${thread}`)
+  for (const { name, sender } of senders)
+    equal(sender.freeNodes(), plan.nodesPerThread, `free nodes of ${name}`)
 }

@@ -8,7 +8,11 @@ import {
   CONTROL_CHUNK_REFS_AT,
   CONTROL_COMPLETION_CAPACITY,
   CONTROL_COUNTERS_AT,
+  CONTROL_DRIVER_COUNT,
   CONTROL_HEAP_BYTES_PER_WORKER,
+  CONTROL_JOB_BYTES_PER_RING,
+  CONTROL_JOB_RING_CAPACITY,
+  CONTROL_JOB_RINGS_AT,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
   CONTROL_RECV_BUFFERS_PER_WORKER,
@@ -18,6 +22,9 @@ import {
   CONTROL_SUBMISSION_WORDS,
   CONTROL_THREAD_COUNT,
   CONTROL_THREADS_AT,
+  CONTROL_UPDATE_COUNT,
+  JOB_RING_WORDS,
+  JOB_WORDS,
   SESSION_GENERATION,
   SESSION_OWNER,
   SESSION_SENDER,
@@ -31,6 +38,13 @@ import type { SimAddon } from './addon.ts'
 /** Most sessions of a simulated worker. */
 export const SESSIONS_PER_WORKER_MAX = 6
 
+/** Threads of a simulated server. Content runs in update threads where there are any; so do send threads send. */
+export interface Shape {
+  readonly workers: number
+  readonly updates: number
+  readonly senders: number
+}
+
 /** Sizes of one world: small, so that everything runs out soon. */
 export interface Sizes {
   readonly sessionsPerWorker: number
@@ -40,6 +54,8 @@ export interface Sizes {
   readonly heapBytesPerWorker: number
   readonly completionCapacity: number
   readonly submissionWords: number
+  readonly jobRingCapacity: number
+  readonly jobBytesPerRing: number
   /** Generations that every slot has left; 0: more than a world can use. */
   readonly generationsLeft: number
 }
@@ -53,15 +69,21 @@ export class SimMemory {
   /** The control memory's head as it was planned. */
   readonly #planned: Int32Array
 
-  constructor(addon: SimAddon, workers: number) {
+  constructor(addon: SimAddon, { workers, updates, senders }: Shape) {
     const plan = planMemory(
       resolveOptions({
         workers,
+        ...(updates > 0 && {
+          mode: senders > 0 ? 'send' : 'update',
+          update: { threads: updates },
+          ...(senders > 0 && { send: { lanes: senders - 1 } }),
+        }),
         maxSessions: workers * SESSIONS_PER_WORKER_MAX,
         arenaBytes: 4_194_304,
         chunkBytes: 4096,
         receiveBuffers: 16,
-        receiveBufferSize: 512,
+        // Where content runs elsewhere, long messages are handed over where they were received.
+        receiveBufferSize: updates > 0 ? 8192 : 512,
       }),
     )
     this.control = plan.control
@@ -89,6 +111,13 @@ export class SimMemory {
     cut(CONTROL_HEAP_BYTES_PER_WORKER, sizes.heapBytesPerWorker)
     cut(CONTROL_COMPLETION_CAPACITY, sizes.completionCapacity)
     cut(CONTROL_SUBMISSION_WORDS, sizes.submissionWords)
+    const rings = words[CONTROL_DRIVER_COUNT] * words[CONTROL_UPDATE_COUNT]
+    if (rings > 0) {
+      cut(CONTROL_JOB_RING_CAPACITY, sizes.jobRingCapacity)
+      cut(CONTROL_JOB_BYTES_PER_RING, sizes.jobBytesPerRing)
+      const ringWords = JOB_RING_WORDS + sizes.jobRingCapacity * JOB_WORDS
+      words.fill(0, words[CONTROL_JOB_RINGS_AT], words[CONTROL_JOB_RINGS_AT] + rings * ringWords)
+    }
     // Thread blocks and sessions lie before the nodes, which need no start value.
     words.fill(0, words[CONTROL_THREADS_AT], words[CONTROL_NODES_AT])
     const bitmapAt = words[CONTROL_CHUNK_BITMAP_AT]

@@ -212,4 +212,65 @@ export const plantedBugs = {
     find: 'outbox.wantsDrain = false;\n            parts.events.drained(outbox);',
     replace: 'outbox.wantsDrain = false;',
   },
+  jobBufferReturnedEarly: {
+    what: 'a receive buffer is returned when its record is put, not when it was consumed',
+    file: 'src/update/job_ring.js',
+    find: 'this.#blocks[index] = buffer;\n        this.#blockBytes[index] = 0;',
+    replace: 'this.#memory.releaseBuffer(buffer);',
+  },
+  jobBlockFreedEarly: {
+    what: 'a block of the heap is freed when its record is put, not when it was consumed',
+    file: 'src/update/job_ring.js',
+    find: 'this.#blocks[index] = start;\n        this.#blockBytes[index] = bytes;',
+    replace: 'this.#memory.freeBlock(start, bytes);',
+  },
+  endOvertakes: {
+    what: 'the end of a session overtakes messages that wait for room in a job ring',
+    file: 'src/update/forwarder.js',
+    find: 'if (way.isStalled) {\n            const record',
+    replace: 'if (way.isStalled && kind !== JobKind.END) {\n            const record',
+  },
+  roomNotTold: {
+    what: 'a worker that waits for room in a job ring is not rung',
+    file: 'src/update/content.js',
+    find: 'if (handled > 0 && consumer.consumed())\n            this.#waker.ringBell(consumer.producer);',
+    replace: 'if (handled > 0) consumer.consumed();',
+  },
+  movedWhileReceiving: {
+    what: 'what comes while a session moves goes to the thread that it leaves',
+    file: 'src/session/requests.js',
+    find: 'lifecycle.pause(session);\n        link?.moving(session);',
+    replace: 'link?.moving(session);',
+  },
+  heldNotMoved: {
+    what: 'messages that a paused session holds do not move with it',
+    file: 'src/update/content.js',
+    find: 'session.held = move.held;',
+    replace: '',
+  },
+  drainNotAskedAgain: {
+    what: 'a send thread tells the thread that a session has left of room, and no other',
+    file: 'src/update/content.js',
+    find: 'sender.slots.wantDrain(slot);',
+    replace: '',
+  },
+  movedOnTooEarly: {
+    what: 'a session goes on to the next thread before its owner knows that it has come to this one',
+    file: 'src/session/requests.js',
+    find: 'if ((bits & SESSION_REQUEST_MOVED) !== 0)\n            this.#moved(session);\n        if ((bits & SESSION_REQUEST_MOVE) !== 0)\n            this.#move(session);',
+    replace:
+      'if ((bits & SESSION_REQUEST_MOVE) !== 0)\n            this.#move(session);\n        if ((bits & SESSION_REQUEST_MOVED) !== 0)\n            this.#moved(session);',
+  },
+  askedUnheard: {
+    what: 'what content asks for between two turns wakes nobody',
+    file: 'src/update/content_session.js',
+    find: 'this.#parts.markPending();\n        if (!table.pinOpen(this.slot))\n            return false;',
+    replace: 'if (!table.pinOpen(this.slot))\n            return false;',
+  },
+  givenBackEarly: {
+    what: 'a send thread drops its count of a session before its driver has given back the socket',
+    file: 'workers/send_turn.js',
+    find: 'const completed = binding.submit();',
+    replace: 'side.dropCounts(); const completed = binding.submit();',
+  },
 }

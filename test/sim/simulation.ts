@@ -1,8 +1,7 @@
 // What: one simulated server with its clients: one seed is one world, from the first connection to the last release.
 // Flow: seed -> memory, threads, clients -> steps in a seeded order -> invariants.ts -> what happened, by kind.
-// Thread: the test's: main and every worker are stepped by it, and interrupt one another at their atomic operations.
+// Thread: the test's: main and all other threads are stepped by it, and interrupt one another at their atomic operations.
 
-import type { Binding } from '../../src/binding.ts'
 import type { Framing } from '../../src/framing/framing.ts'
 import {
   CloseReason,
@@ -12,6 +11,8 @@ import {
   SESSION_SEND_HEAD,
   SessionState,
   THREAD_ASSIGNED_SESSIONS,
+  THREAD_DEAF,
+  THREAD_DOORBELL,
   THREAD_LOCAL_PENDING,
   THREAD_THREAD_STATE,
   ThreadState,
@@ -31,10 +32,10 @@ import type {
   Session,
 } from '../../src/session/handler.ts'
 import type { ThreadRuntime } from '../../src/session/runtime.ts'
-import type { LiveSession } from '../../src/session/session.ts'
 import type { Arena } from '../../src/shared/arena.ts'
 import { slotOf } from '../../src/shared/session_id.ts'
-import type { AssembledWorker } from '../../workers/assemble.ts'
+import { threadIds, threadName } from '../../src/shared/thread_ids.ts'
+import type { MovedSession } from '../../src/update/content.ts'
 import { Random } from '../helpers/unit_memory.ts'
 import {
   bindingOf,
@@ -47,13 +48,27 @@ import {
 } from './addon.ts'
 import { Client } from './client.ts'
 import { checkEnd } from './invariants.ts'
-import { SESSIONS_PER_WORKER_MAX, SimMemory } from './memory.ts'
+import { SESSIONS_PER_WORKER_MAX, type Shape, SimMemory } from './memory.ts'
+import {
+  type ContentThread,
+  HANDLER_URL,
+  makeSender,
+  makeUpdate,
+  makeWorker,
+  Phase,
+  type SimSender,
+  type SimThread,
+  type SimUpdate,
+  type SimWorker,
+  type ThreadParts,
+} from './sim_threads.ts'
 import { type ThreadModules, WORKERS_MAX } from './threads.ts'
 import {
   DIRECT,
   FROM_CLIENT,
   frame,
   MESSAGE_BYTES_MIN,
+  OWN,
   rawByte,
   readMessage,
   SHARED,
@@ -64,6 +79,8 @@ const NS_PER_MS = 1e6
 /** Steps of a world before it settles. */
 const STEPS_MIN = 60
 const STEPS_MAX = 240
+/** Worlds with update threads. */
+const OTHERS_PERCENT = 40
 /** What a world may take to settle or to end; one that needs more hangs. */
 const ROUNDS_MAX = 6_000
 /** Virtual time in which every timeout has come that will come; sessions whose client does nothing may stay. */
@@ -71,11 +88,20 @@ const END_NS = 2_500 * NS_PER_MS
 const CONNECTIONS_MAX = 14
 /** Interruptions inside interruptions. */
 const DEPTH_MAX = 2
-const HANDLER_URL = 'file:///handler.js'
 const RAW = 'raw'
 /** Virtual time that passes with a step, at most. */
 const STEP_NS_MAX = 30_000
 const PLANNED_ERROR = 'planned'
+/** Virtual time that a session is on its way from one update thread to another, at most. */
+const MAIL_NS_MAX = 300_000
+/** Servers whose content runs in update threads; the last ones have send threads. */
+const OTHER_SHAPES: readonly Shape[] = [
+  { workers: 1, updates: 1, senders: 0 },
+  { workers: 2, updates: 2, senders: 0 },
+  { workers: 1, updates: 2, senders: 1 },
+  { workers: 2, updates: 2, senders: 1 },
+  { workers: 1, updates: 2, senders: 2 },
+]
 /** Some end before the driver answers. */
 const CONNECT_TIMEOUTS_MS = [0.1, 1_000]
 const CONNECT_CODES: readonly string[] = [
@@ -88,61 +114,37 @@ const CONNECT_CODES: readonly string[] = [
 /** What the harness knows of a session, from its handler's events. */
 export interface Log {
   readonly id: number
-  readonly owner: number
+  /** The thread that runs its content. */
+  home: number
   readonly protocol: number
   readonly connection: number
-  readonly session: Session
+  /** As its content has it; another one after each move. */
+  session: Session
   left: boolean
   reason: CloseReasonName | ''
   /** Messages of the client that onRecv has seen; bytes, of a raw one. */
   received: number
-  /** What the owner has queued in order: kind × 2^30 + sequence. */
+  /** What its content has queued in order: kind × 2^30 + sequence. */
   readonly own: number[]
-  /** Messages queued by each thread. */
+  /** Its content's messages that were queued, beside those that it sent back. */
+  ownQueued: number
+  /** Messages queued by each other thread. */
   readonly queued: number[]
   /** Raw bytes that were queued to be sent back. */
   echoed: number
   /** It was reset from this side: terminate(), closeTimeout, memory, closeMode. */
   terminated: boolean
+  /** Another thread has closed it, which did not wait for content that runs elsewhere. */
+  isCut: boolean
   /** send() said 'full', and onDrain has not come. */
   owedDrain: boolean
-}
-
-interface Timer {
-  readonly everyNs: number
-  readonly run: () => void
-  dueNs: number
-}
-
-/** Where a worker stands in its round. */
-const Phase = { HAND_OVER: 0, PARK: 1, WAIT: 2 } as const
-type Phase = (typeof Phase)[keyof typeof Phase]
-
-export interface SimWorker {
-  readonly thread: number
-  readonly rooms: AssembledWorker
-  readonly binding: Binding
-  readonly timers: Set<Timer>
-  readonly buffers: SendBuffer[]
-  phase: Phase
-  timeoutMs: number
-  deadlineNs: number
-  /** It is in the middle of a step: nobody may step it. */
-  running: boolean
-  /** libuv has something for it. */
-  visitDue: boolean
-  /** Promises were settled whose continuations have not run. */
-  promisesDue: boolean
-  /** Outbound connections on their way. */
-  connecting: number
-  stopped: boolean
 }
 
 export interface SimEnvironment {
   readonly addon: SimAddon
   readonly threads: readonly ThreadModules[]
   readonly driverBug: DriverBug
-  readonly memories: Map<number, SimMemory>
+  readonly memories: Map<string, SimMemory>
   /** How often what happened, over all worlds. */
   readonly seen: Map<string, number>
   readonly trace: ((line: string) => void) | null
@@ -176,6 +178,14 @@ export class Simulation {
   readonly memory: SimMemory
   readonly world: number
   readonly workers: SimWorker[] = []
+  readonly updates: SimUpdate[] = []
+  readonly senders: SimSender[] = []
+  /** All of them. */
+  readonly threads: readonly SimThread[]
+  /** Those that run content: the update threads, or the workers. */
+  readonly content: readonly ContentThread[]
+  /** Ids of threads, main's among them. */
+  readonly threadCount: number
   readonly protocols: readonly ResolvedProtocol[]
   readonly clients: Client[] = []
   readonly logs: Log[] = []
@@ -186,9 +196,10 @@ export class Simulation {
   nowNs = 0
   readonly #environment: SimEnvironment
   readonly #byConnection = new Map<number, Log>()
+  readonly #terminated = new Set<number>()
   readonly #live = new Map<Session, Log>()
   readonly #listenerCount: number
-  readonly #stamps = new Array<number>(WORKERS_MAX + 1).fill(0)
+  readonly #stamps: number[]
   readonly #mainBuffers: SendBuffer[] = []
   readonly #interruptEvery: number
   readonly #calm: boolean
@@ -207,11 +218,18 @@ export class Simulation {
     const random = new Random(seed)
     this.random = random
     const { threads, driverBug } = environment
-    const workers = random.between(1, WORKERS_MAX)
-    let memory = environment.memories.get(workers)
+    const shape = random.chance(OTHERS_PERCENT)
+      ? random.pick(OTHER_SHAPES)
+      : { workers: random.between(1, WORKERS_MAX), updates: 0, senders: 0 }
+    const { workers, updates, senders } = shape
+    const ids = threadIds({ ...shape, jobs: 0 })
+    this.threadCount = ids.threadCount
+    this.#stamps = new Array<number>(ids.threadCount).fill(0)
+    const key = Object.values(shape).join()
+    let memory = environment.memories.get(key)
     if (memory === undefined) {
-      memory = new SimMemory(this.addon, workers)
-      environment.memories.set(workers, memory)
+      memory = new SimMemory(this.addon, shape)
+      environment.memories.set(key, memory)
     }
     this.memory = memory
     const completionBatch = random.pick([4, 8, 64])
@@ -219,11 +237,13 @@ export class Simulation {
     memory.prepare({
       sessionsPerWorker: random.between(2, SESSIONS_PER_WORKER_MAX),
       nodesPerThread: random.pick([8, 24, 200]),
-      chunkCount: random.pick([workers + 2, workers + 6, 60]),
+      chunkCount: random.pick([2, 6, 60]) + workers + updates,
       recvBuffersPerWorker: random.pick([2, 4, 16]),
       heapBytesPerWorker: random.pick([6, 20, 64]) * 1024,
       completionCapacity: Math.max(completionBatch, random.pick([4, 16, 128])),
       submissionWords,
+      jobRingCapacity: random.pick([2, 8, 1024]),
+      jobBytesPerRing: random.pick([4, 16, 64]) * 1024,
       generationsLeft: random.chance(15) ? random.between(1, 3) : 0,
     })
     const raw = { kind: RAW } as const
@@ -231,6 +251,17 @@ export class Simulation {
     const second = random.pick(framings)
     const options = resolveOptions({
       workers,
+      ...(updates > 0 && {
+        mode: senders > 0 ? 'send' : 'update',
+        update: {
+          threads: updates,
+          eager: random.chance(50),
+          tickRate: random.pick([20, 50, 200]),
+        },
+        ...(senders > 0 && {
+          send: { lanes: senders - 1, flushInterval: random.pick([0, 0, 2]) },
+        }),
+      }),
       handler: HANDLER_URL,
       listeners: [
         { name: 'first', port: 0, framing: first },
@@ -267,61 +298,45 @@ export class Simulation {
 
     const memories = { runtime: this.world, control: memory.control, arena: memory.arena }
     const wantsSent = random.chance(20)
-    for (let thread = 1; thread <= workers; thread++) {
+    const parts = (thread: number, index: number): ThreadParts => {
       const why = this.addon.openWorker(this.world, thread, completionBatch)
       if (why !== '') throw new Error(why)
-      const timers = new Set<Timer>()
-      const binding = bindingOf(this.addon, this.world, thread, memory.alias)
-      const rooms = threads[thread].assembleWorker(
-        { thread, memories, protocols: this.protocols, options },
-        binding,
-        new Map([[HANDLER_URL, this.#handler(thread, wantsSent)]]),
-        () => ({
-          now: () => this.nowNs / NS_PER_MS,
-          turn: () => this.nowNs / NS_PER_MS,
-          every: (ms, run) => {
-            const timer = { everyNs: ms * NS_PER_MS, run, dueNs: this.nowNs + ms * NS_PER_MS }
-            timers.add(timer)
-            return () => timers.delete(timer)
-          },
-          after: (ms, run) => {
-            const once = () => {
-              timers.delete(timer)
-              run()
-            }
-            const timer = { everyNs: 0, run: once, dueNs: this.nowNs + ms * NS_PER_MS }
-            timers.add(timer)
-            return () => timers.delete(timer)
-          },
-        }),
-        () => {},
-        () => Promise.reject(new Error('the simulation dials by itself')),
-      )
-      const { lifecycle } = rooms
+      return {
+        thread,
+        modules: threads[index],
+        memories,
+        binding: bindingOf(this.addon, this.world, thread, memory),
+        protocols: this.protocols,
+        options,
+        nowNs: () => this.nowNs,
+      }
+    }
+    for (let thread = 1; thread <= workers; thread++) {
+      const worker = makeWorker(parts(thread, thread), this.#handler(thread, wantsSent))
+      const { lifecycle } = worker.rooms
       const terminate = lifecycle.terminate.bind(lifecycle)
       lifecycle.terminate = (session, reason) => {
-        const log = this.#live.get(session)
-        if (log !== undefined) log.terminated = true
+        this.#terminated.add(session.id)
+        for (const log of this.#live.values()) if (log.id === session.id) log.terminated = true
         terminate(session, reason)
       }
-      rooms.core.now = 0
-      memory.words[rooms.core.arena.threadAt(thread) + THREAD_THREAD_STATE] = ThreadState.RUNNING
-      this.workers.push({
-        thread,
-        rooms,
-        binding,
-        timers,
-        buffers: [],
-        phase: Phase.HAND_OVER,
-        timeoutMs: 0,
-        deadlineNs: 0,
-        running: false,
-        visitDue: false,
-        promisesDue: false,
-        connecting: 0,
-        stopped: false,
-      })
+      this.workers.push(worker)
     }
+    for (let at = 0; at < senders; at++)
+      this.senders.push(makeSender(parts(workers + 1 + at, workers + 1 + at)))
+    for (let at = 0; at < updates; at++) {
+      const thread = ids.updateFirst + at
+      this.updates.push(
+        makeUpdate(
+          parts(thread, workers + senders + 1 + at),
+          this.#handler(thread, wantsSent),
+          (to, session) => this.#pass(to, session),
+          () => this.#tick(thread),
+        ),
+      )
+    }
+    this.content = updates > 0 ? this.updates : this.workers
+    this.threads = [...this.workers, ...this.senders, ...this.updates]
     // As a server does: a single worker accepts by itself, several have an accept thread that chooses.
     if (workers === 1) this.addon.listen(this.world, 1, this.#listenerCount)
     const {
@@ -334,7 +349,7 @@ export class Simulation {
       ThreadRuntime,
       Encoder,
     } = threads[0]
-    const binding = bindingOf(this.addon, this.world, 0, memory.alias)
+    const binding = bindingOf(this.addon, this.world, 0, memory)
     const arena = new Arena(binding, memories, 0)
     const waker = new Waker(arena, binding)
     const table = new SessionTable(arena, waker)
@@ -384,13 +399,13 @@ export class Simulation {
   async run(): Promise<void> {
     const { random, addon, world } = this
     const { threads } = this.#environment
-    for (let thread = 0; thread <= this.workers.length; thread++)
-      threads[thread].setHook(() => this.#interrupt())
+    const used = threads.slice(0, 1 + this.threads.length)
+    for (const modules of used) modules.setHook(() => this.#interrupt())
     try {
       const steps = random.between(STEPS_MIN, STEPS_MAX)
       for (let step = 0; step < steps; step++) {
         this.#someone()
-        this.#pass(random.below(STEP_NS_MAX))
+        this.#elapse(random.below(STEP_NS_MAX))
         if (this.#promisesDue) await this.#promises()
         this.#check()
         if (random.chance(3)) await this.#untilQuiet(false)
@@ -410,11 +425,16 @@ export class Simulation {
       this.#stopsDue = this.workers.length
       await this.#untilQuiet(true)
       this.#check()
-      for (let thread = 0; thread <= this.workers.length; thread++) threads[thread].setHook(null)
+      // Update threads stop last: they hear what workers said when those stopped.
+      for (const { rooms } of this.updates) {
+        rooms.take()
+        rooms.turn()
+      }
+      for (const modules of used) modules.setHook(null)
       checkEnd(this)
       this.#summarize()
     } finally {
-      for (let thread = 0; thread <= this.workers.length; thread++) threads[thread].setHook(null)
+      for (const modules of used) modules.setHook(null)
       addon.destroy(world)
     }
   }
@@ -422,7 +442,7 @@ export class Simulation {
   #enter(stage: Simulation['stage']): void {
     this.stage = stage
     this.trace(() => stage)
-    for (const worker of this.workers) worker.visitDue = true
+    for (const thread of this.threads) thread.visitDue = true
   }
 
   note(kind: string, count = 1): void {
@@ -453,14 +473,14 @@ export class Simulation {
   /** Nobody sleeps over work, unless who made it has not come to its wake-ups yet [WAKE-1]. */
   #checkSleepers(): void {
     const { words } = this.memory
-    for (const { thread, rooms, promisesDue } of this.workers) {
-      const pending = rooms.core.arena.threadAt(thread) + THREAD_LOCAL_PENDING
+    for (const { thread, arena, promisesDue } of this.threads) {
+      const pending = arena.threadAt(thread) + THREAD_LOCAL_PENDING
       if (promisesDue || words[pending] !== 0) return
     }
-    for (const { thread, phase, timeoutMs, visitDue } of this.workers) {
+    for (const { thread, name, phase, timeoutMs, visitDue } of this.threads) {
       const sleeps = phase === Phase.WAIT && timeoutMs !== 0 && !visitDue
       if (sleeps && this.addon.oversleeps(this.world, thread))
-        throw new Error(`WAKE: worker${thread} sleeps, has work, and was not signalled`)
+        throw new Error(`WAKE: ${name} sleeps, has work, and was not signalled`)
     }
   }
 
@@ -468,7 +488,7 @@ export class Simulation {
     this.#failure ??= error
   }
 
-  #pass(ns: number): void {
+  #elapse(ns: number): void {
     this.nowNs += ns
     this.addon.advance(this.world, ns)
   }
@@ -478,7 +498,7 @@ export class Simulation {
     // A connection's promise, its continuation, and what watches that one.
     for (let i = 0; i < 6; i++) await null
     this.#promisesDue = false
-    for (const worker of this.workers) worker.promisesDue = false
+    for (const thread of this.threads) thread.promisesDue = false
   }
 
   /** Lets everybody step until nobody can; `timersToo`: virtual time then jumps to the next timer. */
@@ -487,9 +507,9 @@ export class Simulation {
     for (let round = 0; ; round++) {
       if (round > ROUNDS_MAX) throw new Error(`HANG: ${this.stage} does not end`)
       let progress = false
-      const turns = this.random.shuffle([...this.workers.keys(), -1])
+      const turns = this.random.shuffle([...this.threads.keys(), -1])
       for (const index of turns) {
-        if (index >= 0) progress = this.#step(this.workers[index]) || progress
+        if (index >= 0) progress = this.#step(this.threads[index]) || progress
         else progress = this.#clientsStep() || progress
         if (this.#promisesDue) await this.#promises()
         this.#check()
@@ -497,36 +517,56 @@ export class Simulation {
       // Who had its turn before may have something to do again.
       if (progress || this.#interrupted) {
         this.#interrupted = false
-        this.#pass(this.random.below(STEP_NS_MAX))
+        this.#elapse(this.random.below(STEP_NS_MAX))
         continue
       }
-      const due = this.addon.nextDue(this.world)
+      const due = this.#nextDueNs()
       if (due >= 0) {
-        this.#pass(due)
+        this.#elapse(due)
         continue
       }
       this.#checkQuiet()
       if (this.stage === 'stop' && this.workers.every(({ stopped }) => stopped)) return
       let next = Number.POSITIVE_INFINITY
-      for (const worker of this.workers)
-        if (worker.timers.size > 0) next = Math.min(next, worker.deadlineNs)
+      for (const thread of this.threads)
+        if (thread.timers.size > 0) next = Math.min(next, thread.deadlineNs)
       const isOver = !timersToo || next > (this.stage === 'stop' ? Number.MAX_VALUE : untilNs)
       if (isOver) {
         if (this.stage === 'stop') throw new Error('HANG: sessions are left, and nothing is due')
         return
       }
-      this.#pass(Math.max(1, next - this.nowNs))
+      this.#elapse(Math.max(1, next - this.nowNs))
     }
+  }
+
+  /** Nanoseconds until something happens by itself that somebody waits for; -1: nothing does. */
+  #nextDueNs(): number {
+    let next = this.addon.nextDue(this.world)
+    const take = (ns: number) => {
+      const left = Math.max(1, ns - this.nowNs)
+      if (next < 0 || left < next) next = left
+    }
+    for (const { arena, thread, mail, deadlineNs } of this.updates) {
+      const block = arena.threadAt(thread)
+      if (mail.length > 0) take(mail[0].dueNs)
+      // Its tick brings what it does not listen to before.
+      const isDeaf = arena.words[block + THREAD_DEAF] !== 0
+      if (isDeaf && arena.words[block + THREAD_DOORBELL] !== 0) take(deadlineNs)
+    }
+    // What was handed over waits for the end of an interval.
+    for (const { timers, deadlineNs } of this.senders) if (timers.size > 0) take(deadlineNs)
+    return next
   }
 
   /** When nobody can do anything, nobody may have anything to do [WAKE-1, SENDFLAG-2]. */
   #checkQuiet(): void {
-    for (const worker of this.workers) {
-      if (this.addon.hasWork(this.world, worker.thread))
-        throw new Error(`WAKE: worker${worker.thread} sleeps although it has work`)
+    for (const { thread, name } of this.threads) {
+      if (this.addon.hasWork(this.world, thread))
+        throw new Error(`WAKE: ${name} sleeps although it has work`)
     }
-    for (const { session, id } of this.#live.values()) {
-      const { state, flightFirst, held, paused } = session as LiveSession
+    for (const { state, flightFirst, held, paused, id } of this.workers.flatMap(
+      ({ rooms }) => rooms.lifecycle.registry.live,
+    )) {
       if (state !== SessionState.OPEN && flightFirst !== 0)
         throw new Error(`LATE: session ${id} ends, and its last send's completion is kept back`)
       if (state === SessionState.OPEN && held !== null && !paused)
@@ -559,11 +599,11 @@ export class Simulation {
   #someone(): void {
     const { random } = this
     const kind = random.below(100)
-    if (kind < 55) this.#step(random.pick(this.workers))
+    if (kind < 55) this.#step(random.pick(this.threads))
     else if (kind < 80) this.#clientDo()
     else if (kind < 90) this.#mainAct()
     else if (kind < 97) this.#connect()
-    else this.#pass(random.below(10 * STEP_NS_MAX))
+    else this.#elapse(random.below(10 * STEP_NS_MAX))
   }
 
   /** Another thread, or a client, does something before an atomic operation of this one. */
@@ -578,13 +618,13 @@ export class Simulation {
       const { random } = this
       const kind = random.below(100)
       if (kind < 60) {
-        const worker = random.pick(this.workers)
+        const thread = random.pick(this.threads)
         // Long enough to fall asleep, as often as not.
-        for (let steps = random.between(1, 8); steps > 0 && this.#step(worker); steps--);
+        for (let steps = random.between(1, 8); steps > 0 && this.#step(thread); steps--);
       } else if (kind < 85) {
         if (this.stage === 'busy') this.#mainAct()
       } else if (this.stage === 'busy') this.#clientDo()
-      else this.#pass(random.below(STEP_NS_MAX))
+      else this.#elapse(random.below(STEP_NS_MAX))
     } catch (error) {
       this.fail(error)
     }
@@ -640,82 +680,129 @@ export class Simulation {
     return progress
   }
 
-  // --- workers ---------------------------------------------------------------------------------
+  // --- threads ---------------------------------------------------------------------------------
 
   /** Runs JavaScript as a thread: whoever interrupts it cannot step it. */
-  #as(worker: SimWorker, act: () => void): void {
-    worker.running = true
+  #as(thread: SimThread, act: () => void): void {
+    thread.running = true
     // A connection that was made, or the last session of a server that stops, resolves a promise.
-    if (worker.connecting > 0 || this.stage === 'stop') this.#owePromises(worker)
+    const { connecting = 0 } = thread as Partial<SimWorker>
+    if (this.stage === 'stop' || connecting > 0) this.#owePromises(thread)
     try {
       act()
     } catch (error) {
       this.fail(error)
     }
-    worker.running = false
+    thread.running = false
   }
 
   /** Its promises have to run before it goes on. */
-  #owePromises(worker: SimWorker): void {
-    worker.promisesDue = this.#promisesDue = true
+  #owePromises(thread: SimThread): void {
+    thread.promisesDue = this.#promisesDue = true
   }
 
   /** The next parts of a round. False: it sleeps. */
-  #step(worker: SimWorker): boolean {
-    if (worker.running || worker.promisesDue) return false
+  #step(stepped: SimThread): boolean {
+    if (stepped.running || stepped.promisesDue) return false
     const { addon, world } = this
-    const { thread } = worker
-    if (worker.phase === Phase.HAND_OVER) {
-      this.#betweenTurns(worker)
+    const { thread } = stepped
+    let acted = false
+    if (stepped.phase === Phase.HAND_OVER) {
+      acted = this.#betweenTurns(stepped)
       addon.handOver(world, thread)
-      worker.timeoutMs = addon.look(world, thread, this.#timeoutMs(worker))
-      worker.phase = Phase.PARK
-      if (worker.promisesDue || this.random.chance(25)) return true
+      stepped.timeoutMs = addon.look(world, thread, this.#timeoutMs(stepped))
+      stepped.phase = Phase.PARK
+      if (stepped.promisesDue || this.random.chance(25)) return true
     }
-    if (worker.phase === Phase.PARK) {
-      worker.timeoutMs = addon.park(world, thread, worker.timeoutMs)
-      worker.deadlineNs = this.nowNs + worker.timeoutMs * NS_PER_MS
-      worker.phase = Phase.WAIT
+    if (stepped.phase === Phase.PARK) {
+      stepped.timeoutMs = addon.park(world, thread, stepped.timeoutMs)
+      stepped.deadlineNs = this.nowNs + stepped.timeoutMs * NS_PER_MS
+      stepped.phase = Phase.WAIT
       if (this.random.chance(25)) return true
     }
-    // libuv's own descriptor is in the wait, too: a callback of user code is due.
-    if (this.stage === 'busy' && this.random.chance(5)) worker.visitDue = true
-    const sleeps = worker.timeoutMs !== 0 && this.nowNs < worker.deadlineNs && !worker.visitDue
-    if (sleeps && !addon.ready(world, thread)) return false
-    worker.visitDue = false
-    worker.phase = Phase.HAND_OVER
-    if (addon.wait(world, thread, worker.timeoutMs)) this.#as(worker, worker.rooms.turn)
+    // libuv's own descriptor is in the wait, too: a callback of user code is due, or a message has come.
+    if (this.stage === 'busy' && this.random.chance(5)) stepped.visitDue = true
+    if (this.#hasMail(stepped)) stepped.visitDue = true
+    const sleeps = stepped.timeoutMs !== 0 && this.nowNs < stepped.deadlineNs && !stepped.visitDue
+    if (sleeps && !addon.ready(world, thread)) return acted
+    stepped.visitDue = false
+    stepped.phase = Phase.HAND_OVER
+    if (addon.wait(world, thread, stepped.timeoutMs)) this.#as(stepped, stepped.turn)
     return true
   }
 
   /** As libuv says: until the next timer. */
-  #timeoutMs(worker: SimWorker): number {
+  #timeoutMs({ timers }: SimThread): number {
     let due = Number.POSITIVE_INFINITY
-    for (const timer of worker.timers) due = Math.min(due, timer.dueNs)
+    for (const timer of timers) due = Math.min(due, timer.dueNs)
     if (due === Number.POSITIVE_INFINITY) return -1
     return Math.max(0, Math.ceil((due - this.nowNs) / NS_PER_MS))
   }
 
-  /** libuv's visit: timers, and what user code does in its callbacks. */
-  #betweenTurns(worker: SimWorker): void {
-    for (const timer of [...worker.timers]) {
+  /**
+   * libuv's visit: timers, messages of main, and what user code does in its callbacks. True: others may have something to
+   * do now, although this thread has not.
+   */
+  #betweenTurns(stepped: SimThread): boolean {
+    let acted = false
+    for (const timer of [...stepped.timers]) {
       if (timer.dueNs > this.nowNs) continue
       timer.dueNs = this.nowNs + timer.everyNs
-      this.#as(worker, timer.run)
+      this.#as(stepped, timer.run)
+      acted = true
     }
-    if (this.stage === 'stop' && this.#stopsDue > 0 && !worker.rooms.lifecycle.stopping) {
+    while (this.#hasMail(stepped)) {
+      this.#receiveMail(stepped)
+      acted = true
+    }
+    const worker = this.workers.find((other) => other === stepped)
+    if (worker !== undefined && this.#stopsDue > 0 && !worker.rooms.lifecycle.stopping) {
       this.#as(worker, () => this.#stop(worker))
-    } else if (this.stage !== 'busy') {
-      const paused = [...this.#live.values()].filter((log) => log.owner === worker.thread)
-      if (paused.length > 0 || worker.buffers.length > 0) {
-        this.#as(worker, () => {
+      return true
+    }
+    const content = this.content.find((other) => other === stepped)
+    if (content === undefined) return acted
+    if (this.stage !== 'busy') {
+      const paused = this.#homeOf(content)
+      if (paused.length > 0 || content.buffers.length > 0) {
+        this.#as(content, () => {
           for (const { session } of paused) session.resume()
-          for (const buffer of worker.buffers.splice(0)) buffer.release()
+          for (const buffer of content.buffers.splice(0)) buffer.release()
         })
       }
     } else if (this.random.chance(15)) {
-      this.#as(worker, () => this.#callback(worker))
+      this.#as(content, () => this.#callback(content))
     }
+    return acted
+  }
+
+  /** The sessions whose content a thread has. */
+  #homeOf({ thread }: ContentThread): Log[] {
+    return [...this.#live.values()].filter((log) => log.home === thread)
+  }
+
+  #hasMail(stepped: SimThread): stepped is SimUpdate {
+    const update = this.updates.find((other) => other === stepped)
+    return update !== undefined && update.mail.length > 0 && update.mail[0].dueNs <= this.nowNs
+  }
+
+  #receiveMail(update: SimUpdate): void {
+    const [{ session }] = update.mail.splice(0, 1)
+    this.#as(update, () => update.rooms.content.moveIn(session))
+  }
+
+  /** A session goes to another update thread, through main: what was passed on before comes before. */
+  #pass(to: number, session: MovedSession): void {
+    const { mail } = this.updates.find(({ thread }) => thread === to) as SimUpdate
+    const dueNs = this.nowNs + this.random.below(MAIL_NS_MAX)
+    mail.push({ session, dueNs: Math.max(dueNs, mail.at(-1)?.dueNs ?? 0) })
+  }
+
+  #tick(thread: number): void {
+    const update = this.updates.find((other) => other.thread === thread) as SimUpdate
+    this.note('tick')
+    const mine = this.#homeOf(update)
+    if (this.stage === 'busy' && mine.length > 0) this.#sendOwn(update, this.random.pick(mine))
   }
 
   #stop(worker: SimWorker): void {
@@ -732,20 +819,33 @@ export class Simulation {
   }
 
   /** What user code may do outside of a turn. */
-  #callback(worker: SimWorker): void {
+  #callback(content: ContentThread): void {
     const { random } = this
-    const mine = [...this.#live.values()].filter((log) => log.owner === worker.thread)
+    const mine = this.#homeOf(content)
     const kind = random.below(100)
-    if (kind < 10) this.#connectOut(worker)
+    const worker = this.workers.find((other) => other === content)
+    if (kind < 10 && worker !== undefined) this.#connectOut(worker)
     else if (mine.length === 0) return
+    else if (kind < 10) this.#changePlace(random.pick(mine))
     else if (kind < 40) random.pick(mine).session.resume()
-    else if (kind < 60) this.#sendOwn(worker, random.pick(mine))
-    else if (kind < 70) this.#sendTo(worker.rooms.runtime, worker.thread)
-    else if (kind < 80) this.#broadcast(worker.rooms.runtime, worker.thread)
-    else if (kind < 88) for (const buffer of worker.buffers.splice(0)) buffer.release()
+    else if (kind < 60) this.#sendOwn(content, random.pick(mine))
+    else if (kind < 70) this.#sendTo(content.runtime, content.thread)
+    else if (kind < 80) this.#broadcast(content.runtime, content.thread)
+    else if (kind < 88) for (const buffer of content.buffers.splice(0)) buffer.release()
     else if (kind < 93) random.pick(mine).session.pause()
     else if (kind < 96) random.pick(mine).session.close()
     else if (kind < 98) random.pick(mine).session.terminate()
+  }
+
+  /** It goes to another update thread, or its sends through another send thread. */
+  #changePlace({ session }: Log): void {
+    const { random, updates, senders } = this
+    if (senders.length > 1 && random.chance(50)) {
+      session.useLane(random.below(senders.length))
+      this.note('lane chosen')
+    } else if (updates.length > 1) {
+      session.moveTo(random.pick(updates).name)
+    }
   }
 
   #connectOut(worker: SimWorker): void {
@@ -795,9 +895,16 @@ export class Simulation {
       const kind = random.below(100)
       if (kind < 70) this.#sendTo(main, 0)
       else if (kind < 90) this.#broadcast(main, 0)
-      else if (kind < 94 && this.logs.length > 0) main.close(random.pick(this.logs).id)
+      else if (kind < 94 && this.logs.length > 0) this.#closeOther(main, random.pick(this.logs))
       else for (const buffer of this.#mainBuffers.splice(0)) buffer.release()
     })
+  }
+
+  /** A thread closes a session by its id; content that runs in another one may say something meanwhile. */
+  #closeOther(runtime: Runtime, log: Log): void {
+    const home = this.updates.find(({ thread }) => thread === log.home)
+    const isCut = home !== undefined && home.runtime !== runtime
+    if (runtime.close(log.id) && isCut) log.isCut = true
   }
 
   // --- sending ---------------------------------------------------------------------------------
@@ -832,25 +939,28 @@ export class Simulation {
       return null
     }
     if (thread === 0) this.#mainBuffers.push(buffer)
-    else this.workers[thread - 1].buffers.push(buffer)
+    else this.#contentAt(thread).buffers.push(buffer)
     return buffer
   }
 
-  #direct(thread: number, log: Log): Uint8Array {
-    const stamp = ++this.#stamps[thread]
-    const sequence = log.queued[thread]
-    return writeMessage({ kind: DIRECT, producer: thread, sequence, stamp }, this.#length())
+  #contentAt(thread: number): ContentThread {
+    return this.content.find((other) => other.thread === thread) as ContentThread
   }
 
-  /** The owner sends to its session. */
-  #sendOwn(worker: SimWorker, log: Log): void {
+  #message(kind: number, thread: number, sequence: number): Uint8Array {
+    const stamp = ++this.#stamps[thread]
+    return writeMessage({ kind, producer: thread, sequence, stamp }, this.#length())
+  }
+
+  /** Content sends to its session. */
+  #sendOwn(content: ContentThread, log: Log): void {
     if (this.#isRaw(log)) return
-    const bytes = this.#direct(worker.thread, log)
-    const data = this.#sendable(worker.rooms.runtime, worker.thread, bytes)
+    const bytes = this.#message(OWN, content.thread, log.ownQueued)
+    const data = this.#sendable(content.runtime, content.thread, bytes)
     if (data === null) return
     const result = log.session.send(data)
-    this.#sentOwn(log, result, DIRECT, log.queued[worker.thread])
-    if (result === 'queued') log.queued[worker.thread]++
+    this.#sentOwn(log, result, OWN, log.ownQueued)
+    if (result === 'queued') log.ownQueued++
   }
 
   #sentOwn(log: Log, result: SendResult, kind: number, sequence: number): void {
@@ -867,12 +977,11 @@ export class Simulation {
     if (this.logs.length === 0) return
     const log = this.random.pick(this.logs)
     if (this.#isRaw(log)) return
-    const owner = this.workers[log.owner - 1]
-    if (thread === log.owner) {
-      this.#sendOwn(owner, log)
+    if (thread === log.home) {
+      this.#sendOwn(this.#contentAt(thread), log)
       return
     }
-    const data = this.#sendable(runtime, thread, this.#direct(thread, log))
+    const data = this.#sendable(runtime, thread, this.#message(DIRECT, thread, log.queued[thread]))
     if (data === null) return
     const result = runtime.send(log.id, data)
     this.note(`foreign ${result}`)
@@ -889,11 +998,7 @@ export class Simulation {
 
   #broadcast(runtime: Runtime, thread: number): void {
     const { random } = this
-    const stamp = ++this.#stamps[thread]
-    const bytes = writeMessage(
-      { kind: SHARED, producer: thread, sequence: 0, stamp },
-      this.#length(),
-    )
+    const bytes = this.#message(SHARED, thread, 0)
     const framed = this.protocols.filter((protocol) => protocol.name !== RAW)
     const data = this.#sendable(runtime, thread, bytes)
     if (data === null) return
@@ -921,13 +1026,14 @@ export class Simulation {
       onConnectionRequest: () => !this.random.chance(4),
       onJoin: (session) => this.#joined(thread, session),
       onRecv: (session, packet) => this.#received(thread, session, packet),
+      onMove: (session, from) => this.#moved(thread, session, from),
       onDrain: (session) => {
         const log = this.#logOf(session)
         log.owedDrain = false
         this.trace(() => `session ${log.id} has drained to ${session.bufferedAmount}`)
         this.note('drained')
         if (this.stage === 'busy' && this.random.chance(50))
-          this.#sendOwn(this.workers[thread - 1], log)
+          this.#sendOwn(this.#contentAt(thread), log)
       },
       onLeave: (session, reason) => this.#left(session, reason),
       onError: (error) => {
@@ -951,7 +1057,7 @@ export class Simulation {
     const connection = session.remoteAddress.port - FIRST_PORT
     const log: Log = {
       id: session.id,
-      owner: thread,
+      home: thread,
       protocol: this.protocols.findIndex(({ name }) => name === session.listener),
       connection,
       session,
@@ -959,9 +1065,11 @@ export class Simulation {
       reason: '',
       received: 0,
       own: [],
-      queued: new Array(WORKERS_MAX + 1).fill(0),
+      ownQueued: 0,
+      queued: new Array(this.threadCount).fill(0),
       echoed: 0,
-      terminated: false,
+      terminated: this.#terminated.has(session.id),
+      isCut: false,
       owedDrain: false,
     }
     this.trace(() => `connection ${connection} is session ${log.id} in slot ${slotOf(log.id)}`)
@@ -971,8 +1079,25 @@ export class Simulation {
     this.#live.set(session, log)
     this.#byConnection.set(connection, log)
     this.clients[connection].log = log
-    if (this.stage === 'busy' && this.random.chance(30))
-      this.#sendOwn(this.workers[thread - 1], log)
+    if (this.stage === 'busy' && this.random.chance(30)) this.#sendOwn(this.#contentAt(thread), log)
+  }
+
+  /** It has come from another update thread, where it is another object. */
+  #moved(thread: number, session: Session, from: string): void {
+    const [before, log] = [...this.#live].find(([, { id }]) => id === session.id) ?? []
+    if (before === undefined || log === undefined)
+      throw new Error(`EVENTS: session ${session.id} moved after onLeave, or before onJoin`)
+    if (from !== threadName(this.mainArena.plan, log.home))
+      throw new Error(`EVENTS: session ${log.id} came from ${from}, where it was not`)
+    this.trace(() => `session ${log.id} has moved from ${from}`)
+    this.note('moved')
+    this.#live.delete(before)
+    this.#live.set(session, log)
+    log.session = session
+    log.home = thread
+    const { random } = this
+    if (this.stage === 'busy' && random.chance(30)) this.#sendOwn(this.#contentAt(thread), log)
+    if (random.chance(10)) this.#changePlace(log)
   }
 
   #left(session: Session, reason: CloseReasonName): void {
@@ -992,7 +1117,7 @@ export class Simulation {
       return undefined
     }
     const { random } = this
-    const worker = this.workers[thread - 1]
+    const content = this.#contentAt(thread)
     const looks = random.chance(10)
     const bytes = looks ? packet.bytes : packet.copy()
     const message = readMessage(bytes, 0, bytes.length)
@@ -1009,10 +1134,10 @@ export class Simulation {
     if (this.stage !== 'busy' || kind < 35) echo(packet)
     else if (kind < 40) echo(packet.text())
     else if (kind < 45) echo(bytes)
-    else if (kind < 50) this.#echoRetained(worker, packet, echo)
-    else if (kind < 65) for (let i = random.between(1, 4); i > 0; i--) this.#sendOwn(worker, log)
-    else if (kind < 75) this.#sendTo(worker.rooms.runtime, thread)
-    else if (kind < 80) this.#broadcast(worker.rooms.runtime, thread)
+    else if (kind < 50) this.#echoRetained(content, packet, echo)
+    else if (kind < 65) for (let i = random.between(1, 4); i > 0; i--) this.#sendOwn(content, log)
+    else if (kind < 75) this.#sendTo(content.runtime, thread)
+    else if (kind < 80) this.#broadcast(content.runtime, thread)
     else if (kind < 86) session.pause()
     else if (kind < 88) {
       session.pause()
@@ -1023,20 +1148,21 @@ export class Simulation {
       session.terminate()
     } else if (kind < 92) throw new Error(PLANNED_ERROR)
     else if (kind < 93) {
-      this.#owePromises(worker)
+      this.#owePromises(content)
       return Promise.reject(new Error(PLANNED_ERROR))
-    } else if (kind < 95) return this.#later(worker, log)
+    } else if (kind < 95) return this.#later(content, log)
     else if (kind < 96 && this.logs.length > 0)
-      worker.rooms.runtime.close(random.pick(this.logs).id)
-    else if (kind < 97) this.#leaveOpen(worker)
-    else for (const other of worker.rooms.runtime.sessions()) other.resume()
+      this.#closeOther(content.runtime, random.pick(this.logs))
+    else if (kind < 97) this.#leaveOpen(content)
+    else if (kind < 98 && this.updates.length > 0) this.#changePlace(log)
+    else for (const other of content.runtime.sessions()) other.resume()
     return undefined
   }
 
-  #echoRetained(worker: SimWorker, packet: Packet, echo: (data: Sendable) => void): void {
+  #echoRetained(content: ContentThread, packet: Packet, echo: (data: Sendable) => void): void {
     try {
       const retained = packet.retain()
-      worker.buffers.push(retained)
+      content.buffers.push(retained)
       echo(retained)
     } catch (error) {
       if ((error as { code?: string }).code !== 'ERR_MEMORY_PLAN') throw error
@@ -1045,18 +1171,18 @@ export class Simulation {
   }
 
   /** A handler that awaits, and sends then. */
-  async #later(worker: SimWorker, log: Log): Promise<void> {
-    this.#owePromises(worker)
+  async #later(content: ContentThread, log: Log): Promise<void> {
+    this.#owePromises(content)
     await null
     if (this.#failure !== null || log.left) return
-    this.#as(worker, () => this.#sendOwn(worker, log))
+    this.#as(content, () => this.#sendOwn(content, log))
     this.note('sent later')
   }
 
   /** A reservation that the handler forgets. */
-  #leaveOpen(worker: SimWorker): void {
+  #leaveOpen(content: ContentThread): void {
     try {
-      worker.rooms.runtime.open(20)
+      content.runtime.open(20)
       this.note('left open')
     } catch (error) {
       if (!['ERR_MEMORY_PLAN', 'ERR_OPEN_NESTED'].includes((error as { code: string }).code))

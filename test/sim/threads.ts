@@ -12,13 +12,18 @@ import type { ProtocolTable } from '../../src/shared/protocol_table.ts'
 import type { SessionTable } from '../../src/shared/session_table.ts'
 import type { Waker } from '../../src/shared/waker.ts'
 import type { assembleWorker } from '../../workers/assemble.ts'
+import type { assembleSend } from '../../workers/assemble_send.ts'
+import type { assembleUpdate } from '../../workers/assemble_update.ts'
 
-/** Main and three workers. */
+/** Main, and five that are workers, update threads, or send threads. */
+const THREADS_MAX = 6
 export const WORKERS_MAX = 3
 
 /** What the simulation needs of a thread's package. */
 export interface ThreadModules {
   readonly assembleWorker: typeof assembleWorker
+  readonly assembleUpdate: typeof assembleUpdate
+  readonly assembleSend: typeof assembleSend
   readonly Arena: typeof Arena
   readonly Encoder: typeof Encoder
   readonly ProtocolTable: typeof ProtocolTable
@@ -33,6 +38,8 @@ export interface ThreadModules {
 
 const FILES = [
   'workers/assemble',
+  'workers/assemble_update',
+  'workers/assemble_send',
   'src/framing/encode',
   'src/outbound/sender',
   'src/session/runtime',
@@ -57,11 +64,11 @@ async function loadThread(thread: number, bug: string): Promise<ThreadModules> {
   return Object.assign({}, ...modules) as ThreadModules
 }
 
-/** Main first, then the workers; each with the planted bug, where one is named. */
+/** Main first; each with the planted bug, where one is named. */
 export async function loadThreads(bug = ''): Promise<readonly ThreadModules[]> {
   if (!registered) register(new URL('./thread_hooks.mjs', import.meta.url))
   registered = true
   const threads: ThreadModules[] = []
-  for (let thread = 0; thread <= WORKERS_MAX; thread++) threads.push(await loadThread(thread, bug))
+  for (let thread = 0; thread < THREADS_MAX; thread++) threads.push(await loadThread(thread, bug))
   return threads
 }

@@ -14,7 +14,9 @@ export interface Message {
 
 /** A client's, which handlers may send back as it is. */
 export const FROM_CLIENT = 0x43
-/** A thread's, for one session. */
+/** Content's, for its own session. */
+export const OWN = 0x4f
+/** Another thread's, for one session. */
 export const DIRECT = 0x44
 /** A thread's, for many. */
 export const SHARED = 0x42
@@ -58,7 +60,7 @@ export function readMessage(from: Uint8Array, start: number, end: number): Messa
     sequence: readNumber(from, start + 2),
     stamp: readNumber(from, start + 2 + DIGITS),
   }
-  const known = [FROM_CLIENT, DIRECT, SHARED].includes(message.kind)
+  const known = [FROM_CLIENT, OWN, DIRECT, SHARED].includes(message.kind)
   if (end - start < MESSAGE_BYTES_MIN || !known)
     throw new Error(`BYTES: ${end - start} bytes that nobody sent: ${show(from, start, end)}`)
   for (let i = MESSAGE_BYTES_MIN; i < end - start; i++) {

@@ -1,12 +1,13 @@
-// What: models of content in an update thread: a session from its join to its slot, with a worker, and main beside.
-// Flow: worker.ts, update.ts -> this -> protocols.test.ts.
+// What: models of content in an update thread: a session from its join to its slot, with a worker, a send thread, main beside.
+// Flow: worker.ts, update.ts, sender.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
 import { SESSION_QUEUED_BYTES } from '../../../src/layout/layout.ts'
-import type { CloseReasonName, Handler } from '../../../src/session/handler.ts'
+import type { CloseReasonName, Handler, Pin } from '../../../src/session/handler.ts'
 import type { Scenario } from '../explore.ts'
 import { Peer } from '../native.ts'
 import { check } from '../ops.ts'
+import { ModelSender } from '../sender.ts'
 import { ModelUpdate } from '../update.ts'
 import {
   checkAsleep,
@@ -15,6 +16,7 @@ import {
   MAX_BACKPRESSURE,
   ModelMain,
   ModelWorker,
+  payloads,
   restAll,
 } from '../worker.ts'
 import { World } from '../world.ts'
@@ -36,8 +38,12 @@ interface ContentOptions {
   /** Turns of the owner and of the update thread beside one another; the rest follows at the end. Not given: they sleep and work. */
   readonly ownerTurns?: number
   readonly takerTurns?: number
+  /** A send thread sends for the session, with so many turns; not given: its owner does. */
+  readonly senderTurns?: number
+  /** The owner ends it before its turns. */
+  readonly own?: 'terminate'
   /** What the update thread does after its turns, as a timer would; then it goes on. */
-  readonly later?: readonly ('resume' | 'fill' | 'pause' | 'close')[]
+  readonly later?: readonly ('resume' | 'fill' | 'pause' | 'close' | 'send' | 'pin' | 'unpin')[]
   /** Why it has left by itself, not because the model ends. */
   readonly leaves?: CloseReasonName
   /** In the end its peer is received from, or not. */
@@ -46,14 +52,11 @@ interface ContentOptions {
   readonly hears?: readonly number[]
 }
 
-/** The payloads in a stream. */
-function payloads(bytes: readonly number[]): number[] {
-  const found: number[] = []
-  for (let at = 0; at < bytes.length; at += 1 + bytes[at]) found.push(bytes[at + 1])
-  return found
-}
-
-function content(name: string, invariants: readonly string[], options: ContentOptions): Scenario {
+export function content(
+  name: string,
+  invariants: readonly string[],
+  options: ContentOptions,
+): Scenario {
   const {
     does = 'echo',
     sends = [],
@@ -61,9 +64,18 @@ function content(name: string, invariants: readonly string[], options: ContentOp
     main = [],
     maxBackpressure,
     jobRingCapacity = 8,
+    senderTurns,
   } = options
   const limit = maxBackpressure ?? MAX_BACKPRESSURE
-  const world = new World({ updates: 1, sessionsPerWorker: 1, jobRingCapacity })
+  const isSentElsewhere = senderTurns !== undefined
+  const world = new World({
+    updates: 1,
+    senders: isSentElsewhere ? 1 : 0,
+    sessionsPerWorker: 1,
+    // One for each that sends, and one that waits.
+    chunkCount: 6,
+    jobRingCapacity,
+  })
   const { words } = world
   const queuedAt = world.arena(0).sessionAt(0) + SESSION_QUEUED_BYTES
   return {
@@ -73,6 +85,9 @@ function content(name: string, invariants: readonly string[], options: ContentOp
     build() {
       world.reset()
       const worker = new ModelWorker(world, 1, { maxBackpressure })
+      const senders = isSentElsewhere
+        ? [new ModelSender(world, 2, worker, { maxBackpressure: limit })]
+        : []
       const mainThread = new ModelMain(world)
       const heard: number[] = []
       let [joins, leaves, drains, fulls] = [0, 0, 0, 0]
@@ -121,28 +136,30 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           check(worker.lifecycle.registry.live.length === 1, 'the slot is kept until onLeave')
         },
       }
-      const update = new ModelUpdate(world, handler, maxBackpressure)
+      const update = new ModelUpdate(world, handler, { maxBackpressure })
       const said = sends.flatMap((byte) => frame(Uint8Array.of(byte)))
       const peer = new Peer([], said.length > 0 ? [said] : [], isEnded)
       const session = worker.accept(peer)
       const { id } = session
       if (options.before !== undefined) worker.rest()
       if (options.before === 'handled') update.rest()
+      let pin: Pin | undefined
       const { ownerTurns, takerTurns, later = [] } = options
       const act = (what: string) => {
-        const { content } = update
-        const own = content.at(session.slot)
+        const own = update.content.at(session.slot)
         if (what === 'resume') {
           isPaused = false
           own?.resume()
         }
         if (what === 'pause') own?.pause()
         if (what === 'close') own?.close()
+        if (what === 'send') own?.send(Uint8Array.of(9))
+        if (what === 'pin') pin = update.runtime.pin(id)
+        if (what === 'unpin') pin?.unpin()
         if (what === 'fill') {
           if (own?.send(Uint8Array.of(7, 7, 7)) === 'full') fulls++
           if (own?.send(Uint8Array.of(8)) === 'full') fulls++
         }
-        content.markPending()
       }
       const mainThreads: Record<string, () => void> = {
         main() {
@@ -152,10 +169,17 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           }
         },
       }
+      const senderThreads: Record<string, () => void> = {
+        lane() {
+          for (let n = senderTurns ?? 0; n > 0; n--) senders[0].visit()
+        },
+      }
       return {
         threads: main.length > 0 ? mainThreads : {},
         daemons: {
+          ...(isSentElsewhere ? senderThreads : {}),
           owner() {
+            if (options.own === 'terminate') session.terminate()
             if (ownerTurns === undefined) worker.runBriefly()
             else for (let n = 0; n < ownerTurns; n++) worker.visit()
           },
@@ -166,7 +190,8 @@ function content(name: string, invariants: readonly string[], options: ContentOp
           },
         },
         check() {
-          if (ownerTurns !== undefined || takerTurns !== undefined) restAll([worker], [update])
+          if (ownerTurns !== undefined || takerTurns !== undefined)
+            restAll([worker], [...senders, update])
           check(failure === null, String(failure))
           checkAsleep(worker)
           check(!update.native.hasWork(), 'WAKE-2: a thread with work does not sleep')
@@ -186,7 +211,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
               'REQUEST-1: its peer is received from, or not',
             )
           if (isEnded) check(leaves === 1, 'the session has left')
-          checkPristine([worker], [mainThread, update], [update])
+          checkPristine([worker], [mainThread, ...senders, update], [...senders, update])
           check(joins === 1 && leaves === 1, 'onLeave once for each onJoin')
         },
       }
@@ -197,7 +222,7 @@ function content(name: string, invariants: readonly string[], options: ContentOp
 const RING = ['JOBRING-1', 'JOBRING-2', 'JOBRING-3', 'JOBRING-4', 'BELL-1']
 const END = ['SESSION-3', 'IOCOUNT-3', 'REQUEST-1', 'REQUEST-2']
 
-const LIFE = [...RING, ...END]
+export const LIFE = [...RING, ...END]
 
 export const scenarios: readonly Scenario[] = [
   content('content: an answer waits, its peer has ended, both sleep', LIFE, {

@@ -204,6 +204,38 @@ function comesOrGoes(): Scenario {
   }
 }
 
+/** A thread is given up while another one posts to it; the next one with its number begins with nothing. */
+function directGivenUp(): Scenario {
+  const made = new PortWorld({ threads: 3, limit: 1 })
+  return {
+    name: 'port: who entries are for is given up',
+    invariants: ['PORT-8', 'PORT-9'],
+    words: made.words,
+    build() {
+      const [keeper, poster] = made.open()
+      return {
+        threads: {
+          poster() {
+            for (const value of [1, 2]) poster.postTo(2, 3, value)
+          },
+          keeper() {
+            keeper.abandon(2)
+          },
+        },
+        check() {
+          const next = CompletionPort.open(made.handle)
+          check(next.thread === 2, 'PORT-8: its number is free')
+          check(next.takeDirect().length === 0, 'PORT-9: what was for another one is not taken')
+          for (const value of [5, 6])
+            check(poster.postTo(2, 3, value) === 'posted', 'PORT-6: every entry has come back')
+          const taken = next.takeDirect().map(({ value }) => value)
+          check(taken.join() === '5,6', 'PORT-9: once, and in order')
+        },
+      }
+    },
+  }
+}
+
 // --- the queue -----------------------------------------------------------------------------------
 
 /** Somebody looks at the queue, or moves it on for others, while it is used. */
@@ -637,6 +669,7 @@ export const scenarios: readonly Scenario[] = [
   leaving(),
   direct(),
   comesOrGoes(),
+  directGivenUp(),
   queueSeen('somebody looks', true),
   queueSeen('it is moved on', false),
   numbers(),
