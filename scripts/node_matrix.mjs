@@ -90,7 +90,7 @@ export const sampledNames = [
   'each listener its own framing',
   'stop (flushes what was sent|leaves|resets)',
   'after 5 ms of load',
-  'a worker that ends by',
+  'a thread with handlers that ends by',
   'agree about our own broadcast server$',
   'names drop in broadcast',
 ].join('|')
