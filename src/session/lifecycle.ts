@@ -208,8 +208,12 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   showAttached(): void {
     if (!this.#hasAttached) return
     this.#hasAttached = false
-    this.#core.submissions.prepare()
-    this.#core.binding.handOver()
+    const { submissions, binding } = this.#core
+    // More connections than the area holds may have come in one turn.
+    do {
+      submissions.prepare()
+      binding.handOver()
+    } while (!submissions.isWhole)
   }
 
   /** Its send thread hears of a new state by the flush stack: it ends the stream, or drops what waits [LANE-3]. */
