@@ -202,7 +202,9 @@ export class SendSide
     const state = load(this.#words, at + SESSION_STATE)
     // What was pushed before the end is still on its way to this thread.
     if (state === SessionState.OPEN || !sender.idle(outbox)) return
-    if (state === SessionState.CLOSING && this.#words[at + SESSION_STREAM_ENDED] === 0) {
+    // A stream that lacks something is not ended: the owner, which was told, resets it.
+    const isWhole = !outbox.sendDead
+    if (state === SessionState.CLOSING && isWhole && this.#words[at + SESSION_STREAM_ENDED] === 0) {
       this.#words[at + SESSION_STREAM_ENDED] = 1
       const isReset = resetsOnClose[protocol] ?? protocols.recordOf(protocol).resetOnClose
       if (isReset) sender.request(slot, SESSION_REQUEST_FLUSHED)
