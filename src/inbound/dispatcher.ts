@@ -95,8 +95,7 @@ export class Dispatcher implements CompletionHome<LiveSession>, DeferredReader {
   readDeferred(session: LiveSession, buffer: number, start: number, end: number): void {
     // It was paused while its bytes waited; what is held since then came before these.
     const waits = session.paused || session.held !== null
-    if (waits && session.state === SessionState.OPEN)
-      this.#core.lifecycle.hold(session, start, end)
+    if (waits && session.state === SessionState.OPEN) this.#core.lifecycle.hold(session, start, end)
     else this.#readNow(session, buffer, start, end)
   }
 

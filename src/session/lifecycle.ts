@@ -189,7 +189,9 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     // From here each completion matters: one that is kept back would hold up the end.
     session.prompt = true
     if (session.sending) this.#core.sender.hurry(session)
-    if (this.#sendsElsewhere && state !== SessionState.RELEASED) this.#tellSender(session.slot)
+    // One that was never connected has been sent to by nobody: its slot is free without waiting for others.
+    if (this.#sendsElsewhere && session.joined && state !== SessionState.RELEASED)
+      this.#tellSender(session.slot)
   }
 
   /** Its send thread may be the last one that has a count of it. */

@@ -273,4 +273,28 @@ export const plantedBugs = {
     find: 'const completed = binding.submit();',
     replace: 'side.dropCounts(); const completed = binding.submit();',
   },
+  heldBehindDeferred: {
+    what: 'bytes that waited for a ring are read before older ones that a pause has kept',
+    file: 'src/inbound/dispatcher.js',
+    find: 'const waits = session.paused || session.held !== null;',
+    replace: 'const waits = session.paused;',
+  },
+  cutStreamEnded: {
+    what: 'a send thread ends the stream of a session that it has killed for memory',
+    file: 'src/send/send_side.js',
+    find: 'const isWhole = !outbox.sendDead;',
+    replace: 'const isWhole = true;',
+  },
+  audienceWithGap: {
+    what: 'a broadcast joins a slice that it does not lie behind',
+    file: 'src/outbound/audience.js',
+    find: 'block !== this.#block || start !== this.#end)',
+    replace: 'block !== this.#block)',
+  },
+  audienceOverlooksNewcomers: {
+    what: 'a broadcast goes to the sessions of the one before although another one has opened',
+    file: 'src/session/foreign_sends.js',
+    find: '!== round.opened)',
+    replace: '!== round.opened && false)',
+  },
 }

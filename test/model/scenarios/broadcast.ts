@@ -12,6 +12,8 @@ import { World } from '../world.ts'
 
 /** Word outside of the plan: the owner has told of a session that has opened. */
 const TOLD = 1
+/** A payload of three bytes behind its length. */
+const FRAME_BYTES = 4
 const AUDIENCE = ['AUDIENCE-1', 'SENDLIST-2', 'SENDLIST-3', 'SENDFLAG-1', 'IOCOUNT-1']
 
 interface Options {
@@ -60,7 +62,10 @@ function broadcasts(name: string, invariants: readonly string[], options: Option
           }
           tell()
           const isOne = between === undefined && own === 'send'
-          check(!isOne || other.sender.audienceCount === count, 'AUDIENCE-1: it is one slice')
+          check(
+            !isOne || other.sender.audienceBytes === 2 * FRAME_BYTES,
+            'AUDIENCE-1: it is one slice',
+          )
           other.turn()
         },
       }
@@ -106,8 +111,8 @@ function broadcasts(name: string, invariants: readonly string[], options: Option
 /** Messages of four bytes that a session got which opened later. */
 function gotAsNewcomer(worker: ModelWorker, session: LiveSession): number {
   const { bytes } = worker.peerOf(session)
-  check(bytes.length % 4 === 0, 'a message arrives whole')
-  return bytes.length / 4
+  check(bytes.length % FRAME_BYTES === 0, 'a message arrives whole')
+  return bytes.length / FRAME_BYTES
 }
 
 export const scenarios: readonly Scenario[] = [
