@@ -291,10 +291,4 @@ export const plantedBugs = {
     find: 'block !== this.#block || start !== this.#end)',
     replace: 'block !== this.#block)',
   },
-  audienceOverlooksNewcomers: {
-    what: 'a broadcast goes to the sessions of the one before although another one has opened',
-    file: 'src/session/foreign_sends.js',
-    find: '!== round.opened)',
-    replace: '!== round.opened && false)',
-  },
 }

@@ -9,6 +9,9 @@ import { SEEDS } from './seeds.ts'
 import { makeEnvironment, type SimEnvironment, simulate } from './simulation.ts'
 import { loadThreads, type ThreadModules } from './threads.ts'
 
+/** The rarest of them needs some two thousand seeds. */
+const SEARCH_TIMEOUT_MS = 300_000
+
 const addon = loadSimAddon()
 let threads: Promise<readonly ThreadModules[]> | undefined
 
@@ -31,9 +34,13 @@ async function expectFound(environment: SimEnvironment, what: string): Promise<v
 }
 
 describe('a bug of the package is found', () => {
-  it.each(Object.entries(plantedBugs))('%s', async (name, { what }) => {
-    await expectFound(makeEnvironment(addon, await loadThreads(name)), what)
-  })
+  it.each(Object.entries(plantedBugs))(
+    '%s',
+    async (name, { what }) => {
+      await expectFound(makeEnvironment(addon, await loadThreads(name)), what)
+    },
+    SEARCH_TIMEOUT_MS,
+  )
 })
 
 describe('a bug of the driver is found', () => {
