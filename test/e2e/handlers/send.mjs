@@ -22,10 +22,13 @@ const orders = {
     runtime.post('main', { type: 'lane', lane })
   },
   move: (session, thread) => attempt(session, () => session.moveTo(thread)),
-  /** Its data cannot be cloned. */
+  /** Its data cannot be cloned. Says so when it is on its way already, and nothing was tried. */
   poison(session) {
     session.data = { run: () => {} }
-    attempt(session, () => session.moveTo(runtime.thread === 'update1' ? 'update2' : 'update1'))
+    attempt(session, () => {
+      const to = runtime.thread === 'update1' ? 'update2' : 'update1'
+      if (!session.moveTo(to)) session.send('moving')
+    })
     session.data = { count: 0, unsent: [] }
   },
   fill(session, bytes) {
