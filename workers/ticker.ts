@@ -51,7 +51,8 @@ export function createTicker(
   }
   const again = (of: TickSchedule) => {
     // Rounded up: a timer that fires early would find nothing due.
-    timer = setTimeout(tick, Math.ceil(of.dueMs - performance.now()))
+    // A tick that took longer than its period is due already; Node 24 warns of a delay below 0.
+    timer = setTimeout(tick, Math.max(0, Math.ceil(of.dueMs - performance.now())))
   }
   const tick = () => {
     if (schedule === null) return
