@@ -4,6 +4,7 @@
 
 import { assert } from '../assert.ts'
 
+/** Grows to as many sessions as there are slots, and as the thread has nodes: each takes one. */
 const FIRST_CAPACITY = 256
 
 export class Audience {

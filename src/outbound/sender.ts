@@ -309,8 +309,8 @@ export class Sender<T extends Outbox> {
 
   /**
    * Adds a session of another thread, whose pin it takes over, to those that get this slice; what extendAudience() adds
-   * goes to all of them. Where a thread has no turn, or the others get another slice, it is pushed at once. False: no
-   * memory, and the pin is the caller's.
+   * goes to all of them. The others in it get the same bytes [AUDIENCE-1]. A thread without turns pushes at once.
+   * False: no memory, and the pin is the caller's.
    */
   pushToAudience(slot: number, block: number, offset: number, length: number): boolean {
     if (!this.#hasTurn) {
