@@ -27,6 +27,15 @@ function node(path, ...args) {
   return command(process.execPath, [join(root, path), ...args])
 }
 
+/** What failed is said where it happens and again at the end: of a long log often only the end is kept. */
+const failureMessages = []
+const MESSAGE_LINES = 12
+
+function describeFailure(file, { fullName, failureMessages: said = [] }) {
+  const lines = said.join('\n').split('\n').slice(0, MESSAGE_LINES)
+  return [`${relative(root, file)}: ${fullName}`, ...lines.map((line) => `  ${line}`)].join('\n')
+}
+
 function check(isPassed) {
   return { passed: isPassed ? 1 : 0, failed: isPassed ? 0 : 1 }
 }
@@ -34,16 +43,19 @@ function check(isPassed) {
 /**
  * Counts tests. A file that cannot be loaded is one failure. In CI a skipped test is one too,
  * unless the arguments chose what to run. Of a sample only files of which nothing ran are.
+ * `messages` holds each failed test: file, name, and the first lines of what it said.
  */
 export function countReport(report, isSkipFailure, isSample = false) {
-  const total = { passed: 0, failed: 0, skipped: [], broken: [] }
+  const total = { passed: 0, failed: 0, skipped: [], broken: [], messages: [] }
   for (const file of report.testResults) {
     let failedHere = 0
     let passedHere = 0
     for (const test of file.assertionResults) {
       if (test.status === 'passed') passedHere += 1
-      else if (test.status === 'failed') failedHere += 1
-      else if (!isSample) total.skipped.push(test.fullName)
+      else if (test.status === 'failed') {
+        failedHere += 1
+        total.messages.push(describeFailure(file.name, test))
+      } else if (!isSample) total.skipped.push(test.fullName)
     }
     total.passed += passedHere
     if (isSample && passedHere + failedHere === 0) total.skipped.push(`all of ${file.name}`)
@@ -72,10 +84,14 @@ function vitest(run, isSample = false) {
     if (!fs.existsSync(file)) return check(false)
     const isSkipFailure = isCi && vitestArgs.length === 0
     const total = countReport(JSON.parse(fs.readFileSync(file, 'utf8')), isSkipFailure, isSample)
-    for (const name of total.broken) console.log(`did not load: ${relative(root, name)}`)
-    for (const name of total.skipped) console.log(`skipped: ${name}`)
-    // An unhandled error, or no test at all, fails the run without failing a test.
-    if (!isOk && total.failed === 0) total.failed = 1
+    const broken = total.broken.map((name) => `did not load: ${relative(root, name)}`)
+    const skipped = total.skipped.map((name) => `skipped: ${name}`)
+    for (const line of [...broken, ...skipped]) console.log(line)
+    failureMessages.push(...total.messages, ...broken, ...(isSkipFailure ? skipped : []))
+    if (!isOk && total.failed === 0) {
+      total.failed = 1
+      failureMessages.push('vitest: an error outside of any test, or no test at all')
+    }
     return total
   } finally {
     fs.rmSync(folder, { recursive: true })
@@ -184,6 +200,7 @@ function main() {
     failedSteps.push(name)
     if (isGate) break
   }
+  for (const message of failureMessages) console.log(message)
   if (failedSteps.length > 0) console.log(`failed: ${failedSteps.join(', ')}`)
   console.log(`${sum.passed} passed, ${sum.failed} failed`)
   process.exitCode = sum.failed === 0 ? 0 : 1

@@ -21,6 +21,20 @@ describe('countReport', () => {
     expect(countReport(report, true)).toMatchObject({ passed: 2, failed: 1, skipped: [] })
   })
 
+  it('keeps what a failed test said', () => {
+    const failed = {
+      status: 'failed',
+      fullName: 'is odd',
+      failureMessages: ['Error: 2\n  at a.ts'],
+    }
+    const report = {
+      testResults: [{ name: '/a.test.ts', status: 'failed', assertionResults: [failed] }],
+    }
+    expect(countReport(report, false).messages).toEqual([
+      expect.stringMatching(/a\.test\.ts: is odd\n {2}Error: 2\n {4}at a\.ts$/),
+    ])
+  })
+
   it('counts a file that does not load as one failure', () => {
     const report = { testResults: [file('failed')] }
     expect(countReport(report, false)).toMatchObject({ failed: 1, broken: ['a.test.ts'] })
