@@ -19,7 +19,7 @@ import { WorkerHeap } from '../src/shared/worker_heap.ts'
 import { createSendTurn } from './send_turn.ts'
 
 export interface SendParts {
-  readonly boot: Pick<WorkerBoot, 'thread' | 'memories'> & {
+  readonly boot: Pick<WorkerBoot, 'thread' | 'memories' | 'sendsPend'> & {
     readonly protocols: readonly Pick<WorkerBoot['protocols'][number], 'framing' | 'closeMode'>[]
     readonly options: Pick<WorkerBoot['options'], 'maxGather' | 'maxBackpressure'> & {
       readonly send: Pick<WorkerBoot['options']['send'], 'flushInterval'>
@@ -68,6 +68,7 @@ export function assembleSend({ boot, binding, after }: SendParts): AssembledSend
     maxBackpressure,
     wantsSent: false,
     drainsByWord: true,
+    sendsPend: boot.sendsPend === true,
     lanes: side,
   })
   const turn = createSendTurn({
