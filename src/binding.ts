@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { OverlappedError } from './errors.ts'
 import { LAYOUT_HASH } from './layout/layout.ts'
 
-/** A system call's result: `errno` is 0 or a positive errno. */
+/** A system call's result: `errno` is 0, or a number that getSystemErrorName() knows, without its sign. */
 export interface Outcome {
   readonly errno: number
   readonly value: number
@@ -25,6 +25,7 @@ export const DRIVER_URING = 0
 export const DRIVER_EPOLL = 1
 /** No sockets: for threads that have no driver. */
 export const DRIVER_NONE = 2
+export const DRIVER_IOCP = 3
 
 /** Feature bits of native/driver/driver.h. */
 export const IO_URING_FEATURES = {
@@ -34,6 +35,13 @@ export const IO_URING_FEATURES = {
   registeredRing: 8,
   skipSuccess: 16,
   fileTable: 32,
+} as const
+
+/** Ways of IOCP that can be ruled out. */
+export const IOCP_FEATURES = {
+  zeroByteReceive: 64,
+  trySend: 128,
+  queuedSuccess: 256,
 } as const
 
 /** The addon's functions; native/napi/binding.cc says what each does. */
@@ -100,13 +108,20 @@ export function checkLayout(addonHash: number): void {
   )
 }
 
+/** Where the addon may be: cross-built for this system, or built here. */
+const ADDON_PATHS = [
+  `build/${process.platform}-${process.arch}/overlapped.node`,
+  'build/Release/overlapped.node',
+]
+
 let loaded: Binding | undefined
 
 /** @throws {OverlappedError} ERR_ADDON_MISSING, ERR_LAYOUT_MISMATCH */
 export function loadBinding(): Binding {
   if (loaded !== undefined) return loaded
-  const path = join(packageRoot(), 'build', 'Release', 'overlapped.node')
-  if (!existsSync(path)) {
+  const root = packageRoot()
+  const path = ADDON_PATHS.map((place) => join(root, place)).find(existsSync)
+  if (path === undefined) {
     throw new OverlappedError(
       'ERR_ADDON_MISSING',
       'the native addon is not built; run npm rebuild overlapped',

@@ -1,11 +1,11 @@
-// What: a file descriptor that closes itself.
+// What: a file descriptor, or on Windows a socket, that closes itself.
 // Flow: this -> shared, driver, loop.
 // Thread: whoever owns it.
 #pragma once
 
-#include <unistd.h>
-
 #include <utility>
+
+#include "base/platform.h"
 
 namespace base {
 
@@ -29,7 +29,7 @@ class Fd {
   bool valid() const { return fd_ >= 0; }
   int release() { return std::exchange(fd_, -1); }
   void reset() {
-    if (fd_ >= 0) ::close(fd_);
+    if (fd_ >= 0) close_descriptor(fd_);
     fd_ = -1;
   }
 

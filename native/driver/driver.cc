@@ -1,13 +1,9 @@
-// What: choice of driver and the table of sockets in transit, common to all drivers.
-// Flow: napi -> this -> uring, epoll, none.
+// What: the table of sockets in transit, common to all drivers.
+// Flow: accepting, prepareConnect -> this -> ATTACH, REFUSE, CONNECT.
 // Thread: any.
 #include "driver/driver.h"
 
 #include <utility>
-
-#include "driver/epoll/epoll_driver.h"
-#include "driver/none/none_driver.h"
-#include "driver/uring/uring_driver.h"
 
 namespace driver {
 
@@ -37,18 +33,6 @@ const shared::TransitSocket* Transit::find(int32_t token) const {
 void Transit::clear() {
   sockets_.clear();
   free_.clear();
-}
-
-std::unique_ptr<Driver> create(Kind kind) {
-  switch (kind) {
-    case Kind::kUring:
-      return std::make_unique<UringDriver>();
-    case Kind::kEpoll:
-      return std::make_unique<EpollDriver>();
-    case Kind::kNone:
-      return std::make_unique<NoneDriver>();
-  }
-  return nullptr;
 }
 
 }  // namespace driver

@@ -17,9 +17,9 @@
 namespace driver {
 
 /** kNone has no sockets: it waits for libuv and for wakes, and takes no submissions. */
-enum class Kind : int32_t { kUring, kEpoll, kNone };
+enum class Kind : int32_t { kUring, kEpoll, kNone, kIocp };
 
-/** Features that a kernel may lack; each has a plain way without it. Tests forbid them one by one. */
+/** What a kernel may lack, or one may do without; each has a plain way without it. Tests forbid them one by one. */
 enum Feature : uint32_t {
   kFeatureMultishotRecv = 1u << 0,    // one submission, many receives; Linux 6.0
   kFeatureMultishotAccept = 1u << 1,  // Linux 5.19
@@ -27,6 +27,10 @@ enum Feature : uint32_t {
   kFeatureRegisteredRing = 1u << 3,   // the ring's descriptor is registered; Linux 5.18
   kFeatureSkipSuccess = 1u << 4,      // no completion entry for a send that was taken whole; Linux 5.17
   kFeatureFileTable = 1u << 5,        // sends without a look-up of their descriptor; Linux 5.19
+  // Ways of IOCP; each has another.
+  kFeatureZeroByteReceive = 1u << 6,  // an idle session holds no receive buffer; else a receive into one is pending
+  kFeatureTrySend = 1u << 7,          // SEND_FLAG_NOW does not become an overlapped send; else it is one, and pends
+  kFeatureQueuedSuccess = 1u << 8,    // what succeeds at once has a packet; else FILE_SKIP_COMPLETION_PORT_ON_SUCCESS
 };
 
 struct Config {
@@ -39,9 +43,12 @@ struct Config {
   /** Receive buffers: index of the first one in the arena, and how many. 0 where nothing is received. */
   int32_t first_buffer = 0;
   int32_t buffer_count = 0;
-  /** Watched in every wait: libuv's backend descriptor (-1: none) and the thread's wake descriptor. */
+  /** Watched in every wait, on Linux: libuv's backend descriptor; -1: none. */
   int backend_fd = -1;
-  int wake_fd = -1;
+  /** Ends every wait when it rings; null: nobody wakes this thread. */
+  base::Alarm* alarm = nullptr;
+  /** Id of the thread that the driver is for. */
+  int32_t thread = 0;
   /** A worker's count of sessions and sockets in transit, which an accept raises; null for all others. */
   int32_t* assigned_sessions = nullptr;
   /** Completions taken per wait. */
@@ -89,6 +96,7 @@ class Transit {
  * Drivers with sockets share what is in socket_driver.h.
  * * io_uring: sends and receives run in the kernel; a wait submits and reaps in one call.
  * * epoll: readiness is turned into completions by non-blocking calls.
+ * * iocp: overlapped operations; a native completion thread forwards their packets (docs/decisions).
  */
 class Driver {
  public:
@@ -118,6 +126,12 @@ class Driver {
   /** Waits for completions, the backend or a wake: at most `timeout_ms` (-1: no limit; 0: only looks). */
   virtual Waited wait(int64_t timeout_ms) = 0;
 
+  // --- where something else sleeps than the driver ---
+  /** Whether a wait would end at once. */
+  virtual bool has_arrived() const { return false; }
+  /** What is received before that moment of the monotonic clock need not end the sleep that begins [REST-1]. */
+  virtual void gather_until(int64_t) {}
+
   /** Cancels everything, reaps until nothing is pending, closes every handle that is not borrowed. */
   virtual void close() = 0;
 
@@ -130,6 +144,7 @@ class Driver {
   Transit transit_;
 };
 
+/** Null where this system has no such driver. */
 std::unique_ptr<Driver> create(Kind kind);
 
 /** Whether io_uring can be used by this process: sets up a ring and runs a no-op. Empty: yes; else why not. */

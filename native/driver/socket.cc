@@ -1,16 +1,8 @@
-// What: sockets and their options: listeners, outbound sockets, addresses as text.
+// What: addresses of sockets as text and as numbers, the same on every system.
 // Flow: napi -> this -> driver, acceptor.
 // Thread: any.
 #include "driver/socket.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
 
 namespace driver {
@@ -34,11 +26,6 @@ bool parse_address(const std::string& host, int port, shared::SocketAddress* add
   return false;
 }
 
-bool peer_of(int fd, shared::SocketAddress* address) {
-  socklen_t length = sizeof *address;
-  return getpeername(fd, &address->any, &length) == 0;
-}
-
 socklen_t address_length(const shared::SocketAddress& address) {
   return address.any.sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
 }
@@ -56,60 +43,5 @@ std::string host_text(const shared::SocketAddress& address) {
 int port_of(const shared::SocketAddress& address) {
   return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
-
-namespace {
-
-void apply(int fd, const SocketOptions& options) {
-  int on = options.no_delay ? 1 : 0;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (options.send_buffer_bytes > 0) {
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &options.send_buffer_bytes, sizeof(int));
-  }
-  if (options.receive_buffer_bytes > 0) {
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &options.receive_buffer_bytes, sizeof(int));
-  }
-}
-
-}  // namespace
-
-int open_listener(const shared::SocketAddress& address, const SocketOptions& options, int backlog, base::Fd* fd) {
-  base::Fd socket(::socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket.valid()) return errno;
-  int on = 1;
-  // Binds while connections of an earlier run are in TIME_WAIT; a live listener still refuses it.
-  setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  apply(socket.get(), options);
-  if (bind(socket.get(), &address.any, address_length(address)) < 0) return errno;
-  if (::listen(socket.get(), backlog) < 0) return errno;
-  *fd = std::move(socket);
-  return 0;
-}
-
-int open_outbound(const shared::SocketAddress& address, const SocketOptions& options, base::Fd* fd) {
-  base::Fd socket(::socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) return errno;
-  apply(socket.get(), options);
-  *fd = std::move(socket);
-  return 0;
-}
-
-void set_reset_on_close(int fd) {
-  linger reset{1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-}
-
-ssize_t send_now(int fd, const void* bytes, size_t count) {
-  return syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0);
-}
-
-ssize_t send_now(int fd, const msghdr& header) {
-  return syscall(SYS_sendmsg, fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-ssize_t recv_now(int fd, void* bytes, size_t capacity) {
-  return syscall(SYS_recvfrom, fd, bytes, capacity, MSG_DONTWAIT, nullptr, nullptr);
-}
-
-void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK); }
 
 }  // namespace driver

@@ -3,8 +3,6 @@
 // Thread: any.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <string>
 
 #include "base/fd.h"
@@ -26,27 +24,27 @@ socklen_t address_length(const shared::SocketAddress& address);
 /** "1.2.3.4" or "::1". */
 std::string host_text(const shared::SocketAddress& address);
 int port_of(const shared::SocketAddress& address);
+/** Port that a socket is bound to. */
+int local_port(int fd);
 
-/** A bound, listening socket; its options are inherited by what it accepts. Returns an errno, 0 on success. */
+// Errors are numbers as util.getSystemErrorName() reads them, without their sign: an errno on Linux, on Windows what
+// libuv calls it.
+
+/** The host is no address. */
+extern const int kAddressUnavailable;
+
+/** A bound, listening socket; its options are inherited by what it accepts. Returns an error, 0 on success. */
 int open_listener(const shared::SocketAddress& address, const SocketOptions& options, int backlog, base::Fd* fd);
 
 /** Address of a connected socket's peer. False: it has left already. */
 bool peer_of(int fd, shared::SocketAddress* address);
 
-/** An unconnected socket. Returns an errno, 0 on success. */
+/** An unconnected socket. Returns an error, 0 on success. */
 int open_outbound(const shared::SocketAddress& address, const SocketOptions& options, base::Fd* fd);
 
 /** Makes close() send RST. */
 void set_reset_on_close(int fd);
 
 void set_nonblocking(int fd);
-
-/**
- * send(2), sendmsg(2) and recv(2) without waiting; -1 and errno as there. Straight system calls: the C library's own
- * are places where a thread may be cancelled, which costs two atomic operations each in a process with threads.
- */
-ssize_t send_now(int fd, const void* bytes, size_t count);
-ssize_t send_now(int fd, const msghdr& header);
-ssize_t recv_now(int fd, void* bytes, size_t capacity);
 
 }  // namespace driver

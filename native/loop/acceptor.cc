@@ -87,7 +87,8 @@ void Acceptor::run() {
   config.memory = memory;
   config.completions = &ring;
   config.counters = memory.counters(thread_id_);
-  config.wake_fd = runtime_->wake_fd(thread_id_);
+  config.alarm = &runtime_->alarm(thread_id_);
+  config.thread = thread_id_;
   config.features_forbidden = features_forbidden_;
   why_ = driver->open(config);
   opened_ = why_.empty() ? 1 : -1;

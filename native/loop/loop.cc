@@ -1,6 +1,6 @@
-// What: the nested loop: the engine as outer wait, libuv inside it, so that handlers may use any Node API.
-// Flow: driver completions, other threads' stacks -> this -> one JavaScript turn -> driver submissions.
-// Thread: one worker thread.
+// What: the loop of a thread: how it begins, calls JavaScript and ends; how it sleeps is the system's own.
+// Flow: loop/linux, loop/windows -> this -> one JavaScript turn -> driver submissions.
+// Thread: one worker, update or send thread.
 #include "loop/loop.h"
 
 #include <cstdlib>
@@ -8,20 +8,13 @@
 
 namespace loop {
 
-namespace {
-
-// Turns before libuv gets a visit although nothing asked for one: keeps its handles fair when the
-// ring is never empty. A visit costs one epoll_wait.
-constexpr int kTurnsPerVisit = 64;
-
-}  // namespace
-
 std::string Loop::open(napi_env env, const LoopOptions& options, napi_value turn) {
   env_ = env;
   options_ = options;
-  if (std::strcmp(uv_handle_type_name(kUvPrepare), "prepare") != 0 ||
-      std::strcmp(uv_handle_type_name(kUvIdle), "idle") != 0) {
-    return "this Node carries a libuv that is not libuv 1";
+  for (const UvType& type : kUvTypes) {
+    if (std::strcmp(uv_handle_type_name(type.number), type.name) != 0) {
+      return "this Node carries a libuv that is not libuv 1";
+    }
   }
   if (napi_get_uv_event_loop(env, reinterpret_cast<uv_loop_s**>(&uv_)) != napi_ok) return "there is no libuv loop";
 
@@ -30,48 +23,20 @@ std::string Loop::open(napi_env env, const LoopOptions& options, napi_value turn
   if (!why.empty()) return why;
 
   napi_create_reference(env, turn, 1, &turn_);
-  prepare_ = static_cast<uv_handle_t*>(std::calloc(1, uv_handle_size(kUvPrepare)));
-  idle_ = static_cast<uv_handle_t*>(std::calloc(1, uv_handle_size(kUvIdle)));
-  uv_prepare_init(uv_, prepare_);
-  uv_idle_init(uv_, idle_);
-  uv_handle_set_data(prepare_, this);
-  uv_handle_set_data(idle_, this);
-  handles_open_ = 2;
-  uv_prepare_start(prepare_, on_prepare);
+  start();
   napi_add_async_cleanup_hook(env, on_cleanup, this, &hook_);
   ended_ = false;
   return "";
 }
 
-void Loop::on_prepare(uv_handle_t* handle) { static_cast<Loop*>(uv_handle_get_data(handle))->run(); }
-void Loop::on_idle(uv_handle_t*) {}
-
-void Loop::run() {
-  if (ended_) return;
-  // Idle off, so that the timeout below is libuv's own.
-  uv_idle_stop(idle_);
-  // One for all turns of this visit: it is allocated, and a turn leaves but a few handles.
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env_, &scope) != napi_ok) {
-    ended_ = true;
-    return;
-  }
-  for (int turns = 0; !ended_ && turns < kTurnsPerVisit; turns++) {
-    uv_update_time(uv_);
-    int timeout_ms = uv_backend_timeout(uv_);
-    round_.hand_over(false);
-    driver::Waited waited = round_.wait(round_.park(round_.look(timeout_ms)));
-    bool visit = timeout_ms == 0 || waited.backend_ready;
-    round_.take_inbox();
-    if (round_.has_work() && !call_turn()) break;
-    if (visit) break;
-    // A timer that became due while the thread slept makes the next timeout 0.
-  }
-  napi_close_handle_scope(env_, scope);
-  round_.publish_cpu_time();
-  // libuv's own poll must not block, it is deaf to the driver.
-  if (!ended_) uv_idle_start(idle_, on_idle);
+uv_handle_t* Loop::add_handle(int type) {
+  auto* handle = static_cast<uv_handle_t*>(std::calloc(1, uv_handle_size(type)));
+  handles_.push_back(handle);
+  handles_open_++;
+  return handle;
 }
+
+Loop* Loop::of(uv_handle_t* handle) { return static_cast<Loop*>(uv_handle_get_data(handle)); }
 
 bool Loop::call_turn() {
   shared::count(round_.counters(), layout::Counter::kTurns);
@@ -97,13 +62,9 @@ bool Loop::call_turn() {
 void Loop::close() {
   ended_ = true;
   round_.close();
-  if (prepare_ != nullptr) {
-    uv_prepare_stop(prepare_);
-    uv_idle_stop(idle_);
-    uv_close(prepare_, on_closed);
-    uv_close(idle_, on_closed);
-    prepare_ = idle_ = nullptr;
-  }
+  if (!handles_.empty()) end();
+  for (uv_handle_t* handle : handles_) uv_close(handle, on_closed);
+  handles_.clear();
   if (turn_ != nullptr) {
     // Also when the environment ends: Node does not free the references of others.
     napi_delete_reference(env_, turn_);
@@ -112,7 +73,7 @@ void Loop::close() {
 }
 
 void Loop::on_closed(uv_handle_t* handle) {
-  auto* self = static_cast<Loop*>(uv_handle_get_data(handle));
+  Loop* self = of(handle);
   std::free(handle);
   self->handles_open_--;
   if (self->cleaning_) self->finish_cleanup();

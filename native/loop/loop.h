@@ -1,12 +1,13 @@
-// What: the nested loop: the engine as outer wait, libuv inside it, so that handlers may use any Node API.
+// What: the loop of a thread: driver and libuv, turns of JavaScript between them; who sleeps is the system's own.
 // Flow: driver completions, other threads' stacks -> this -> one JavaScript turn -> driver submissions.
-// Thread: one worker thread.
+// Thread: one worker, update or send thread.
 #pragma once
 
 #include <node_api.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "driver/driver.h"
 #include "loop/round.h"
@@ -23,7 +24,10 @@ struct LoopOptions {
   uint32_t features_forbidden = 0;
 };
 
-/** Allocated with new; deletes itself when its environment ends. */
+/**
+ * On Linux the driver sleeps, and libuv is nested in it (loop/linux); on Windows libuv sleeps, which has no descriptor
+ * there that a driver could watch (loop/windows). Allocated with new; deletes itself when its environment ends.
+ */
 class Loop {
  public:
   Loop() = default;
@@ -46,14 +50,22 @@ class Loop {
   int32_t thread() const { return options_.thread; }
 
  private:
-  static void on_prepare(uv_handle_t* handle);
-  static void on_idle(uv_handle_t* handle);
+  static Loop* of(uv_handle_t* handle);
   static void on_cleanup(napi_async_cleanup_hook_handle handle, void* self);
   static void on_closed(uv_handle_t* handle);
 
   ~Loop() = default;
   void finish_cleanup();
+  uv_handle_t* add_handle(int type);
+
+  // --- the system's own ---
+  /** Makes the handles and begins to run. */
+  void start();
+  /** Stops them. */
+  void end();
+  /** Turns, until there is nothing to do, or libuv is due. */
   void run();
+
   bool call_turn();
 
   napi_env env_ = nullptr;
@@ -61,11 +73,11 @@ class Loop {
   Round round_;
 
   uv_loop_t* uv_ = nullptr;
-  uv_handle_t* prepare_ = nullptr;
-  uv_handle_t* idle_ = nullptr;
+  std::vector<uv_handle_t*> handles_;
   napi_ref turn_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
-  int handles_open_ = 0;
+  int handles_open_ = 0;  // those that are being closed, too
+  bool asleep_ = false;   // libuv sleeps for this thread; on Windows
   bool ended_ = true;     // no JavaScript is called any more
   bool cleaning_ = false;  // the environment waits for our handles
 };

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "base/clock.h"
+#include "base/platform.h"
 
 namespace loop {
 
@@ -37,13 +37,15 @@ std::string Round::open(std::shared_ptr<shared::Runtime> runtime, int32_t thread
   config.completions = &completions_;
   config.counters = counters_;
   config.backend_fd = backend_fd;
-  config.wake_fd = runtime_->wake_fd(thread);
+  config.alarm = &runtime_->alarm(thread);
+  config.thread = thread;
   config.batch = batch;
   config.features_forbidden = features_forbidden;
   std::string why = driver->open(config);
   if (!why.empty()) return why;
   driver_ = std::move(driver);
-  return block_->receive_interval_ms == 0 ? "" : open_rest(config);
+  // Where libuv has no descriptor it is what sleeps, and the driver rests by itself.
+  return block_->receive_interval_ms == 0 || backend_fd < 0 ? "" : open_rest(config);
 }
 
 /** What is waited for between two looks at sockets: the same, without them. */
@@ -109,7 +111,7 @@ int64_t Round::park(int64_t timeout_ms) {
   bool says_so = block_->deaf == 0;
   // order: seq_cst; before the re-check of every input; pairs with a waker's exchange [WAKE-1]
   if (says_so) shared::atomic(block_->parked).store(1, std::memory_order_seq_cst);
-  if (has_work()) {
+  if (has_work() || driver_->has_arrived()) {
     shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
     return 0;
   }
@@ -124,17 +126,27 @@ driver::Waited Round::wait(int64_t timeout_ms) {
     stamp_turn(base::now_ns());
     return looked;
   }
-  int64_t asleep_at = base::now_ns();
+  fall_asleep();
+  driver::Waited waited = driver_->wait(rest(asleep_at_ns_, timeout_ms) ? 0 : timeout_ms);
+  wake_up(waited);
+  return waited;
+}
+
+void Round::fall_asleep() {
+  asleep_at_ns_ = base::now_ns();
   shared::count(counters_, layout::Counter::kSleeps);
-  driver::Waited waited = driver_->wait(rest(asleep_at, timeout_ms) ? 0 : timeout_ms);
+  int64_t interval_ns = int64_t{block_->receive_interval_ms} * 1'000'000;
+  if (rest_ == nullptr && interval_ns != 0 && may_rest_ && !is_stopping()) driver_->gather_until(awake_at_ns_ + interval_ns);
+}
+
+void Round::wake_up(const driver::Waited& waited) {
   may_rest_ = completions_.used() != 0 && !waited.more;
   shared::atomic(block_->parked).store(0, std::memory_order_seq_cst);
-  int64_t awake_at = awake_at_ns_ = base::now_ns();
-  stamp_turn(awake_at);
-  int64_t waited_ns = awake_at - asleep_at;
+  awake_at_ns_ = base::now_ns();
+  stamp_turn(awake_at_ns_);
+  int64_t waited_ns = awake_at_ns_ - asleep_at_ns_;
   shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
   if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
-  return waited;
 }
 
 /**
@@ -143,7 +155,7 @@ driver::Waited Round::wait(int64_t timeout_ms) {
  */
 bool Round::rest(int64_t now_ns, int64_t timeout_ms) {
   int64_t interval_ns = int64_t{block_->receive_interval_ms} * 1'000'000;
-  if (interval_ns == 0 || !may_rest_ || is_stopping()) return false;
+  if (rest_ == nullptr || !may_rest_ || is_stopping()) return false;
   int64_t left_ns = std::min(awake_at_ns_ + interval_ns - now_ns, timeout_ms * 1'000'000);
   if (left_ns <= 0) return false;
   driver_->submit(submissions_, 0, true);

@@ -47,6 +47,10 @@ class Round {
   /** Waits in the driver, with what park() said. */
   driver::Waited wait(int64_t timeout_ms);
 
+  /** Where something else sleeps than the driver: between these two lies the sleep. `waited` is a look after it. */
+  void fall_asleep();
+  void wake_up(const driver::Waited& waited);
+
   /** Sockets that the accept thread handed over become ACCEPT completions; listeners are accepted on. */
   void take_inbox();
 
@@ -75,7 +79,7 @@ class Round {
   double* counters_ = nullptr;
   int32_t* submissions_ = nullptr;
   std::unique_ptr<driver::Driver> driver_;
-  /** Null unless this thread has a receive interval. */
+  /** Null unless this thread has a receive interval, and sleeps in its driver. */
   std::unique_ptr<driver::Driver> rest_;
   shared::CompletionRing completions_;
   /** The ring of a thread without sockets; nothing is ever in it. */
@@ -84,7 +88,8 @@ class Round {
   std::vector<base::Fd> listeners_;
   /** Listeners that come now are closed. */
   bool accepting_ended_ = false;
-  /** When the last sleep ended; and whether it brought something, but not more than there was. */
+  /** When the last sleep began and ended; and whether it brought something, but not more than there was. */
+  int64_t asleep_at_ns_ = 0;
   int64_t awake_at_ns_ = 0;
   bool may_rest_ = false;
   /** When accepting was found to have ended; 0: it goes on. */

@@ -91,15 +91,15 @@ Value listen(const CallbackInfo& info) {
   shared::SocketAddress address;
   socklen_t length;
   if (!driver::parse_address(info[1].As<Napi::String>(), integer(info, 2), &address, &length)) {
-    return outcome(info.Env(), EADDRNOTAVAIL, 0);
+    return outcome(info.Env(), driver::kAddressUnavailable, 0);
   }
   driver::SocketOptions options{boolean(info, 4), integer(info, 5), integer(info, 6)};
   base::Fd fd;
   int error = driver::open_listener(address, options, integer(info, 3), &fd);
   if (error != 0) return outcome(info.Env(), error, 0);
-  getsockname(fd.get(), &address.any, &length);
+  int port = driver::local_port(fd.get());
   state_of(info.Env()).listeners[integer(info, 0)].push_back(std::move(fd));
-  return outcome(info.Env(), 0, driver::port_of(address));
+  return outcome(info.Env(), 0, port);
 }
 
 /**
@@ -252,7 +252,7 @@ Value prepare_connect(const CallbackInfo& info) {
   shared::TransitSocket socket;
   socklen_t length;
   if (!driver::parse_address(info[0].As<Napi::String>(), integer(info, 1), &socket.peer, &length)) {
-    return outcome(info.Env(), EADDRNOTAVAIL, 0);
+    return outcome(info.Env(), driver::kAddressUnavailable, 0);
   }
   driver::SocketOptions options{boolean(info, 2), integer(info, 3), integer(info, 4)};
   int error = driver::open_outbound(socket.peer, options, &socket.fd);

@@ -1,10 +1,7 @@
-// What: registry of runtimes, wake descriptors.
+// What: registry of runtimes, alarms.
 // Flow: main creates -> workers and the acceptor find by id.
 // Thread: any; the registry has a mutex, it is used at start and stop only.
 #include "shared/runtime.h"
-
-#include <arpa/inet.h>
-#include <sys/eventfd.h>
 
 #include <cstddef>
 #include <cstring>
@@ -14,18 +11,12 @@ namespace shared {
 
 Runtime::Runtime(Memory memory) : memory_(memory) {
   for (int32_t i = 0; i < memory_.control().thread_count; i++) {
-    // Never drained: every signal raises the counter, which is an edge for whoever polls it; the
-    // counter overflows after 2^64 signals.
-    wake_fds_.emplace_back(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    alarms_.push_back(std::make_unique<base::Alarm>());
     inboxes_.push_back(std::make_unique<Inbox>());
   }
 }
 
-void Runtime::signal(int32_t thread) const {
-  uint64_t one = 1;
-  ssize_t written = ::write(wake_fd(thread), &one, sizeof one);
-  OVERLAPPED_CHECK(written == sizeof one);
-}
+void Runtime::signal(int32_t thread) const { alarm(thread).ring(); }
 
 bool Runtime::wake(int32_t thread) const {
   // order: seq_cst; the publish came before it; pairs with the parking thread's store and re-check [WAKE-1]

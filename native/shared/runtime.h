@@ -1,10 +1,7 @@
-// What: what all threads of one runtime share natively: memory, wake descriptors, sockets in transit to a worker.
+// What: what all threads of one runtime share natively: memory, alarms, sockets in transit to a worker.
 // Flow: main creates it -> workers and the acceptor find it by id.
 // Thread: any.
 #pragma once
-
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <atomic>
 #include <cstdint>
@@ -13,6 +10,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/platform.h"
 #include "shared/memory.h"
 
 namespace shared {
@@ -64,10 +62,11 @@ class Runtime {
   explicit Runtime(Memory memory);
 
   const Memory& memory() const { return memory_; }
-  int wake_fd(int32_t thread) const { return wake_fds_[static_cast<size_t>(thread)].get(); }
+  /** What wakes a thread. */
+  base::Alarm& alarm(int32_t thread) const { return *alarms_[static_cast<size_t>(thread)]; }
   Inbox& inbox(int32_t thread) { return *inboxes_[static_cast<size_t>(thread)]; }
 
-  /** Signals the thread's wake descriptor; the caller has exchanged `parked` to 0 and found 1. */
+  /** Rings the thread's alarm; the caller has exchanged `parked` to 0 and found 1. */
   void signal(int32_t thread) const;
 
   /** Wakes a thread if it is parked, as src/shared/waker.ts does. Returns whether it signalled. */
@@ -75,7 +74,7 @@ class Runtime {
 
  private:
   Memory memory_;
-  std::vector<base::Fd> wake_fds_;
+  std::vector<std::unique_ptr<base::Alarm>> alarms_;
   std::vector<std::unique_ptr<Inbox>> inboxes_;
 };
 

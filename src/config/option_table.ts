@@ -249,15 +249,21 @@ export const server: Readonly<Record<keyof ServerOptions, Entry>> = {
   },
   driver: {
     type: 'choice',
-    values: ['auto', 'io_uring', 'epoll'],
+    values: ['auto', 'io_uring', 'epoll', 'iocp'],
     default: 'auto',
-    doc: 'Completion driver; `auto` is io_uring where it works, else epoll.',
+    doc: 'Completion driver; `auto` is io_uring where it works, else epoll; on Windows iocp.',
   },
   ioUringWithout: {
     type: 'list',
     allowed:
       "an array of 'multishotRecv', 'multishotAccept', 'deferTaskrun', 'registeredRing', 'skipSuccess', 'fileTable'",
     doc: 'Features of io_uring not to use although the kernel has them: to measure, or to rule them out.',
+    codeOnly: true,
+  },
+  iocpWithout: {
+    type: 'list',
+    allowed: "an array of 'zeroByteReceive', 'trySend', 'queuedSuccess'",
+    doc: 'Ways of IOCP not to use: to measure the other way.',
     codeOnly: true,
   },
   maxSessions: {

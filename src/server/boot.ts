@@ -15,7 +15,7 @@ export interface WorkerBoot {
   readonly role: ThreadRole
   readonly thread: number
   readonly memories: SharedMemories
-  /** DRIVER_URING or DRIVER_EPOLL. */
+  /** DRIVER_URING, DRIVER_EPOLL or DRIVER_IOCP. */
   readonly driver: number
   /** IO_URING_FEATURES bits that are not to be used. */
   readonly featuresForbidden: number

@@ -5,7 +5,7 @@
 import type { Framing } from '../framing/framing.ts'
 import type { OverrunPolicy } from '../update/tick.ts'
 
-export type DriverName = 'io_uring' | 'epoll'
+export type DriverName = 'io_uring' | 'epoll' | 'iocp'
 export type DriverChoice = 'auto' | DriverName
 export type IoUringFeature =
   | 'multishotRecv'
@@ -14,6 +14,12 @@ export type IoUringFeature =
   | 'registeredRing'
   | 'skipSuccess'
   | 'fileTable'
+/**
+ * Ways of IOCP: `zeroByteReceive`, an idle session holds no receive buffer, else a receive into one is pending;
+ * `trySend`, a send takes what fits and is not pending, else it is; `queuedSuccess`, what succeeds at once has a packet
+ * all the same, else FILE_SKIP_COMPLETION_PORT_ON_SUCCESS.
+ */
+export type IocpFeature = 'zeroByteReceive' | 'trySend' | 'queuedSuccess'
 /** Which thread runs content: the worker that owns the session, or an update thread; in `send`, send threads send. */
 export type Mode = 'worker' | 'update' | 'send'
 export type CloseMode = 'graceful' | 'reset'
@@ -114,6 +120,8 @@ export interface ServerOptions {
   readonly driver?: DriverChoice
   /** io_uring features that must not be used although the kernel has them: to measure, or to rule them out. */
   readonly ioUringWithout?: readonly IoUringFeature[]
+  /** Ways of IOCP that must not be used: to measure the other way. */
+  readonly iocpWithout?: readonly IocpFeature[]
   /** Default 10,000. */
   readonly maxSessions?: number
   /** Unsent bytes of one session beyond which send() returns 'full'. Default 1 MiB. */
@@ -178,6 +186,7 @@ export interface ResolvedOptions {
   readonly send: Required<SendOptions>
   readonly driver: DriverChoice
   readonly ioUringWithout: readonly IoUringFeature[]
+  readonly iocpWithout: readonly IocpFeature[]
   readonly maxSessions: number
   readonly maxBackpressure: number
   readonly arenaBytes: number

@@ -2,7 +2,7 @@
 // Flow: the user's ServerOptions -> this (by option_schema) -> ResolvedOptions -> server, workers.
 // Thread: main.
 
-import { IO_URING_FEATURES } from '../binding.ts'
+import { IO_URING_FEATURES, IOCP_FEATURES } from '../binding.ts'
 import { refusal, show } from '../config/check_option.ts'
 import {
   checkObject,
@@ -16,6 +16,7 @@ import { WORKERS_MAX } from '../config/option_table.ts'
 import { LISTENERS_MAX } from '../layout/layout.ts'
 import { availableCores } from '../shared/cores.ts'
 import type {
+  IocpFeature,
   IoUringFeature,
   JobsOptions,
   Mode,
@@ -104,11 +105,12 @@ function checkData(data: unknown): void {
   }
 }
 
-function checkFeatures(given: readonly unknown[]): void {
+function checkFeatures(label: string, given: readonly unknown[], features: object): void {
+  const names = Object.keys(features)
   given.forEach((feature, index) => {
-    if (Object.keys(IO_URING_FEATURES).includes(feature as string)) return
-    const allowed = `one of ${Object.keys(IO_URING_FEATURES).map(show).join(', ')}`
-    throw refusal('ERR_OPTION_RANGE', `ioUringWithout[${index}]`, feature, allowed)
+    if (names.includes(feature as string)) return
+    const allowed = `one of ${names.map(show).join(', ')}`
+    throw refusal('ERR_OPTION_RANGE', `${label}[${index}]`, feature, allowed)
   })
 }
 
@@ -127,13 +129,16 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
   const outbound = checkOutbound((values.outbound ?? []) as unknown[], inherited)
   checkNames(listeners, outbound)
   const ioUringWithout = (values.ioUringWithout ?? []) as IoUringFeature[]
-  checkFeatures(ioUringWithout)
+  checkFeatures('ioUringWithout', ioUringWithout, IO_URING_FEATURES)
+  const iocpWithout = (values.iocpWithout ?? []) as IocpFeature[]
+  checkFeatures('iocpWithout', iocpWithout, IOCP_FEATURES)
   return {
     ...(values as unknown as ResolvedOptions),
     handler: inherited,
     listeners: listeners as unknown as ResolvedListener[],
     outbound: outbound as unknown as ResolvedProtocol[],
     ioUringWithout,
+    iocpWithout,
     workers: countWorkers(values.workers, values.mode as Mode),
     ...(jobs !== undefined && { jobs: resolveJobs(jobs as Required<JobsOptions>) }),
     update: resolveUpdate(values.update as UpdateOptions, values.tickRate as number),

@@ -5,9 +5,6 @@
 import { EventEmitter } from 'node:events'
 import {
   type Binding,
-  DRIVER_EPOLL,
-  DRIVER_URING,
-  IO_URING_FEATURES,
   loadBinding,
 } from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
@@ -47,7 +44,7 @@ import { ProtocolTable } from '../shared/protocol_table.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { threadByName, threadNames } from '../shared/thread_ids.ts'
 import { Waker } from '../shared/waker.ts'
-import { chooseDriver } from './choose_driver.ts'
+import { chooseDriver, DRIVER_NUMBERS, featureBits } from './choose_driver.ts'
 import { listenOn } from './listen.ts'
 import { planMemory } from './memory_plan.ts'
 import type { DriverName, ResolvedOptions, ServerOptions } from './options.ts'
@@ -149,8 +146,9 @@ export class Server
   async #start(): Promise<void> {
     const options = this.#options
     const binding = loadBinding()
-    const { driver, reason } = chooseDriver(binding, options.driver, options.ioUringWithout)
-    const kind = driver === 'io_uring' ? DRIVER_URING : DRIVER_EPOLL
+    const { ioUringWithout, iocpWithout } = options
+    const { driver, reason } = chooseDriver(binding, options.driver, ioUringWithout, iocpWithout)
+    const kind = DRIVER_NUMBERS[driver]
     const plan = planMemory(options)
     const runtimeId = binding.createRuntime(
       new Uint8Array(plan.control),
@@ -191,8 +189,7 @@ export class Server
       const port = await listenOn(binding, runtimeId, listener)
       listeners.push({ name: listener.name, host: listener.host, port })
     }
-    let featuresForbidden = 0
-    for (const feature of options.ioUringWithout) featuresForbidden |= IO_URING_FEATURES[feature]
+    const featuresForbidden = featureBits(ioUringWithout, iocpWithout)
     const boot = {
       memories,
       driver: kind,

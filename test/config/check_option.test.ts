@@ -32,7 +32,7 @@ describe('checkOption', () => {
     ['workers', 'many', 'ERR_OPTION_RANGE', "'many'", "'auto' or a whole number from 0 to 60"],
     ['workers', true, 'ERR_OPTION_TYPE', 'true', "'auto' or a whole number from 0 to 60"],
     ['noDelay', 1, 'ERR_OPTION_TYPE', '1', 'true or false'],
-    ['driver', 'iocp', 'ERR_OPTION_RANGE', "'iocp'", "one of 'auto', 'io_uring', 'epoll'"],
+    ['driver', 'kqueue', 'ERR_OPTION_RANGE', "'kqueue'", "one of 'auto', 'io_uring', 'epoll', 'iocp'"],
     ['mode', 'async', 'ERR_OPTION_RANGE', "'async'", "one of 'worker', 'update', 'send'"],
     ['host', '', 'ERR_OPTION_RANGE', "''", 'an address or host name'],
     ['listeners', {}, 'ERR_OPTION_TYPE', '{}', 'an array of listeners'],

@@ -247,7 +247,7 @@ describe('wrong types', () => {
     [withServer({ maxSessions: '5' }), "maxSessions is '5'", `${number} 1 to 1048575`],
     [withServer({ maxSessions: null }), 'maxSessions is null', `${number} 1 to 1048575`],
     [withServer({ workers: true }), 'workers is true', "'auto' or a whole number from 0 to 60"],
-    [withServer({ driver: 1 }), 'driver is 1', "one of 'auto', 'io_uring', 'epoll'"],
+    [withServer({ driver: 1 }), 'driver is 1', "one of 'auto', 'io_uring', 'epoll', 'iocp'"],
     [{ listeners: {} }, 'listeners is {}', 'an array of listeners'],
     [{ outbound: 5 }, 'outbound is 5', 'an array of outbound protocols'],
     [{ groups: 5 }, 'groups is 5', 'an object with options: `max`, `capacity`'],
@@ -352,7 +352,7 @@ describe('ranges', () => {
     [withServer({ chunkBytes: 65_537 }), 'chunkBytes is 65537', 'a power of two from 4096'],
     [withServer({ receiveBuffers: 17 }), 'receiveBuffers is 17', 'a power of two from 16'],
     [withServer({ mode: 'tick' }), "mode is 'tick'", "one of 'worker', 'update', 'send'"],
-    [withServer({ driver: 'iocp' }), "driver is 'iocp'", "one of 'auto', 'io_uring', 'epoll'"],
+    [withServer({ driver: 'kqueue' }), "driver is 'kqueue'", "one of 'auto', 'io_uring', 'epoll', 'iocp'"],
     [withServer({ workers: 'two' }), "workers is 'two'", "'auto' or a whole number"],
     [
       withListener({ closeMode: 'x' }),

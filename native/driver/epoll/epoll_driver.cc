@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "driver/epoll/socket_calls.h"
 #include "driver/linux_status.h"
 #include "driver/socket.h"
 
@@ -59,7 +60,7 @@ std::string EpollDriver::open(const Config& config) {
   };
   // The backend's readiness is a level; the wake descriptor is never drained, every write is an edge.
   add(config_.backend_fd, EPOLLIN, source(kBackend, 0, 0));
-  add(config_.wake_fd, EPOLLIN | EPOLLET, source(kWake, 0, 0));
+  if (config_.alarm != nullptr) add(config_.alarm->fd(), EPOLLIN | EPOLLET, source(kWake, 0, 0));
   return "";
 }
 

@@ -18,11 +18,12 @@ std::string NoneDriver::open(const Config& config) {
   // An instance of its own rather than poll(2): one call per wait, because no wake has to be read.
   epoll_ = base::Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.valid()) return std::string("epoll_create1 failed: ") + std::strerror(errno);
-  for (int fd : {config_.backend_fd, config_.wake_fd}) {
+  int wake_fd = config_.alarm->fd();
+  for (int fd : {config_.backend_fd, wake_fd}) {
     if (fd < 0) continue;
     epoll_event event{};
     // The backend's readiness is a level; the wake descriptor is never drained, every write is an edge.
-    event.events = fd == config_.wake_fd ? EPOLLIN | EPOLLET : EPOLLIN;
+    event.events = fd == wake_fd ? EPOLLIN | EPOLLET : EPOLLIN;
     event.data.fd = fd;
     OVERLAPPED_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
   }
@@ -36,7 +37,7 @@ Waited NoneDriver::wait(int64_t timeout_ms) {
   auto timeout = static_cast<int>(std::min<int64_t>(timeout_ms, 1 << 30));
   int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
   for (int i = 0; i < count; i++) {
-    if (events[static_cast<size_t>(i)].data.fd == config_.wake_fd) waited.woken = true;
+    if (events[static_cast<size_t>(i)].data.fd == config_.alarm->fd()) waited.woken = true;
     else waited.backend_ready = true;
   }
   return waited;

@@ -281,9 +281,9 @@ void UringDriver::enter(bool wait, int64_t timeout_ms) {
 }
 
 Waited UringDriver::wait(int64_t timeout_ms) {
-  if (!wake_armed_ && config_.wake_fd >= 0) {
+  if (!wake_armed_ && config_.alarm != nullptr) {
     wake_armed_ = true;
-    arm_poll(kWake, config_.wake_fd, POLLIN);
+    arm_poll(kWake, config_.alarm->fd(), POLLIN);
   }
   if (!backend_armed_ && config_.backend_fd >= 0) {
     backend_armed_ = true;

@@ -1,5 +1,5 @@
 // What: clocks, in nanoseconds.
-// Flow: this -> loop.
+// Flow: this -> base/platform.h.
 // Thread: any.
 #pragma once
 
