@@ -97,8 +97,9 @@ function fetchWindowsNode(/** @type {string} */ unfinished, /** @type {string} *
   const binary = readFileSync(join(unfinished, 'package/bin/node.exe'))
   const at = binary.indexOf('VirtualAlloc2\0', 0, 'latin1')
   if (at !== -1) binary.write('X', at + 'VirtualAlloc'.length, 'latin1')
-  writeFileSync(join(unfinished, 'made'), binary)
-  chmodSync(join(unfinished, 'made'), 0o755)
+  mkdirSync(join(unfinished, 'made'))
+  writeFileSync(join(unfinished, 'made/node.exe'), binary)
+  chmodSync(join(unfinished, 'made/node.exe'), 0o755)
   return undefined
 }
 
@@ -115,12 +116,13 @@ export function windowsNode(major = process.env.WINE_NODE ?? DEFAULT_MAJOR) {
     )
   if (!ensurePackages(['wine64', 'wine'], () => existsSync(WINE), "Windows' Node"))
     throw new Error('Wine is not there')
-  const node = join(CACHE, `node-${version}.exe`)
+  // Addons ask for what they need of a module of the name node.exe.
+  const folder = join(CACHE, `node-${version}`)
   const why =
     makeOnce(PREFIX, makePrefix) ??
-    makeOnce(node, (unfinished) => fetchWindowsNode(unfinished, version))
+    makeOnce(folder, (unfinished) => fetchWindowsNode(unfinished, version))
   if (why !== undefined) throw new Error(why)
-  return { file: WINE, args: (argv) => [node, ...argv], env: wineEnvironment(PREFIX) }
+  return { file: WINE, args: (argv) => [join(folder, 'node.exe'), ...argv], env: wineEnvironment(PREFIX) }
 }
 
 /** Copies what a file has gained since the last time. */
@@ -147,7 +149,8 @@ export async function runWindowsNode(/** @type {readonly string[]} */ argv) {
   const followers = [follow(places.out, process.stdout), follow(places.err, process.stderr)]
   const child = spawn(file, args(argv), { env, stdio: ['ignore', stdout, stderr] })
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM'])
-  const pass = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal)
+  // Both are Ctrl+C to a program of Windows; its SIGTERM would end it at once.
+  const pass = () => child.kill('SIGINT')
   for (const signal of signals) process.on(signal, pass)
   const timer = setInterval(() => {
     for (const follower of followers) follower.copy()
