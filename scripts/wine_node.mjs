@@ -122,7 +122,11 @@ export function windowsNode(major = process.env.WINE_NODE ?? DEFAULT_MAJOR) {
     makeOnce(PREFIX, makePrefix) ??
     makeOnce(folder, (unfinished) => fetchWindowsNode(unfinished, version))
   if (why !== undefined) throw new Error(why)
-  return { file: WINE, args: (argv) => [join(folder, 'node.exe'), ...argv], env: wineEnvironment(PREFIX) }
+  return {
+    file: WINE,
+    args: (argv) => [join(folder, 'node.exe'), ...argv],
+    env: wineEnvironment(PREFIX),
+  }
 }
 
 /** Copies what a file has gained since the last time. */

@@ -60,7 +60,7 @@ export interface AssembledWorker {
 }
 
 /** What of its boot data the rooms of a worker need. */
-export type AssemblyBoot = Pick<WorkerBoot, 'thread' | 'memories' | 'protocols'> & {
+export type AssemblyBoot = Pick<WorkerBoot, 'thread' | 'memories' | 'protocols' | 'sendsPend'> & {
   readonly options: Omit<WorkerBoot['options'], 'update' | 'send'>
 }
 
@@ -156,6 +156,7 @@ export function assembleWorker(
     maxBackpressure: boot.options.maxBackpressure,
     wantsSent: [...handlers.values()].some((handler) => handler.onSend !== undefined),
     drainsByWord: isContentElsewhere,
+    sendsPend: boot.sendsPend === true,
     lanes: null,
   })
   const dispatcher = new Dispatcher(core)

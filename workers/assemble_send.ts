@@ -68,6 +68,7 @@ export function assembleSend({ boot, binding, after }: SendParts): AssembledSend
     maxBackpressure,
     wantsSent: false,
     drainsByWord: true,
+    sendsPend: boot.sendsPend === true,
     lanes: side,
   })
   const turn = createSendTurn({

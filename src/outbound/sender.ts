@@ -70,6 +70,8 @@ export interface SubmitParts<T extends Outbox> {
   readonly wantsSent: boolean
   /** Content runs in update threads, which are told `full` and ask for onDrain by a word [DRAIN-1]. */
   readonly drainsByWord: boolean
+  /** Its driver leaves a send that is to complete now with the kernel until it is whole; its completion ends a sleep. */
+  readonly sendsPend?: boolean
   /** Send threads only, whose sessions are others'. */
   readonly lanes: LaneEvents<T> | null
 }
@@ -118,6 +120,7 @@ export class Sender<T extends Outbox> {
   /** Somebody ends slices and settles references later: a turn. A thread without one does it at once. */
   readonly #hasTurn: boolean
   #maxBackpressure = 0
+  #sendsPend = false
   #drainsByWord = false
   #lanes: Lanes<T> | null = null
 
@@ -150,6 +153,7 @@ export class Sender<T extends Outbox> {
     if (parts.lanes !== null)
       this.#lanes = new Lanes(this.#arena, this.#nodes, this.slots, parts.lanes)
     this.#maxBackpressure = parts.maxBackpressure
+    this.#sendsPend = parts.sendsPend === true
   }
 
   /** From here on events.sent() is called, as a handler with onSend was loaded. */
@@ -271,7 +275,7 @@ export class Sender<T extends Outbox> {
 
   /** Somebody waits for the completion of what is in flight: the thread must not sleep over it. */
   hurry(outbox: T): void {
-    if (outbox.flightFirst !== 0) this.#behindFlight = true
+    if (outbox.flightFirst !== 0) this.#behindFlight = !this.#sendsPend
     this.#words[this.#pendingAt] = 1
   }
 
@@ -559,7 +563,7 @@ export class Sender<T extends Outbox> {
 
   #flushOne(outbox: T): void {
     // Its completion goes on with what waits [SENDFLAG-4]; a turn will look for it before any sleep.
-    if (outbox.flightFirst !== 0) this.#behindFlight = true
+    if (outbox.flightFirst !== 0) this.#behindFlight = !this.#sendsPend
     // The socket is full: chunks and receive buffers must not wait for it.
     else if (outbox.waiting) this.#spill(outbox)
     else this.#submitNext(outbox)

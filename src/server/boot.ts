@@ -17,8 +17,10 @@ export interface WorkerBoot {
   readonly memories: SharedMemories
   /** DRIVER_URING, DRIVER_EPOLL or DRIVER_IOCP. */
   readonly driver: number
-  /** IO_URING_FEATURES bits that are not to be used. */
+  /** IO_URING_FEATURES and IOCP_FEATURES bits that are not to be used. */
   readonly featuresForbidden: number
+  /** A send that is to complete now may stay with the kernel. */
+  readonly sendsPend?: boolean
   readonly protocols: readonly ResolvedProtocol[]
   /** URL of the server's handler, where it has one: that of connect() with a framing and no handler. */
   readonly handler: string | undefined

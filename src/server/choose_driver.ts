@@ -49,7 +49,11 @@ export function chooseDriver(
     throw unavailable(choice, 'is a part of Linux', "'auto' and 'iocp' work here")
   }
   if (choice === 'iocp')
-    throw unavailable(choice, 'is a part of Windows', "'auto', 'io_uring' and 'epoll' are for Linux")
+    throw unavailable(
+      choice,
+      'is a part of Windows',
+      "'auto', 'io_uring' and 'epoll' are for Linux",
+    )
   if (choice === 'epoll') return { driver: 'epoll', reason: 'asked for' }
   const { reason, features } = binding.probeUring()
   const lacks = withoutFeatures(features, ioUringWithout)
@@ -65,7 +69,10 @@ export function chooseDriver(
 }
 
 function unavailable(choice: string, why: string, works: string): OverlappedError {
-  return new OverlappedError('ERR_DRIVER_UNAVAILABLE', `driver is '${choice}', which ${why}; ${works}`)
+  return new OverlappedError(
+    'ERR_DRIVER_UNAVAILABLE',
+    `driver is '${choice}', which ${why}; ${works}`,
+  )
 }
 
 function ruledOut(option: string, features: readonly string[]): string {

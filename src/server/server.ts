@@ -3,10 +3,7 @@
 // Thread: main.
 
 import { EventEmitter } from 'node:events'
-import {
-  type Binding,
-  loadBinding,
-} from '../binding.ts'
+import { type Binding, loadBinding } from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
 import { Encoder } from '../framing/encode.ts'
 import { JobClient } from '../jobs/job_client.ts'
@@ -194,6 +191,7 @@ export class Server
       memories,
       driver: kind,
       featuresForbidden,
+      sendsPend: iocpWithout.includes('trySend'),
       protocols: [...options.listeners, ...options.outbound],
       handler: options.handler,
       jobs:

@@ -3,9 +3,10 @@
 // Thread: main.
 
 import { describe, expect, it } from 'vitest'
-import { IO_URING_FEATURES } from '../../src/binding.ts'
+import { IO_URING_FEATURES, IOCP_FEATURES } from '../../src/binding.ts'
 import { OverlappedError } from '../../src/errors.ts'
-import { chooseDriver } from '../../src/server/choose_driver.ts'
+import { chooseDriver, featureBits } from '../../src/server/choose_driver.ts'
+import type { DriverChoice, IocpFeature } from '../../src/server/options.ts'
 
 const DENIED = 'io_uring_setup: operation not permitted'
 
@@ -91,5 +92,36 @@ describe('what io_uring goes without', () => {
       `auto: ${DENIED}`,
     )
     expect(chooseDriver(probe('').binding, 'epoll', ['skipSuccess']).reason).toBe('asked for')
+  })
+})
+
+describe('on Windows', () => {
+  const onWindows = (choice: DriverChoice, without: readonly IocpFeature[] = []) =>
+    chooseDriver(probe('').binding, choice, [], without, 'win32')
+
+  it('iocp is taken, and what it goes without is named', () => {
+    expect(onWindows('auto')).toEqual({ driver: 'iocp', reason: 'auto: this is Windows' })
+    expect(onWindows('iocp', ['trySend', 'queuedSuccess'])).toEqual({
+      driver: 'iocp',
+      reason: 'asked for; iocpWithout rules out trySend, queuedSuccess',
+    })
+  })
+
+  it.each(['io_uring', 'epoll'] as const)('%s is an error', (choice) => {
+    expect(() => onWindows(choice)).toThrow(
+      `driver is '${choice}', which is a part of Linux; 'auto' and 'iocp' work here`,
+    )
+  })
+
+  it('iocp is an error elsewhere', () => {
+    expect(() => chooseDriver(probe('').binding, 'iocp', [], [], 'linux')).toThrow(
+      "driver is 'iocp', which is a part of Windows; 'auto', 'io_uring' and 'epoll' are for Linux",
+    )
+  })
+
+  it('each way that can be ruled out is a bit of its own', () => {
+    const all = Object.keys(IOCP_FEATURES) as IocpFeature[]
+    expect(featureBits([], all)).toBe(64 | 128 | 256)
+    expect(featureBits(['fileTable'], ['trySend'])).toBe(32 | 128)
   })
 })

@@ -74,6 +74,7 @@ describe('defaults', () => {
       maxGather: 64,
       completionBatch: 1024,
       ioUringWithout: [],
+      iocpWithout: [],
       idleTimeout: 120_000,
       firstMessageTimeout: 0,
       closeTimeout: 5000,
@@ -352,7 +353,11 @@ describe('ranges', () => {
     [withServer({ chunkBytes: 65_537 }), 'chunkBytes is 65537', 'a power of two from 4096'],
     [withServer({ receiveBuffers: 17 }), 'receiveBuffers is 17', 'a power of two from 16'],
     [withServer({ mode: 'tick' }), "mode is 'tick'", "one of 'worker', 'update', 'send'"],
-    [withServer({ driver: 'kqueue' }), "driver is 'kqueue'", "one of 'auto', 'io_uring', 'epoll', 'iocp'"],
+    [
+      withServer({ driver: 'kqueue' }),
+      "driver is 'kqueue'",
+      "one of 'auto', 'io_uring', 'epoll', 'iocp'",
+    ],
     [withServer({ workers: 'two' }), "workers is 'two'", "'auto' or a whole number"],
     [
       withListener({ closeMode: 'x' }),
