@@ -145,6 +145,13 @@ export function inspect(machine) {
   const missing = []
   /** @type {string[]} */
   const notes = []
+  if (machine.platform === 'win32') {
+    // cmake-js finds Visual Studio and CMake by itself, and says what it does not find.
+    if (isAtLeast(parseVersion(machine.nodeVersion), NODE_MIN)) found.push(`Node: ${machine.nodeVersion}`)
+    else missing.push(`Node is ${machine.nodeVersion}, ${NODE_MIN.join('.')} or newer is needed`)
+    notes.push('Windows: building there is untested, see docs/guide/windows.md')
+    return { found, missing, notes }
+  }
   if (machine.platform !== 'linux') {
     missing.push(
       `${machine.platform} is not supported; run it on Linux, where a container or WSL 2 will do`,

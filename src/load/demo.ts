@@ -53,8 +53,9 @@ function demoUsage(): string {
   return ['Usage: npm run demo -- [flags]', '', ...lines, ''].join('\n')
 }
 
-/** Descriptors that this process may have; Node raised the limit as far as it could. */
+/** Descriptors that this process may have; Node raised the limit as far as it could. Windows has none. */
 function descriptorLimit(): number {
+  if (process.platform === 'win32') return Number.POSITIVE_INFINITY
   const limits = readFileSync('/proc/self/limits', 'utf8')
   const soft = /^Max open files\s+(\d+)/m.exec(limits)
   return soft === null ? Number.POSITIVE_INFINITY : Number(soft[1])

@@ -122,7 +122,15 @@ describe('inspect', () => {
     expect(machine()).toMatchObject({ missing: [], notes: [] })
   })
 
-  it.each(['darwin', 'win32', 'freebsd'])('refuses %s', (platform) => {
+  it('leaves the tools of Windows to cmake-js', () => {
+    const good = machine({ platform: 'win32', nodeVersion: '20.17.0' })
+    expect(good.missing).toEqual([])
+    expect(good.notes).toEqual([expect.stringContaining('docs/guide/windows.md')])
+    const old = machine({ platform: 'win32', nodeVersion: '18.0.0' })
+    expect(old.missing).toEqual(['Node is 18.0.0, 20.17 or newer is needed'])
+  })
+
+  it.each(['darwin', 'freebsd'])('refuses %s', (platform) => {
     expect(machine({ platform }).missing).toEqual([
       expect.stringContaining(`${platform} is not supported`),
     ])

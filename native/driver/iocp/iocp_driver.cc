@@ -100,9 +100,10 @@ void IocpDriver::take_arrivals() {
     backlog_last_ = first;
     while (backlog_last_->next != nullptr) backlog_last_ = backlog_last_->next;
   }
-  for (uint32_t taken = 0; backlog_ != nullptr && taken < config_.batch; taken++) {
-    // Nothing is finished that the completion ring cannot hold; it stays here, in order.
-    if (config_.completions->space() < kCompletionsPerArrival) return;
+  // Nothing is finished beyond a batch, or that the completion ring cannot hold: the rest of it is for what
+  // submissions complete. It stays here, in order.
+  while (backlog_ != nullptr && config_.completions->used() < config_.batch &&
+         config_.completions->space() >= kCompletionsPerArrival) {
     Operation* operation = backlog_;
     backlog_ = operation->next;
     finish(operation);
@@ -324,7 +325,7 @@ void IocpDriver::close() {
 namespace {
 
 // AcceptEx calls that wait on each listener. More than come between two turns only cost a system call later.
-constexpr size_t kAcceptsPosted = 64;
+constexpr size_t kAcceptsPosted = 32;
 
 bool is_starved(int error) { return status_of(error) == IoStatus::kNoResources; }
 
