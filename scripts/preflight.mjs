@@ -147,7 +147,8 @@ export function inspect(machine) {
   const notes = []
   if (machine.platform === 'win32') {
     // cmake-js finds Visual Studio and CMake by itself, and says what it does not find.
-    if (isAtLeast(parseVersion(machine.nodeVersion), NODE_MIN)) found.push(`Node: ${machine.nodeVersion}`)
+    if (isAtLeast(parseVersion(machine.nodeVersion), NODE_MIN))
+      found.push(`Node: ${machine.nodeVersion}`)
     else missing.push(`Node is ${machine.nodeVersion}, ${NODE_MIN.join('.')} or newer is needed`)
     notes.push('Windows: building there is untested, see docs/guide/windows.md')
     return { found, missing, notes }

@@ -19,7 +19,7 @@ import { WorkerHeap } from '../src/shared/worker_heap.ts'
 import { createSendTurn } from './send_turn.ts'
 
 export interface SendParts {
-  readonly boot: Pick<WorkerBoot, 'thread' | 'memories'> & {
+  readonly boot: Pick<WorkerBoot, 'thread' | 'memories' | 'sendsPend'> & {
     readonly protocols: readonly Pick<WorkerBoot['protocols'][number], 'framing' | 'closeMode'>[]
     readonly options: Pick<WorkerBoot['options'], 'maxGather' | 'maxBackpressure'> & {
       readonly send: Pick<WorkerBoot['options']['send'], 'flushInterval'>
