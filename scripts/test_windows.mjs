@@ -2,7 +2,7 @@
 // Flow: npm, test.mjs -> this -> build_windows.mjs, wine_node.mjs -> vitest -> its report.
 // Thread: none; a script.
 
-import { spawnSync } from 'node:child_process'
+import { fork, spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -80,13 +80,23 @@ function setUp() {
   }
 }
 
+/** A process with peers on Linux; its port. */
+function startPeers() {
+  const peers = fork(join(root, 'test/helpers/remote_peer.mjs'))
+  return new Promise((resolve) => {
+    peers.once('message', (port) => resolve({ port, stop: () => peers.disconnect() }))
+  })
+}
+
 /** Runs vitest there; its exit code. @param {string[]} args */
 async function testWindows(args) {
   if (!setUp()) return NOT_SET_UP
   copyPackage()
   process.chdir(FOLDER)
   const excluded = missing.filter(({ driver, test }) => driver === 'iocp' && test === undefined)
-  return runWindowsNode([
+  const peers = await startPeers()
+  process.env.TESTS_REMOTE_PEERS = `${peers.port}`
+  const code = await runWindowsNode([
     'node_modules/vitest/vitest.mjs',
     'run',
     // Wine's processes are slow to start, several at a time.
@@ -97,6 +107,8 @@ async function testWindows(args) {
     ...excluded.flatMap(({ file }) => ['--exclude', file]),
     ...args,
   ])
+  peers.stop()
+  return code
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -128,7 +128,7 @@ describe.each(placeDrivers)('%s', (driver) => {
     await leave(place, session, peer)
   })
 
-  conform('A6: hears of a reset', borrows, async (place) => {
+  conform('A6: hears of a reset', { ...borrows, resets: true }, async (place) => {
     const peer = await lend(place, session, true)
     const taken = await place.fillSocket(place.sender, session)
     const completion = sends(place, session, place.send(session, 0, taken, 100_000))

@@ -159,6 +159,8 @@ export interface PlaceOptions {
   readonly sendBufferBytes?: number
   /** There is a thread that borrows. */
   readonly borrows?: boolean
+  /** Peers reset. */
+  readonly resets?: boolean
   /** What the simulated network does with connections from here; real ones go where they lead. */
   readonly connects?: 'refused' | 'timedOut'
 }

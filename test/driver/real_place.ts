@@ -25,6 +25,7 @@ import {
   PlaceThread,
   SENDER,
 } from './place.ts'
+import { hasRemotePeers, RemotePeer } from './remote_peer.ts'
 import type { Completion } from './trace.ts'
 
 const THREAD = new URL('../helpers/driver_thread.mjs', import.meta.url)
@@ -216,6 +217,7 @@ export class RealPlace extends Place {
   readonly #runtime: number
   readonly #threads: RealThread[]
   readonly #clients: Client[] = []
+  readonly #remotes: RemotePeer[] = []
   readonly #servers: Server[] = []
   #port = 0
 
@@ -268,10 +270,16 @@ export class RealPlace extends Place {
     await until('bytes to be written', () => {
       return this.#clients.every(({ socket }) => socket.destroyed || socket.writableLength === 0)
     })
+    for (const remote of this.#remotes) await remote.settled()
     for (let round = 0; round < SETTLE_ROUNDS; round++) await setImmediate()
   }
 
   async knock(isPaused = false): Promise<Peer> {
+    if (this.options.resets && hasRemotePeers) {
+      const peer = new RemotePeer(this.#port, isPaused)
+      this.#remotes.push(peer)
+      return peer
+    }
     const client = new Client(this.#port, { paused: isPaused, allowHalfOpen: true })
     this.#clients.push(client)
     return new RealPeer(client)
@@ -294,7 +302,7 @@ export class RealPlace extends Place {
 
   async destroy(): Promise<void> {
     for (const thread of this.#threads.toReversed()) await thread.terminate()
-    for (const { socket } of this.#clients) socket.destroy()
+    for (const { socket } of [...this.#clients, ...this.#remotes]) socket.destroy()
     for (const server of this.#servers) server.close()
     this.#binding.stopAccepting(this.#runtime)
     this.#binding.destroyRuntime(this.#runtime)

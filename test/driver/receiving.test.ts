@@ -72,7 +72,7 @@ describe.each(placeDrivers)('%s', (driver) => {
     await place.expectTrace(session, { receiving: ['RECV END_OF_STREAM'] })
   })
 
-  conform('A6: a reset, and what was heard before it', {}, async (place) => {
+  conform('A6: a reset, and what was heard before it', { resets: true }, async (place) => {
     const peer = await place.join(session)
     peer.write(pattern(100))
     await place.hears(session, 100)
@@ -81,20 +81,24 @@ describe.each(placeDrivers)('%s', (driver) => {
     await place.leave(session)
   })
 
-  conform('A6: a reset right behind bytes, which it may take with it', {}, async (place) => {
-    const peer = await place.join(session)
-    await place.owner.hold()
-    peer.write(pattern(100))
-    await place.settlePeers()
-    peer.reset()
-    await place.settlePeers()
-    place.owner.release()
-    await place.until('the reset', () => lastOf(place) === 'RECV RESET')
-    const heard = place.receivedOf(session)
-    expect(heard.equals(pattern(100).subarray(0, heard.length))).toBe(true)
-    await place.settle()
-    expect(lastOf(place)).toBe('RECV RESET')
-  })
+  conform(
+    'A6: a reset right behind bytes, which it may take with it',
+    { resets: true },
+    async (place) => {
+      const peer = await place.join(session)
+      await place.owner.hold()
+      peer.write(pattern(100))
+      await place.settlePeers()
+      peer.reset()
+      await place.settlePeers()
+      place.owner.release()
+      await place.until('the reset', () => lastOf(place) === 'RECV RESET')
+      const heard = place.receivedOf(session)
+      expect(heard.equals(pattern(100).subarray(0, heard.length))).toBe(true)
+      await place.settle()
+      expect(lastOf(place)).toBe('RECV RESET')
+    },
+  )
 
   conform('half-close: who has ended its stream is still sent to', {}, async (place) => {
     const peer = await place.join(session)
@@ -132,6 +136,15 @@ describe.each(placeDrivers)('%s', (driver) => {
   conform('paused, it hears that its peer has ended the stream, once', {}, async (place) => {
     const peer = await place.join(session)
     await pause(place)
+    peer.end()
+    await place.expectTrace(session, { receiving: ['PAUSED', 'PEER_GONE'] })
+    await ask(place, RECV)
+    await place.expectTrace(session, { receiving: ['PAUSED', 'PEER_GONE', 'RECV END_OF_STREAM'] })
+  })
+
+  conform('paused, it hears of the end behind bytes that were not read', {}, async (place) => {
+    const peer = await place.join(session)
+    await pause(place)
     peer.write(pattern(100))
     peer.end()
     await place.expectTrace(session, { receiving: ['PAUSED', 'PEER_GONE'] })
@@ -141,7 +154,7 @@ describe.each(placeDrivers)('%s', (driver) => {
     })
   })
 
-  conform('paused, it hears that its peer has reset, once', {}, async (place) => {
+  conform('paused, it hears that its peer has reset, once', { resets: true }, async (place) => {
     const peer = await place.join(session)
     await pause(place)
     peer.reset()
