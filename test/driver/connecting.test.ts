@@ -5,12 +5,7 @@
 import { describe, expect } from 'vitest'
 import { CompletionKind, SEND_FLAG_NOW, SubmissionOp } from '../../src/layout/layout.ts'
 import { pattern } from '../helpers/e2e_client.ts'
-import {
-  CLOSED_PORT,
-  endPeersAfterEach,
-  silentPort,
-  UNREACHABLE_HOST,
-} from '../helpers/outbound_peer.ts'
+import { CLOSED_PORT, endPeersAfterEach, UNREACHABLE_HOST } from '../helpers/outbound_peer.ts'
 import { conforms, placeDrivers } from './conform.ts'
 import { entryOf, type Place, type Session } from './place.ts'
 
@@ -86,7 +81,7 @@ describe.each(placeDrivers)('%s', (driver) => {
   )
 
   conform('A14: a connection that nobody answers is cancelled', {}, async (place) => {
-    const port = await silentPort()
+    const port = await place.silentPort()
     for (let generation = 1; generation <= 3; generation++) {
       const session = sessionOf(generation)
       await connect(place, session, { host: HOST, port })

@@ -216,6 +216,8 @@ export abstract class Place {
   abstract settlePeers(): Promise<void>
   /** Somebody connects, whom the owner may accept. */
   abstract knock(isPaused?: boolean): Promise<Peer>
+  /** A port of 127.0.0.1 on which nobody answers. */
+  abstract silentPort(): Promise<number>
   /** Somebody whom the owner may connect to. */
   abstract listen(): Promise<Destination>
   abstract destroy(): Promise<void>

@@ -14,6 +14,7 @@ import { Waker } from '../../src/shared/waker.ts'
 import { type Driver, driverKind } from '../helpers/drivers.ts'
 import { Client } from '../helpers/e2e_client.ts'
 import { until } from '../helpers/e2e_server.ts'
+import { silentPort } from '../helpers/outbound_peer.ts'
 import {
   BATCH,
   type Destination,
@@ -276,13 +277,21 @@ export class RealPlace extends Place {
 
   async knock(isPaused = false): Promise<Peer> {
     if (this.options.resets && hasRemotePeers) {
-      const peer = new RemotePeer(this.#port, isPaused)
+      const peer = RemotePeer.connect(this.#port, isPaused)
       this.#remotes.push(peer)
       return peer
     }
     const client = new Client(this.#port, { paused: isPaused, allowHalfOpen: true })
     this.#clients.push(client)
     return new RealPeer(client)
+  }
+
+  async silentPort(): Promise<number> {
+    // On Windows libuv accepts ahead, and no backlog is ever full.
+    if (!hasRemotePeers) return silentPort()
+    const peer = await RemotePeer.listenSilently()
+    this.#remotes.push(peer)
+    return peer.port
   }
 
   async listen(): Promise<Destination> {

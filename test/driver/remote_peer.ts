@@ -31,11 +31,23 @@ export class RemotePeer implements Peer {
   #asked = 0
   #done = 0
 
-  constructor(port: number, isPaused: boolean) {
+  /** `first`: the first thing that it does. */
+  private constructor(first: object) {
     this.socket = connect(PORT, '127.0.0.1')
     this.socket.on('error', () => {})
     createInterface({ input: this.socket }).on('line', (line) => this.#hear(JSON.parse(line)))
-    this.#tell({ do: 'connect', port, isPaused })
+    this.#tell(first)
+  }
+
+  static connect(port: number, isPaused: boolean): RemotePeer {
+    return new RemotePeer({ do: 'connect', port, isPaused })
+  }
+
+  /** It listens, and answers nobody. */
+  static async listenSilently(): Promise<RemotePeer> {
+    const peer = new RemotePeer({ do: 'listenSilently' })
+    await until('a remote peer to listen', () => peer.port !== 0)
+    return peer
   }
 
   #hear({ data, port, ended, error, closed, done }: Event): void {

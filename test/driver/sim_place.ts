@@ -361,6 +361,10 @@ export class SimPlace extends Place {
     return this.#peer(this.addon.knock(this.world, 0), isPaused)
   }
 
+  silentPort(): never {
+    throw new Error('the simulated network always answers')
+  }
+
   async listen(): Promise<Destination> {
     const before = this.addon.connections(this.world)
     const peer = async () => {

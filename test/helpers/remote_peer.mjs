@@ -4,11 +4,13 @@
 
 import { connect, createServer } from 'node:net'
 import { createInterface } from 'node:readline'
+import { listenSilently } from './silent_listener.mjs'
 
 const HOST = '127.0.0.1'
 
 function serve(control) {
   let peer
+  let silent
   const tell = (event) => control.write(`${JSON.stringify(event)}\n`)
   const orders = {
     connect({ port, isPaused }) {
@@ -20,6 +22,10 @@ function serve(control) {
       peer.on('end', () => tell({ ended: true }))
       peer.on('error', ({ code }) => tell({ error: code }))
       peer.on('close', () => tell({ closed: true }))
+    },
+    async listenSilently() {
+      silent = await listenSilently()
+      tell({ port: silent.port })
     },
     write: ({ data }) => peer.write(Buffer.from(data, 'base64')),
     end: () => peer.end(),
@@ -33,7 +39,10 @@ function serve(control) {
     tell({ done: order.do })
   })
   control.on('error', () => {})
-  control.on('close', () => peer?.destroy())
+  control.on('close', () => {
+    peer?.destroy()
+    silent?.close()
+  })
 }
 
 const server = createServer({ noDelay: true }, serve)
