@@ -131,10 +131,10 @@ describe.each(placeDrivers)('%s', (driver) => {
   conform('A6: hears of a reset', { ...borrows, resets: true }, async (place) => {
     const peer = await lend(place, session, true)
     const taken = await place.fillSocket(place.sender, session)
-    const completion = sends(place, session, place.send(session, 0, taken, 100_000))
+    const failure = place.sendUntilFailure(place.sender, session, taken)
     await place.settle()
     peer.reset()
-    expect((await completion).status).toBe(IoStatus.RESET)
+    expect(await failure).toMatchObject({ status: IoStatus.RESET, result: 0 })
     await place.until('the receive to end', () => place.traceOf(session).receiving.length > 0)
     await place.sender.submit(entryOf(GIVE_BACK, session))
     await place.leave(session)

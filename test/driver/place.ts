@@ -322,6 +322,17 @@ export abstract class Place {
     return this.completion(thread, session, CompletionKind.SEND, nth)
   }
 
+  /** Has sends wait for room, in a socket that took `taken` bytes, until one fails. */
+  async sendUntilFailure(
+    thread: PlaceThread,
+    session: Session,
+    taken: number,
+  ): Promise<Completion> {
+    const done = await this.sendOne(thread, session, this.send(session, 0, taken, 1000, 2000))
+    if (done.status !== IoStatus.OK) return done
+    return this.sendUntilFailure(thread, session, taken + done.result)
+  }
+
   /** Sends from the arena until the socket takes nothing; how much it took. The trace begins behind it. */
   async fillSocket(thread: PlaceThread, session: Session): Promise<number> {
     let taken = 0
