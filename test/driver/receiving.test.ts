@@ -25,7 +25,8 @@ const manySessions = { maxSessions: 2 * MANY }
 /** A completion ring of 64 entries, and a submission area that fits it. */
 const RING = { cuts: { completionCapacity: 64, submissionWords: 60 }, batch: 8 }
 const RING_BUFFERS = 128
-const RING_IS_FULL = 60
+/** Every driver keeps some room: for a batch, or for what one event can add. */
+const RING_IS_FULL = 40
 
 const ask = (place: Place, op: number) => place.owner.submit(entryOf(op, session))
 const lastOf = (place: Place) => place.traceOf(session).receiving.at(-1)
