@@ -84,7 +84,9 @@ function setUp() {
 function startPeers() {
   const peers = fork(join(root, 'test/helpers/remote_peer.mjs'))
   return new Promise((resolve) => {
-    peers.once('message', (port) => resolve({ port, stop: () => peers.disconnect() }))
+    peers.once('message', (port) =>
+      resolve({ port, stop: () => peers.connected && peers.disconnect() }),
+    )
   })
 }
 
