@@ -9,6 +9,7 @@ import { tmpdir } from 'os'
 import { join, relative } from 'path'
 import { fileURLToPath } from 'url'
 // biome-ignore-end lint/style/useNodejsImportProtocol: see above.
+import { DRIVERS, driversOf, LINUX, printMatrix, WINDOWS } from './matrix.mjs'
 import { fetchNode, sampledFiles, sampledNames, versions, wholeFiles } from './node_matrix.mjs'
 import { sanitizerSteps } from './sanitizers.mjs'
 import { build, install, root } from './setup.mjs'
@@ -69,8 +70,26 @@ export function countReport(report, isSkipFailure, isSample = false) {
   return total
 }
 
-/** `run(args)` runs vitest with these arguments; whether it succeeded. */
-function vitest(run, isSample = false) {
+/** What the table of tests by driver is made from. */
+const reports = []
+
+/** Counts a report, and says what it has that should not be. `isOk`: what vitest itself thought of it. */
+function tell(report, isOk, isSample = false) {
+  const isSkipFailure = isCi && vitestArgs.length === 0
+  const total = countReport(report, isSkipFailure, isSample)
+  const broken = total.broken.map((name) => `did not load: ${relative(root, name)}`)
+  const skipped = total.skipped.map((name) => `skipped: ${name}`)
+  for (const line of [...broken, ...skipped]) console.log(line)
+  failureMessages.push(...total.messages, ...broken, ...(isSkipFailure ? skipped : []))
+  if (!isOk && total.failed === 0) {
+    total.failed = 1
+    failureMessages.push('vitest: an error outside of any test, or no test at all')
+  }
+  return total
+}
+
+/** `run(args)` runs vitest with these arguments; whether it succeeded. `keep(report)` gets what it reports. */
+function vitest(run, isSample = false, keep = () => {}) {
   const folder = fs.mkdtempSync(join(tmpdir(), 'overlapped-test-'))
   const file = join(folder, 'report.json')
   try {
@@ -82,17 +101,9 @@ function vitest(run, isSample = false) {
       `--outputFile.json=${file}`,
     ])
     if (!fs.existsSync(file)) return check(false)
-    const isSkipFailure = isCi && vitestArgs.length === 0
-    const total = countReport(JSON.parse(fs.readFileSync(file, 'utf8')), isSkipFailure, isSample)
-    const broken = total.broken.map((name) => `did not load: ${relative(root, name)}`)
-    const skipped = total.skipped.map((name) => `skipped: ${name}`)
-    for (const line of [...broken, ...skipped]) console.log(line)
-    failureMessages.push(...total.messages, ...broken, ...(isSkipFailure ? skipped : []))
-    if (!isOk && total.failed === 0) {
-      total.failed = 1
-      failureMessages.push('vitest: an error outside of any test, or no test at all')
-    }
-    return total
+    const report = JSON.parse(fs.readFileSync(file, 'utf8'))
+    keep(report)
+    return tell(report, isOk, isSample)
   } finally {
     fs.rmSync(folder, { recursive: true })
   }
@@ -142,6 +153,34 @@ function vitestOnNode(major) {
   return vitestSample((args) => command(binary, args), wholeFiles)
 }
 
+/** Exit code and report of test_windows.mjs, whose syntax is newer than this file's. */
+const WINDOWS_NOT_SET_UP = 77
+const WINDOWS_REPORT = '.cache/windows/report.json'
+
+function vitestOnWindows() {
+  const child = spawnSync(process.execPath, [join(root, 'scripts/test_windows.mjs')], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  if (child.status === WINDOWS_NOT_SET_UP) {
+    console.log('SKIPPED: every test on Windows: it cannot be set up here')
+    return isCi ? check(false) : { passed: 0, failed: 0 }
+  }
+  const file = join(root, WINDOWS_REPORT)
+  if (!fs.existsSync(file)) return check(false)
+  const report = JSON.parse(fs.readFileSync(file, 'utf8'))
+  reports.push({ report, fallback: WINDOWS })
+  return tell(report, child.status === 0)
+}
+
+/** The table of tests by driver; what is absent without being listed fails. */
+function matrix() {
+  const complaints = printMatrix(reports)
+  const absent = DRIVERS.filter((driver) => !driversOf(reports).includes(driver))
+  for (const driver of absent) console.log(`${isCi ? 'MISSING' : 'SKIPPED'}: all of ${driver}`)
+  return check(complaints.length === 0 && (!isCi || absent.length === 0))
+}
+
 /** In order; a step with `isGate` that fails ends the run. */
 const steps = [
   { name: 'install', isGate: true, run: () => check(install() === 0) },
@@ -167,11 +206,18 @@ const steps = [
   },
   {
     name: 'vitest',
-    run: () => vitest((args) => command(process.execPath, [...args, ...vitestArgs])),
+    run: () =>
+      vitest(
+        (args) => command(process.execPath, [...args, ...vitestArgs]),
+        false,
+        (report) => reports.push({ report, fallback: LINUX }),
+      ),
   },
   ...(vitestArgs.length > 0
     ? []
     : [
+        { name: 'Windows, under Wine', run: vitestOnWindows },
+        { name: 'tests by driver', run: matrix },
         { name: 'vitest e2e, io_uring denied', run: vitestWithoutUring },
         ...Object.keys(versions).map((major) => ({
           name: `Node ${major}`,

@@ -83,6 +83,11 @@ class Transit {
 };
 
 /**
+ * ## Promises
+ * DRIVER-1 to DRIVER-6 (docs/protocols/drivers.md): each operation completes once [DRIVER-1], in order [DRIVER-2]; who
+ * waits for bytes holds no buffer [DRIVER-3]; what there is no room for comes later [DRIVER-4]; outcomes are told apart
+ * [DRIVER-5]; misuse ends the process [DRIVER-6].
+ *
  * ## Borrowing
  * A driver has the sockets that ATTACH and CONNECT gave it, and tells their descriptors in the word `handle` of their
  * slots. The driver of a send thread has none: after BORROW it sends on the socket of a slot, with SEND, CANCEL and

@@ -31,11 +31,15 @@ size_t SocketDriver::submit_one(const int32_t* words) {
   auto number = static_cast<size_t>(static_cast<uint32_t>(words[0]) >> 16);
   switch (op) {
     case SubmissionOp::kSend: {
-      OVERLAPPED_CHECK(number >= 1 && number <= static_cast<size_t>(layout::kGatherMax));
+      size_t length = static_cast<size_t>(layout::kSendHeaderWords) + 2 * number;
+      if (number < 1 || number > static_cast<size_t>(layout::kGatherMax)) {
+        misused("a send of more slices than there may be, or of none");
+        return length;
+      }
       int32_t flags = words[0] >> 8;
       send({words[1], static_cast<uint32_t>(words[2]), (flags & layout::kSendFlagNow) != 0,
             (flags & layout::kSendFlagLazy) != 0, words[3], number, words + layout::kSendHeaderWords});
-      return static_cast<size_t>(layout::kSendHeaderWords) + 2 * number;
+      return length;
     }
     case SubmissionOp::kBufferReturn:
       for (size_t i = 0; i < number; i++) return_buffer(words[1 + i]);

@@ -116,6 +116,13 @@ Value open_worker(const CallbackInfo& info) {
   return Napi::String::New(info.Env(), why);
 }
 
+/** closeWorker(world, thread): whatever is pending; nothing may be asked of it any more */
+Value close_worker(const CallbackInfo& info) {
+  worker(info).round.close();
+  simulation(info).workers[static_cast<size_t>(integer(info, 1))].reset();
+  return info.Env().Undefined();
+}
+
 // --- the steps of a worker ---------------------------------------------------------------------
 
 /** handOver(world, thread) */
@@ -325,6 +332,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("destroy", destroy);
   add("alias", alias);
   add("openWorker", open_worker);
+  add("closeWorker", close_worker);
   add("handOver", hand_over);
   add("look", look);
   add("park", park);

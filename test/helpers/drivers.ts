@@ -2,14 +2,15 @@
 // Flow: scripts/test.mjs (which also runs the e2e tests where io_uring is denied) -> this -> tests.
 // Thread: the test's.
 
-import { loadBinding } from '../../src/binding.ts'
+import { DRIVER_EPOLL, DRIVER_IOCP, DRIVER_URING, loadBinding } from '../../src/binding.ts'
 
-export type Driver = 'io_uring' | 'epoll'
+export type Driver = 'io_uring' | 'epoll' | 'iocp'
 
 /** Set by scripts/test.mjs for the run under a filter that denies io_uring. */
 const denied = process.env.TESTS_IO_URING_DENIED === '1'
 
 function usableDrivers(): readonly Driver[] {
+  if (process.platform === 'win32') return ['iocp']
   const { reason } = loadBinding().probeUring()
   if (denied) {
     if (reason === '') throw new Error('this run is meant to have io_uring denied, but it works')
@@ -29,3 +30,14 @@ export const worlds = (['worker', 'update'] as const).flatMap((mode) =>
 )
 /** Whether this is the run in which io_uring is denied. */
 export const ioUringDenied = denied
+
+const KINDS: Readonly<Record<Driver, number>> = {
+  io_uring: DRIVER_URING,
+  epoll: DRIVER_EPOLL,
+  iocp: DRIVER_IOCP,
+}
+
+/** Its number in native/driver/driver.h. */
+export function driverKind(driver: Driver): number {
+  return KINDS[driver]
+}

@@ -41,13 +41,16 @@ export class Client {
     return client
   }
 
-  /** Connecting, which the server may answer with a reset before or after it is done. */
+  /** A socket that is there, or one that connects, which the server may answer with a reset before or after it is done. */
   constructor(
-    port: number,
+    to: number | Socket,
     { allowHalfOpen = false, paused = false, host = '127.0.0.1', localAddress }: ClientOptions = {},
   ) {
     const from = localAddress === undefined ? {} : { localAddress }
-    this.socket = connect({ port, host, ...from, noDelay: true, allowHalfOpen })
+    this.socket =
+      typeof to === 'number'
+        ? connect({ port: to, host, ...from, noDelay: true, allowHalfOpen })
+        : to
     open.add(this)
     if (paused) this.socket.pause()
     this.socket.on('data', (chunk: Buffer) => {

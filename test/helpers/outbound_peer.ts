@@ -1,11 +1,11 @@
 // What: whom outbound sessions connect to: a node:net server, one whose backlog is full, an address without a way.
 // Flow: tests -> this <- sessions under test.
-// Thread: the test's; one that sleeps while it listens.
+// Thread: the test's.
 
-import { connect, createServer, type Server, type Socket } from 'node:net'
-import { Worker } from 'node:worker_threads'
+import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach } from 'vitest'
 import { until } from './e2e_server.ts'
+import { listenSilently } from './silent_listener.mjs'
 
 /** Nobody listens there, and no socket is given it as its own, so none connects to itself. */
 export const CLOSED_PORT = 1
@@ -93,43 +93,9 @@ export class Peer {
   }
 }
 
-const LISTENER = `
-  const { createServer } = require('node:net')
-  const { parentPort, workerData } = require('node:worker_threads')
-  const server = createServer()
-  server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
-    parentPort.postMessage(server.address().port)
-    Atomics.wait(workerData, 0, 0)
-    server.close()
-  })
-`
-
-/** Connections that a backlog of 1 holds: the kernel lets it be exceeded by one. */
-const BACKLOG_HOLDS = 2
-
 /** Port of a socket that listens on 127.0.0.1 and answers nobody, because its backlog is full. */
 export async function silentPort(): Promise<number> {
-  const word = new Int32Array(new SharedArrayBuffer(4))
-  const worker = new Worker(LISTENER, { eval: true, workerData: word })
-  const fillers: Socket[] = []
-  ends.push(() => {
-    for (const socket of fillers) socket.destroy()
-    Atomics.store(word, 0, 1)
-    Atomics.notify(word, 0)
-    return new Promise((resolve) => worker.once('exit', resolve))
-  })
-  const port = await new Promise<number>((resolve, reject) => {
-    worker.once('message', resolve)
-    worker.once('error', reject)
-  })
-  for (let i = 0; i < BACKLOG_HOLDS; i++) {
-    const socket = connect({ host: '127.0.0.1', port })
-    fillers.push(socket)
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve)
-      socket.once('error', reject)
-    })
-    socket.on('error', () => {})
-  }
+  const { port, close } = await listenSilently()
+  ends.push(close)
   return port
 }

@@ -61,6 +61,7 @@ export interface SimAddon {
   destroy(world: number): void
   alias(arena: Uint8Array): ArrayBuffer | null
   openWorker(world: number, thread: number, batch: number): string
+  closeWorker(world: number, thread: number): void
   handOver(world: number, thread: number): void
   look(world: number, thread: number, timeoutMs: number): number
   park(world: number, thread: number, timeoutMs: number): number

@@ -291,7 +291,8 @@ void IocpDriver::close() {
       if (endpoint.fd < 0) continue;
       hide_handle(config_.first_slot + i, layout::kHandleLost);
       drop_watch(endpoint);
-      // Ends every operation on it, of all drivers.
+      // Ends every operation on it, of all drivers; Wine's server ends itself where a close finds a send that is pending.
+      ::CancelIoEx(base::handle_of(endpoint.fd), nullptr);
       ::closesocket(base::socket_of(endpoint.fd));
     }
   }

@@ -116,7 +116,7 @@ void SimDriver::send(const GatheredSend& submitted) {
   send.slices.clear();
   for (size_t i = 0; i < submitted.slices; i++) {
     const int32_t* pair = submitted.pairs + 2 * i;
-    if (pair[0] < 0 || pair[1] <= 0 || pair[0] > config_.memory.control().arena_bytes - pair[1]) {
+    if (pair[0] < 0 || pair[1] < 0 || pair[0] > config_.memory.control().arena_bytes - pair[1]) {
       return world_.violate("SEND of bytes that are not in the arena");
     }
     send.slices.push_back({pair[0], pair[1]});
@@ -383,6 +383,11 @@ void SimDriver::close() {
     }
     hide_handle(config_.first_slot + i, layout::kHandleLost);
     world_.server_close(world_.at(endpoint.connection), true);
+  }
+  // There are no more tokens than there have been connections.
+  for (int32_t token = 0; token < world_.count(); token++) {
+    const shared::TransitSocket* socket = transit_.find(token);
+    if (socket != nullptr && connection_of(*socket) >= 0) world_.server_close(world_.at(connection_of(*socket)), true);
   }
   endpoints_.clear();
   config_.slot_count = 0;

@@ -35,21 +35,21 @@ void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   }
   int32_t most = send.total;
   // One that waits for room takes at least a byte when there is some.
-  if (world_.strikes(Fault::kShortSend)) {
+  if (send.total > 0 && world_.strikes(Fault::kShortSend)) {
     most = static_cast<int32_t>(world_.random().below(send.total));
     if (!send.now) most = std::max(most, 1);
   }
   int32_t taken = 0;
   for (const Slice& slice : send.slices) {
+    if (taken == most) break;
     auto count = static_cast<size_t>(std::min(slice.length, most - taken));
-    if (count == 0) break;
     size_t part = world_.server_send(connection, config_.memory.arena + slice.offset, count);
     taken += static_cast<int32_t>(part);
     if (part < count) break;
   }
   // Without SEND_FLAG_NOW it waits for room.
-  if (taken == 0 && !send.now) return;
-  if (taken == 0) world_.count(Fault::kSocketFull);
+  if (taken == 0 && send.total > 0 && !send.now) return;
+  if (taken == 0 && send.total > 0) world_.count(Fault::kSocketFull);
   send.active = false;
   if (send.now && send.lazy && taken == send.total) {
     held_.push_back({slot, endpoint.generation, taken, false});

@@ -1,0 +1,90 @@
+// What: tests of the table of tests by driver: what it shows, and what it complains of.
+// Flow: scripts/matrix.mjs, the written list -> this.
+// Thread: the test's.
+
+import { describe, expect, it } from 'vitest'
+import { complaintsOf, driversOf, fileOf, LINUX, rowsOf, tableOf } from '../../scripts/matrix.mjs'
+
+const SENDING = 'test/driver/sending.test.ts'
+
+function reportOf(file: string, ...tests: [titles: string, status?: string][]) {
+  const assertionResults = tests.map(([titles, status = 'passed']) => {
+    const parts = titles.split(' > ')
+    return { ancestorTitles: parts.slice(0, -1), title: parts.at(-1), status }
+  })
+  return { report: { testResults: [{ name: `/any/${file}`, assertionResults }] }, fallback: LINUX }
+}
+
+const sentences = (...reports: object[]) =>
+  complaintsOf(rowsOf(reports)).filter((sentence) => !sentence.startsWith('the list names'))
+
+describe('the table of tests by driver', () => {
+  it('finds the driver in the titles', () => {
+    const rows = rowsOf([
+      reportOf(SENDING, ['sim > sends'], ['io_uring > sends', 'failed']),
+      reportOf('test/e2e/stop.test.ts', ['epoll, mode worker > stops'], ['has no driver > runs']),
+    ])
+    expect(rows).toEqual([
+      { file: SENDING, name: 'sends', cells: { sim: 'passed', io_uring: 'failed' } },
+      {
+        file: 'test/e2e/stop.test.ts',
+        name: '*, mode worker > stops',
+        cells: { epoll: 'passed' },
+      },
+      {
+        file: 'test/e2e/stop.test.ts',
+        name: 'has no driver > runs',
+        cells: { io_uring: 'passed', epoll: 'passed' },
+      },
+    ])
+  })
+
+  it('knows a file wherever the report was made', () => {
+    expect(fileOf('Z:/some/test/place/test/driver/a.test.ts')).toBe('test/driver/a.test.ts')
+    expect(fileOf('C:\\place\\test\\e2e\\abuse\\a.test.ts')).toBe('test/e2e/abuse/a.test.ts')
+  })
+
+  it('complains of a test that a driver lacks, and of no other', () => {
+    const both = reportOf(SENDING, ['io_uring > sends'], ['epoll > sends'])
+    expect(sentences(both)).toEqual([])
+    const one = reportOf(SENDING, ['io_uring > waits'])
+    expect(sentences(both, one)).toEqual([`epoll lacks ${SENDING}: waits`])
+  })
+
+  it('asks the simulation for no end-to-end test', () => {
+    const suite = reportOf(SENDING, ['sim > sends'], ['epoll > sends'])
+    const e2e = reportOf('test/e2e/stop.test.ts', ['epoll > stops'])
+    expect(sentences(suite, e2e)).toEqual([])
+  })
+
+  it('allows what is on the list, and complains when it is there after all', () => {
+    const file = 'test/driver/connecting.test.ts'
+    const name = 'A13: an address without a way is unreachable'
+    const listed = reportOf(file, [`epoll > ${name}`], ['sim > connects'], ['epoll > connects'])
+    expect(sentences(listed)).toEqual([])
+    const there = reportOf(file, [`epoll > ${name}`], [`sim > ${name}`])
+    expect(sentences(there)).toEqual([
+      `sim has ${file}: ${name}, and the list says that it lacks it`,
+    ])
+  })
+
+  it('complains of an entry of the list that names no test', () => {
+    const complaints = complaintsOf(rowsOf([reportOf(SENDING, ['sim > sends'])]))
+    expect(complaints).toContain(
+      'the list names test/driver/connecting.test.ts: A13: an address without a way is unreachable, which there is not',
+    )
+  })
+
+  it('has a row for each test of the suite, and a number for an end-to-end file', () => {
+    const reports = [
+      reportOf(SENDING, ['io_uring > sends'], ['epoll > sends', 'failed']),
+      reportOf('test/e2e/stop.test.ts', ['io_uring > stops'], ['io_uring > waits']),
+    ]
+    expect(driversOf(reports)).toEqual(['io_uring', 'epoll'])
+    expect(tableOf(rowsOf(reports)).slice(0, 3)).toEqual([
+      'io_uring epoll    test',
+      'yes      FAILED   sending: sends',
+      '2        -        test/e2e/stop.test.ts',
+    ])
+  })
+})
