@@ -34,6 +34,7 @@ export const IO_URING_FEATURES = {
   registeredRing: 8,
   skipSuccess: 16,
   fileTable: 32,
+  zeroCopy: 64,
 } as const
 
 /** The addon's functions; native/napi/binding.cc says what each does. */

@@ -51,7 +51,7 @@ export async function runSendThread(
   })
   sender.attach({
     submissions,
-    heap: new WorkerHeap(heapAt, heapBytesPerWorker),
+    heap: new WorkerHeap(heapAt, heapBytesPerWorker, arena.plan.poison ? arena.bytes : null),
     events: side,
     maxGather: boot.options.maxGather,
     maxBackpressure: boot.options.maxBackpressure,

@@ -27,6 +27,7 @@ enum Feature : uint32_t {
   kFeatureRegisteredRing = 1u << 3,   // the ring's descriptor is registered; Linux 5.18
   kFeatureSkipSuccess = 1u << 4,      // no completion entry for a send that was taken whole; Linux 5.17
   kFeatureFileTable = 1u << 5,        // sends without a look-up of their descriptor; Linux 5.19
+  kFeatureZeroCopy = 1u << 6,         // SEND_ZC and SENDMSG_ZC that report what they copied; Linux 6.2
 };
 
 struct Config {
@@ -84,6 +85,14 @@ class Transit {
  * handed over: only then may the owner close the socket, whose descriptor may be somebody else's a moment later. An owner
  * that ends all the same (its thread is terminated) says HANDLE_LOST before it closes: from there a SEND completes as
  * RESET, and nothing touches the descriptor.
+ *
+ * ## Zero copy
+ * A SEND with SEND_FLAG_ZERO_COPY may be read by the kernel where it lies. Its completion says so with
+ * COMPLETION_FLAG_NOTIFIES; then NOTIFIED follows, later than that one, in no order with those of other SENDs, and until
+ * then the bytes that were taken must not change. Where the flag is missing the bytes were copied, whatever was asked for.
+ * A refusal (NO_RESOURCES, NOT_SUPPORTED) has taken nothing, and may be sent again without the flag. CANCEL aborts the
+ * connection if a NOTIFIED is outstanding, as it would come only when the peer has acknowledged everything; CLOSE and
+ * GIVE_BACK come after the last one. The least size is the control word `zero_copy_bytes`.
  *
  * ## Platform specific
  * Drivers with sockets share what is in socket_driver.h.

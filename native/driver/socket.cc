@@ -98,6 +98,12 @@ void set_reset_on_close(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
+void abort_connection(int fd) {
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  ::connect(fd, &nobody, sizeof nobody);
+}
+
 ssize_t send_now(int fd, const void* bytes, size_t count) {
   return syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0);
 }

@@ -4,30 +4,46 @@
 
 import { type Binding, IO_URING_FEATURES } from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
-import type { DriverChoice, DriverName, IoUringFeature } from './options.ts'
+import type { DriverChoice, DriverName, IoUringFeature, ZeroCopy } from './options.ts'
+
+/** A driver, why it is this one, and what of zero copy is in force on it. */
+export interface DriverDecision {
+  readonly driver: DriverName
+  readonly reason: string
+  readonly zeroCopy: ZeroCopy
+}
 
 /**
  * `auto` takes io_uring where this process may use it (tried, with a real operation), else epoll. The reason
- * names what io_uring goes without.
+ * names what io_uring goes without, and says where sends are copied although they were asked not to be.
  * @throws {OverlappedError} ERR_DRIVER_UNAVAILABLE
  */
 export function chooseDriver(
   binding: Pick<Binding, 'probeUring'>,
   choice: DriverChoice,
   without: readonly IoUringFeature[] = [],
-): { readonly driver: DriverName; readonly reason: string } {
-  if (choice === 'epoll') return { driver: 'epoll', reason: 'asked for' }
+  zeroCopy: ZeroCopy = 'off',
+): DriverDecision {
+  const decide = (driver: DriverName, reason: string, copiesNothing: boolean): DriverDecision => {
+    if (copiesNothing || zeroCopy === 'off') return { driver, reason, zeroCopy }
+    // `auto` is content with what there is.
+    const told = zeroCopy === 'auto' ? '' : `; zeroCopy is not in force, ${driver} copies here`
+    return { driver, reason: reason + told, zeroCopy: 'off' }
+  }
+  if (choice === 'epoll') return decide('epoll', 'asked for', false)
   const { reason, features } = binding.probeUring()
   const lacks = withoutFeatures(features, without)
+  const copiesNothing =
+    (features & IO_URING_FEATURES.zeroCopy) !== 0 && !without.includes('zeroCopy')
   if (choice === 'io_uring') {
-    if (reason === '') return { driver: 'io_uring', reason: `asked for${lacks}` }
+    if (reason === '') return decide('io_uring', `asked for${lacks}`, copiesNothing)
     throw new OverlappedError(
       'ERR_DRIVER_UNAVAILABLE',
       `driver is 'io_uring', but ${reason}; 'auto' and 'epoll' work here`,
     )
   }
-  if (reason === '') return { driver: 'io_uring', reason: `auto: the probe succeeded${lacks}` }
-  return { driver: 'epoll', reason: `auto: ${reason}` }
+  if (reason === '') return decide('io_uring', `auto: the probe succeeded${lacks}`, copiesNothing)
+  return decide('epoll', `auto: ${reason}`, false)
 }
 
 /** What io_uring goes without, and why; '' when it has everything. */

@@ -14,6 +14,7 @@ export type IoUringFeature =
   | 'registeredRing'
   | 'skipSuccess'
   | 'fileTable'
+  | 'zeroCopy'
 /** Which thread runs content: the worker that owns the session, or an update thread; in `send`, send threads send. */
 export type Mode = 'worker' | 'update' | 'send'
 export type CloseMode = 'graceful' | 'reset'
@@ -46,6 +47,9 @@ export interface ListenerOptions extends ProtocolOptions {
 export interface OutboundOptions extends ProtocolOptions {
   readonly name: string
 }
+
+/** `minBytes`: gathered sends of so many bytes. */
+export type ZeroCopy = 'off' | 'auto' | { readonly minBytes: number }
 
 export interface GroupOptions {
   /** Groups alive at once. Default 1,024. */
@@ -128,6 +132,11 @@ export interface ServerOptions {
   readonly receiveBufferSize?: number
   /** Slices in one gathered send. Default 64. */
   readonly maxGather?: number
+  /**
+   * Gathered sends that the kernel reads where they lie, instead of copying them; io_uring only. `auto` takes those of
+   * 32 KiB and more, until the kernel copies them all the same. Default `off`.
+   */
+  readonly zeroCopy?: ZeroCopy
   /** Completions taken per turn. Default 1024. */
   readonly completionBatch?: number
   /** Milliseconds; 0 is off. Default 120,000. */
@@ -141,6 +150,8 @@ export interface ServerOptions {
   /** onTick calls a second. Default 20. */
   readonly tickRate?: number
   readonly groups?: GroupOptions
+  /** Overwrites memory as soon as it is given back, to find who still reads it. Default false. */
+  readonly poison?: boolean
   readonly jobs?: JobsOptions
 }
 
@@ -185,6 +196,7 @@ export interface ResolvedOptions {
   readonly receiveBuffers: number
   readonly receiveBufferSize: number
   readonly maxGather: number
+  readonly zeroCopy: ZeroCopy
   readonly completionBatch: number
   readonly idleTimeout: number
   readonly firstMessageTimeout: number
@@ -192,6 +204,7 @@ export interface ResolvedOptions {
   readonly drainTimeout: number
   readonly tickRate: number
   readonly groups: Required<GroupOptions>
+  readonly poison: boolean
   /** `module` is a URL. Absent: no job threads. */
   readonly jobs?: Required<JobsOptions> & { readonly module: string }
 }

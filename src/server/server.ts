@@ -50,7 +50,7 @@ import { Waker } from '../shared/waker.ts'
 import { chooseDriver } from './choose_driver.ts'
 import { listenOn } from './listen.ts'
 import { planMemory } from './memory_plan.ts'
-import type { DriverName, ResolvedOptions, ServerOptions } from './options.ts'
+import type { DriverName, ResolvedOptions, ServerOptions, ZeroCopy } from './options.ts'
 import { resolveOptions } from './resolve_options.ts'
 import { Threads } from './threads.ts'
 
@@ -61,6 +61,8 @@ export interface ServerInfo {
   readonly driver: DriverName
   /** Why it is this driver. */
   readonly driverReason: string
+  /** As it is in force: `off` where the driver always copies, which driverReason tells whoever asked for it. */
+  readonly zeroCopy: ZeroCopy
   readonly workers: number
   readonly listeners: readonly {
     readonly name: string
@@ -149,9 +151,14 @@ export class Server
   async #start(): Promise<void> {
     const options = this.#options
     const binding = loadBinding()
-    const { driver, reason } = chooseDriver(binding, options.driver, options.ioUringWithout)
+    const { driver, reason, zeroCopy } = chooseDriver(
+      binding,
+      options.driver,
+      options.ioUringWithout,
+      options.zeroCopy,
+    )
     const kind = driver === 'io_uring' ? DRIVER_URING : DRIVER_EPOLL
-    const plan = planMemory(options)
+    const plan = planMemory({ ...options, zeroCopy })
     const runtimeId = binding.createRuntime(
       new Uint8Array(plan.control),
       new Uint8Array(plan.arena),
@@ -163,6 +170,7 @@ export class Server
     const info: ServerInfo = {
       driver,
       driverReason: reason,
+      zeroCopy,
       workers: options.workers,
       listeners,
       plan: plan.text,

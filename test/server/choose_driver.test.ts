@@ -28,6 +28,7 @@ describe('auto', () => {
     expect(chooseDriver(binding, 'auto')).toEqual({
       driver: 'io_uring',
       reason: 'auto: the probe succeeded',
+      zeroCopy: 'off',
     })
     expect(probes()).toBe(1)
   })
@@ -36,6 +37,7 @@ describe('auto', () => {
     expect(chooseDriver(probe(DENIED).binding, 'auto')).toEqual({
       driver: 'epoll',
       reason: `auto: ${DENIED}`,
+      zeroCopy: 'off',
     })
   })
 })
@@ -43,7 +45,11 @@ describe('auto', () => {
 describe('by name', () => {
   it('epoll is taken without a probe', () => {
     const { binding, probes } = probe('')
-    expect(chooseDriver(binding, 'epoll')).toEqual({ driver: 'epoll', reason: 'asked for' })
+    expect(chooseDriver(binding, 'epoll')).toEqual({
+      driver: 'epoll',
+      reason: 'asked for',
+      zeroCopy: 'off',
+    })
     expect(probes()).toBe(0)
   })
 
@@ -51,6 +57,7 @@ describe('by name', () => {
     expect(chooseDriver(probe('').binding, 'io_uring')).toEqual({
       driver: 'io_uring',
       reason: 'asked for',
+      zeroCopy: 'off',
     })
   })
 
@@ -91,5 +98,44 @@ describe('what io_uring goes without', () => {
       `auto: ${DENIED}`,
     )
     expect(chooseDriver(probe('').binding, 'epoll', ['skipSuccess']).reason).toBe('asked for')
+  })
+})
+
+describe('zero copy', () => {
+  const asked = { minBytes: 5000 }
+
+  it('is in force on io_uring', () => {
+    const { binding } = probe('')
+    expect(chooseDriver(binding, 'auto', [], asked)).toEqual({
+      driver: 'io_uring',
+      reason: 'auto: the probe succeeded',
+      zeroCopy: asked,
+    })
+    expect(chooseDriver(binding, 'io_uring', [], 'auto').zeroCopy).toBe('auto')
+  })
+
+  it('is not on epoll, which whoever asked for a size is told', () => {
+    expect(chooseDriver(probe('').binding, 'epoll', [], asked)).toEqual({
+      driver: 'epoll',
+      reason: 'asked for; zeroCopy is not in force, epoll copies here',
+      zeroCopy: 'off',
+    })
+    expect(chooseDriver(probe(DENIED).binding, 'auto', [], 'auto')).toEqual({
+      driver: 'epoll',
+      reason: `auto: ${DENIED}`,
+      zeroCopy: 'off',
+    })
+  })
+
+  it('is not where the kernel lacks it, or it is ruled out', () => {
+    const { zeroCopy } = IO_URING_FEATURES
+    const { binding } = probe('', ALL & ~zeroCopy)
+    expect(chooseDriver(binding, 'io_uring', [], asked)).toEqual({
+      driver: 'io_uring',
+      reason:
+        'asked for; the kernel lacks zeroCopy; zeroCopy is not in force, io_uring copies here',
+      zeroCopy: 'off',
+    })
+    expect(chooseDriver(probe('').binding, 'io_uring', ['zeroCopy'], 'auto').zeroCopy).toBe('off')
   })
 })

@@ -24,6 +24,8 @@ export const FAULTS = [
   'spuriousWake',
   'unreadDropped',
   'acceptedGone',
+  'lateNotification',
+  'zeroCopyRefused',
 ] as const
 export type Fault = (typeof FAULTS)[number]
 

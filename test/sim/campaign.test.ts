@@ -24,6 +24,8 @@ const OTHER_KINDS = [
   'broadcast queued',
   'connected',
   'handler threw',
+  'zero copy',
+  'zero copy limited',
   'left: closeTimeout',
   'left: idleTimeout',
   'left: firstMessageTimeout',

@@ -11,6 +11,7 @@ import {
   CONTROL_HEAP_BYTES_PER_WORKER,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
+  CONTROL_POISON,
   CONTROL_RECV_BUFFERS_PER_WORKER,
   CONTROL_SESSION_CAPACITY,
   CONTROL_SESSIONS_AT,
@@ -18,6 +19,8 @@ import {
   CONTROL_SUBMISSION_WORDS,
   CONTROL_THREAD_COUNT,
   CONTROL_THREADS_AT,
+  CONTROL_ZERO_COPY_BYTES,
+  CONTROL_ZERO_COPY_IS_AUTO,
   SESSION_GENERATION,
   SESSION_OWNER,
   SESSION_SENDER,
@@ -40,6 +43,9 @@ export interface Sizes {
   readonly heapBytesPerWorker: number
   readonly completionCapacity: number
   readonly submissionWords: number
+  /** Gathers of so many bytes are sent without a copy; 0: none. Then memory that is given back is overwritten. */
+  readonly zeroCopyBytes: number
+  readonly zeroCopyIsAuto: boolean
   /** Generations that every slot has left; 0: more than a world can use. */
   readonly generationsLeft: number
 }
@@ -89,6 +95,9 @@ export class SimMemory {
     cut(CONTROL_HEAP_BYTES_PER_WORKER, sizes.heapBytesPerWorker)
     cut(CONTROL_COMPLETION_CAPACITY, sizes.completionCapacity)
     cut(CONTROL_SUBMISSION_WORDS, sizes.submissionWords)
+    words[CONTROL_ZERO_COPY_BYTES] = sizes.zeroCopyBytes
+    words[CONTROL_ZERO_COPY_IS_AUTO] = sizes.zeroCopyIsAuto ? 1 : 0
+    words[CONTROL_POISON] = sizes.zeroCopyBytes > 0 ? 1 : 0
     // Thread blocks and sessions lie before the nodes, which need no start value.
     words.fill(0, words[CONTROL_THREADS_AT], words[CONTROL_NODES_AT])
     const bitmapAt = words[CONTROL_CHUNK_BITMAP_AT]
