@@ -35,19 +35,23 @@ export const IO_URING_FEATURES = {
   registeredRing: 8,
   skipSuccess: 16,
   fileTable: 32,
+  zeroCopy: 64,
 } as const
 
 /** Ways of IOCP that can be ruled out. */
 export const IOCP_FEATURES = {
-  zeroByteReceive: 64,
-  trySend: 128,
-  queuedSuccess: 256,
+  zeroByteReceive: 128,
+  trySend: 256,
+  queuedSuccess: 512,
 } as const
+/** That a socket has a send buffer in the kernel, which the option `zeroCopy` rules out on iocp. */
+export const IOCP_SEND_BUFFER = 1024
 
 /** The addon's functions; native/napi/binding.cc says what each does. */
 export interface Binding {
   layoutHash(): number
-  probeUring(): { readonly reason: string; readonly features: number }
+  /** Of the driver that is best on this system: '' when it can be used, else why not; and what it can. */
+  probeDriver(): { readonly reason: string; readonly features: number }
   createRuntime(control: Uint8Array, arena: Uint8Array): number
   destroyRuntime(runtime: number): void
   listen(

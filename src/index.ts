@@ -11,6 +11,7 @@ export type {
   ListenerOptions,
   OutboundOptions,
   ServerOptions,
+  ZeroCopy,
 } from './server/options.ts'
 export { createServer, type Server } from './server/server.ts'
 export {

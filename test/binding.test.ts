@@ -97,7 +97,7 @@ describe('loadBinding', () => {
     const binding = loadBinding()
     expect(binding.layoutHash()).toBe(LAYOUT_HASH)
     expect(loadBinding()).toBe(binding)
-    expect(typeof binding.probeUring().reason).toBe('string')
+    expect(typeof binding.probeDriver().reason).toBe('string')
   })
 
   it('loads it in a copy of the package', () => {

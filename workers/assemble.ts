@@ -86,6 +86,7 @@ export function assembleWorker(
   const heap = new WorkerHeap(
     heapByteAt + (boot.thread - 1) * heapBytesPerWorker,
     heapBytesPerWorker,
+    arena.plan.poison ? arena.bytes : null,
   )
   const buffers = new ReceiveBuffers(arena, submissions)
   const isContentElsewhere = arena.plan.updateCount > 0

@@ -47,7 +47,8 @@ export function assembleSend({ boot, binding, after }: SendParts): AssembledSend
   const submissions = new SubmissionRing(arena)
   const { heapByteAt, heapBytesPerWorker } = arena.plan
   const heapAt = heapByteAt + (boot.thread - 1) * heapBytesPerWorker
-  const heap = new WorkerHeap(heapAt, heapBytesPerWorker)
+  const poisoned = arena.plan.poison ? arena.bytes : null
+  const heap = new WorkerHeap(heapAt, heapBytesPerWorker, poisoned)
   const side = new SendSide({
     arena,
     waker,

@@ -27,10 +27,12 @@ enum Feature : uint32_t {
   kFeatureRegisteredRing = 1u << 3,   // the ring's descriptor is registered; Linux 5.18
   kFeatureSkipSuccess = 1u << 4,      // no completion entry for a send that was taken whole; Linux 5.17
   kFeatureFileTable = 1u << 5,        // sends without a look-up of their descriptor; Linux 5.19
+  kFeatureZeroCopy = 1u << 6,         // SEND_ZC and SENDMSG_ZC that report what they copied; Linux 6.2
   // Ways of IOCP; each has another.
-  kFeatureZeroByteReceive = 1u << 6,  // an idle session holds no receive buffer; else a receive into one is pending
-  kFeatureTrySend = 1u << 7,          // SEND_FLAG_NOW does not become an overlapped send; else it is one, and pends
-  kFeatureQueuedSuccess = 1u << 8,    // what succeeds at once has a packet; else FILE_SKIP_COMPLETION_PORT_ON_SUCCESS
+  kFeatureZeroByteReceive = 1u << 7,  // an idle session holds no receive buffer; else a receive into one is pending
+  kFeatureTrySend = 1u << 8,          // SEND_FLAG_NOW does not become an overlapped send; else it is one, and pends
+  kFeatureQueuedSuccess = 1u << 9,    // what succeeds at once has a packet; else FILE_SKIP_COMPLETION_PORT_ON_SUCCESS
+  kFeatureSendBuffer = 1u << 10,      // a socket has a send buffer; else SO_SNDBUF 0, and the kernel sends from the arena
 };
 
 struct Config {
@@ -97,6 +99,14 @@ class Transit {
  * that ends all the same (its thread is terminated) says HANDLE_LOST before it closes: from there a SEND completes as
  * RESET, and nothing touches the descriptor.
  *
+ * ## Zero copy
+ * A SEND with SEND_FLAG_ZERO_COPY may be read by the kernel where it lies. Its completion says so with
+ * COMPLETION_FLAG_NOTIFIES; then NOTIFIED follows, later than that one, in no order with those of other SENDs, and until
+ * then the bytes that were taken must not change. Where the flag is missing the bytes were copied, whatever was asked for.
+ * A refusal (NO_RESOURCES, NOT_SUPPORTED) has taken nothing, and may be sent again without the flag. CANCEL aborts the
+ * connection if a NOTIFIED is outstanding, as it would come only when the peer has acknowledged everything; CLOSE and
+ * GIVE_BACK come after the last one. The least size is the control word `zero_copy_bytes`.
+ *
  * ## Platform specific
  * Drivers with sockets share what is in socket_driver.h.
  * * io_uring: sends and receives run in the kernel; a wait submits and reaps in one call.
@@ -152,7 +162,10 @@ class Driver {
 /** Null where this system has no such driver. */
 std::unique_ptr<Driver> create(Kind kind);
 
-/** Whether io_uring can be used by this process: sets up a ring and runs a no-op. Empty: yes; else why not. */
-std::string probe_uring(uint32_t* features);
+/**
+ * Whether this process can use the driver that is best on its system: of io_uring sets up a ring and runs a no-op. Empty:
+ * yes; else why not. `features`: what it can, of those that not every kernel has.
+ */
+std::string probe_driver(uint32_t* features);
 
 }  // namespace driver

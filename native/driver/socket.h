@@ -45,6 +45,12 @@ int open_outbound(const shared::SocketAddress& address, const SocketOptions& opt
 /** Makes close() send RST. */
 void set_reset_on_close(int fd);
 
+/**
+ * Sends RST at once and drops what the kernel has of the stream, which ends zero-copy sends. The descriptor stays, with
+ * nobody at the other end. Of Linux: on Windows a send without a copy is cancelled like any other.
+ */
+void abort_connection(int fd);
+
 void set_nonblocking(int fd);
 
 }  // namespace driver

@@ -36,9 +36,10 @@ size_t SocketDriver::submit_one(const int32_t* words) {
         misused("a send of more slices than there may be, or of none");
         return length;
       }
-      int32_t flags = words[0] >> 8;
+      int32_t flags = words[0] >> 8 & 0xff;
+      int32_t zero_copy = (flags & layout::kSendFlagZeroCopy) != 0 ? flags >> layout::kSendNumberShift : -1;
       send({words[1], static_cast<uint32_t>(words[2]), (flags & layout::kSendFlagNow) != 0,
-            (flags & layout::kSendFlagLazy) != 0, words[3], number, words + layout::kSendHeaderWords});
+            (flags & layout::kSendFlagLazy) != 0, zero_copy, words[3], number, words + layout::kSendHeaderWords});
       return length;
     }
     case SubmissionOp::kBufferReturn:

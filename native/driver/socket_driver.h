@@ -17,6 +17,7 @@ struct GatheredSend {
   uint32_t generation;
   bool now;   // SEND_FLAG_NOW: it does not wait for room
   bool lazy;  // SEND_FLAG_LAZY: its completion may come when a wait ends
+  int32_t number;  // of one that the kernel may read where it lies (SEND_FLAG_ZERO_COPY); -1: it is copied
   int32_t bytes;
   size_t slices;
   const int32_t* pairs;  // offset in the arena and length, of each slice

@@ -8,7 +8,7 @@
 
 namespace layout {
 
-inline constexpr int32_t kLayoutHash = -1113614483;
+inline constexpr int32_t kLayoutHash = -1356512916;
 inline constexpr int32_t kMagic = 1331055696;  // First word of the control memory ("OVLP").
 inline constexpr int32_t kCacheLineWords = 16;  // 64-byte cache lines, in 32-bit words.
 inline constexpr int32_t kThreadsMax = 256;  // Threads of one runtime: main, workers, send threads, the acceptor, update threads, job threads.
@@ -29,6 +29,9 @@ inline constexpr uint32_t kGenerationMax = 4294967295u;  // Last generation of a
 inline constexpr int32_t kSendHeaderWords = 4;  // Words of a SEND submission before its (offset, length) pairs.
 inline constexpr int32_t kSendFlagNow = 1;  // SEND completes at once with what the socket took (MSG_DONTWAIT).
 inline constexpr int32_t kSendFlagLazy = 2;  // The completion of a SEND that was taken whole may be reported when the next wait ends.
+inline constexpr int32_t kSendFlagZeroCopy = 4;  // The kernel may read the bytes of a SEND where they lie; only with SEND_FLAG_NOW. A driver that cannot do so copies them.
+inline constexpr int32_t kSendNumberShift = 3;  // Bits 3-6 of the flags of a SEND with SEND_FLAG_ZERO_COPY: its number, which comes back with NOTIFIED.
+inline constexpr int32_t kNotificationsMax = 16;  // Most NOTIFIED completions that may be outstanding for a session: what 4 bits can number.
 inline constexpr int32_t kHandleLost = -1;  // Word `handle` of a session whose owner has ended and closed its socket.
 inline constexpr int32_t kCloseFlagReset = 1;  // CLOSE sends RST (SO_LINGER with time 0) instead of FIN.
 inline constexpr int32_t kSessionRequestClose = 1;  // Close the session.
@@ -42,6 +45,8 @@ inline constexpr int32_t kSessionRequestSendReset = 128;  // Its send thread fou
 inline constexpr int32_t kSessionRequestSendFailed = 256;  // A send of its send thread failed otherwise.
 inline constexpr int32_t kSessionRequestOverflow = 512;  // The heap of its send thread is full, and this session has most of it.
 inline constexpr int32_t kCompletionFlagTerminal = 1;  // No further completion follows for this receive operation.
+inline constexpr int32_t kCompletionFlagNotifies = 2;  // Of SEND: NOTIFIED follows, and until then the kernel may read what it has taken.
+inline constexpr int32_t kCompletionFlagCopied = 4;  // Of NOTIFIED: the kernel has copied the bytes after all.
 inline constexpr int32_t kPortThreadsMax = 256;  // Threads that may have one completion port open.
 inline constexpr int32_t kPortGranting = 65536;  // In a place of a completion port: it is being given away by this thread.
 
@@ -92,9 +97,11 @@ struct Control {
   int32_t job_byte_at;
   int32_t job_bytes_per_ring;
   int32_t arena_bytes;
-  int32_t pad_0[3];
+  int32_t zero_copy_bytes;
+  int32_t zero_copy_is_auto;
+  int32_t poison;
   int32_t protocol_count;
-  int32_t pad_1[15];
+  int32_t pad_0[15];
 };
 static_assert(sizeof(Control) == 256);
 static_assert(alignof(Control) == 4);
@@ -143,6 +150,9 @@ static_assert(offsetof(Control, chunk_byte_at) == 164);
 static_assert(offsetof(Control, job_byte_at) == 168);
 static_assert(offsetof(Control, job_bytes_per_ring) == 172);
 static_assert(offsetof(Control, arena_bytes) == 176);
+static_assert(offsetof(Control, zero_copy_bytes) == 180);
+static_assert(offsetof(Control, zero_copy_is_auto) == 184);
+static_assert(offsetof(Control, poison) == 188);
 static_assert(offsetof(Control, protocol_count) == 192);
 
 // One block per thread: the words by which other threads reach it.
@@ -496,8 +506,9 @@ enum class CompletionKind : int32_t {
   kConnect = 4,  // An outbound connection was made or failed.
   kPeerGone = 5,  // The peer of a paused session closed or reset its connection.
   kPaused = 6,  // Receiving stopped on request and can be started again.
+  kNotified = 7,  // The kernel reads the bytes of a zero-copy SEND no more; result is its number.
 };
-inline constexpr int32_t kCompletionKindCount = 7;
+inline constexpr int32_t kCompletionKindCount = 8;
 
 // First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count.
 enum class SubmissionOp : int32_t {
@@ -529,9 +540,10 @@ enum class IoStatus : int32_t {
   kAddressUnavailable = 8,  // The local address does not exist, or no port is free.
   kNoPermission = 9,  // The system does not allow it.
   kNoResources = 10,  // The system is out of descriptors or memory.
-  kUnknown = 11,  // Anything else; the native number is in the log.
+  kNotSupported = 11,  // The system, or this kind of socket, cannot do it.
+  kUnknown = 12,  // Anything else; the native number is in the log.
 };
-inline constexpr int32_t kIoStatusCount = 12;
+inline constexpr int32_t kIoStatusCount = 13;
 
 // Life of a slot; transitions are drawn in docs/protocols/session.md.
 enum class SessionState : int32_t {
@@ -622,49 +634,54 @@ enum class Counter : int32_t {
   kGatherSlices = 20,  // Slices in them.
   kFlushes = 21,  // Times the thread took what others had handed over: of a session at most one gather each.
   kShortSends = 22,  // Sends that the socket took only in part.
-  kJobsByReference = 23,  // Messages handed to update threads in their receive buffer.
-  kJobsStalled = 24,  // Times receiving stopped because an update thread had enough to do.
-  kTicks = 25,  // onTick rounds run.
-  kTicksLate = 26,  // Ticks that began after the next one was due.
-  kTicksSkipped = 27,  // Ticks left out because they were overdue.
-  kOverflowBytes = 28,  // Bytes copied to overflow blocks.
-  kSendFull = 29,  // Sends refused: the session had maxBackpressure queued.
-  kSendClosed = 30,  // Sends to a session that is closing or gone.
-  kSendDropped = 31,  // Sends refused: no chunk or node was free.
-  kFlagContended = 32,  // Send flags found held.
-  kCasRetries = 33,  // Compare-exchanges that had to be repeated.
-  kJobsRun = 34,  // Jobs that a job thread has run, those that failed among them.
-  kJobsFailed = 35,  // Jobs that threw or rejected.
-  kJobsFull = 36,  // Jobs refused: the thread had as many in the queue as it may.
-  kJobsDropped = 37,  // Results dropped: the session that they were for, or the thread that asked, was gone.
-  kBuffersUsed = 38,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
-  kBuffersStarved = 39,  // Times receiving stopped because no receive buffer was free.
-  kQueueOverflows = 40,  // Times the kernel held completions back because its queue was full (io_uring).
-  kFramesCopied = 41,  // Frames that straddled receive buffers and were copied together.
-  kGroupFull = 42,  // Joins refused: the group had as many members as its capacity says.
-  kGroupsExhausted = 43,  // Joins refused: as many groups as there may be were alive.
-  kOpenAbandoned = 44,  // Reservations left open at the end of a turn.
-  kHandlerErrors = 45,  // Errors that handlers threw or rejected with.
-  kSlotsRetired = 46,  // Slots whose generations are used up.
-  kEndedNone = 47,  // Sessions that ended so: It has not ended.
-  kEndedPeerClosed = 48,  // Sessions that ended so: The peer ended its stream.
-  kEndedPeerReset = 49,  // Sessions that ended so: The peer reset the connection.
-  kEndedLocalClose = 50,  // Sessions that ended so: session.close() or runtime.close().
-  kEndedLocalTerminate = 51,  // Sessions that ended so: session.terminate().
-  kEndedRefused = 52,  // Sessions that ended so: onConnectionRequest returned false.
-  kEndedTableFull = 53,  // Sessions that ended so: maxSessions sessions were open.
-  kEndedFrameTooLong = 54,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
-  kEndedFrameInvalid = 55,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
-  kEndedHandlerError = 56,  // Sessions that ended so: The handler threw or rejected.
-  kEndedIdleTimeout = 57,  // Sessions that ended so: Nothing was received for idleTimeout.
-  kEndedFirstMessageTimeout = 58,  // Sessions that ended so: No message came within firstMessageTimeout.
-  kEndedCloseTimeout = 59,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
-  kEndedOverflow = 60,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
-  kEndedServerStop = 61,  // Sessions that ended so: The server stopped.
-  kEndedWorkerLost = 62,  // Sessions that ended so: The worker that owned the session ended.
-  kEndedConnectFailed = 63,  // Sessions that ended so: The outbound connection was not made.
-  kEndedIoError = 64,  // Sessions that ended so: The system reported an error that has no reason of its own.
+  kZeroCopySends = 23,  // Gathers that the kernel took without a copy, or said so at first.
+  kZeroCopyCopied = 24,  // Of them, those of which its notification said that it had copied.
+  kZeroCopyRefused = 25,  // Gathers for which zero copy failed for lack of memory or support; they were sent again, copied.
+  kZeroCopyLimited = 26,  // Gathers that were long enough and copied, because the kernel held as much as it may.
+  kZeroCopyGivenUp = 27,  // Protocols for which the thread ended zero copy: the kernel copied, or refused, each time.
+  kJobsByReference = 28,  // Messages handed to update threads in their receive buffer.
+  kJobsStalled = 29,  // Times receiving stopped because an update thread had enough to do.
+  kTicks = 30,  // onTick rounds run.
+  kTicksLate = 31,  // Ticks that began after the next one was due.
+  kTicksSkipped = 32,  // Ticks left out because they were overdue.
+  kOverflowBytes = 33,  // Bytes copied to overflow blocks.
+  kSendFull = 34,  // Sends refused: the session had maxBackpressure queued.
+  kSendClosed = 35,  // Sends to a session that is closing or gone.
+  kSendDropped = 36,  // Sends refused: no chunk or node was free.
+  kFlagContended = 37,  // Send flags found held.
+  kCasRetries = 38,  // Compare-exchanges that had to be repeated.
+  kJobsRun = 39,  // Jobs that a job thread has run, those that failed among them.
+  kJobsFailed = 40,  // Jobs that threw or rejected.
+  kJobsFull = 41,  // Jobs refused: the thread had as many in the queue as it may.
+  kJobsDropped = 42,  // Results dropped: the session that they were for, or the thread that asked, was gone.
+  kBuffersUsed = 43,  // Receive buffers that the driver does not have, as of its last wait: a level, not a sum.
+  kBuffersStarved = 44,  // Times receiving stopped because no receive buffer was free.
+  kQueueOverflows = 45,  // Times the kernel held completions back because its queue was full (io_uring).
+  kFramesCopied = 46,  // Frames that straddled receive buffers and were copied together.
+  kGroupFull = 47,  // Joins refused: the group had as many members as its capacity says.
+  kGroupsExhausted = 48,  // Joins refused: as many groups as there may be were alive.
+  kOpenAbandoned = 49,  // Reservations left open at the end of a turn.
+  kHandlerErrors = 50,  // Errors that handlers threw or rejected with.
+  kSlotsRetired = 51,  // Slots whose generations are used up.
+  kEndedNone = 52,  // Sessions that ended so: It has not ended.
+  kEndedPeerClosed = 53,  // Sessions that ended so: The peer ended its stream.
+  kEndedPeerReset = 54,  // Sessions that ended so: The peer reset the connection.
+  kEndedLocalClose = 55,  // Sessions that ended so: session.close() or runtime.close().
+  kEndedLocalTerminate = 56,  // Sessions that ended so: session.terminate().
+  kEndedRefused = 57,  // Sessions that ended so: onConnectionRequest returned false.
+  kEndedTableFull = 58,  // Sessions that ended so: maxSessions sessions were open.
+  kEndedFrameTooLong = 59,  // Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength.
+  kEndedFrameInvalid = 60,  // Sessions that ended so: A header that cannot be: a length below the header it includes.
+  kEndedHandlerError = 61,  // Sessions that ended so: The handler threw or rejected.
+  kEndedIdleTimeout = 62,  // Sessions that ended so: Nothing was received for idleTimeout.
+  kEndedFirstMessageTimeout = 63,  // Sessions that ended so: No message came within firstMessageTimeout.
+  kEndedCloseTimeout = 64,  // Sessions that ended so: The peer did not end its stream within closeTimeout.
+  kEndedOverflow = 65,  // Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most.
+  kEndedServerStop = 66,  // Sessions that ended so: The server stopped.
+  kEndedWorkerLost = 67,  // Sessions that ended so: The worker that owned the session ended.
+  kEndedConnectFailed = 68,  // Sessions that ended so: The outbound connection was not made.
+  kEndedIoError = 69,  // Sessions that ended so: The system reported an error that has no reason of its own.
 };
-inline constexpr int32_t kCounterCount = 65;
+inline constexpr int32_t kCounterCount = 70;
 
 }  // namespace layout

@@ -50,10 +50,10 @@ Value outcome(Napi::Env env, int error, int32_t value) {
 
 Value layout_hash(const CallbackInfo& info) { return Napi::Number::New(info.Env(), layout::kLayoutHash); }
 
-/** probeUring(): { reason: string ('' when usable), features: number } */
-Value probe_uring(const CallbackInfo& info) {
+/** probeDriver(): { reason: string ('' when usable), features: number } */
+Value probe_driver(const CallbackInfo& info) {
   uint32_t features = 0;
-  std::string reason = driver::probe_uring(&features);
+  std::string reason = driver::probe_driver(&features);
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("reason", reason);
   result.Set("features", features);
@@ -268,7 +268,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
   add("layoutHash", layout_hash);
-  add("probeUring", probe_uring);
+  add("probeDriver", probe_driver);
   add("createRuntime", create_runtime);
   add("destroyRuntime", destroy_runtime);
   add("listen", listen);

@@ -42,6 +42,8 @@ function typeFits(spec: OptionSpec, value: unknown): boolean {
       return typeof value === 'string' || value instanceof URL
     case 'list':
       return Array.isArray(value)
+    case 'threshold':
+      return typeof value === 'string' || (typeof value === 'object' && value !== null)
     case 'framing':
     case 'nested':
       return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -54,12 +56,22 @@ function isPowerOfTwo(value: number): boolean {
   return Number.isInteger(Math.log2(value))
 }
 
+function isBetween({ min, max }: { min: number; max: number }, value: number): boolean {
+  return value >= min && value <= max
+}
+
 function rangeFits(spec: OptionSpec, value: unknown): boolean {
   switch (spec.type) {
     case 'integer': {
       if (typeof value !== 'number') return value === 'auto'
-      const whole = Number.isInteger(value) && value >= spec.min && value <= spec.max
+      const whole = Number.isInteger(value) && isBetween(spec, value)
       return whole && (!spec.powerOfTwo || isPowerOfTwo(value))
+    }
+    case 'threshold': {
+      if (typeof value === 'string') return spec.words.includes(value)
+      const { [spec.number]: number, ...others } = value as Record<string, unknown>
+      const isAlone = Object.keys(others).length === 0
+      return isAlone && Number.isInteger(number) && isBetween(spec, number as number)
     }
     case 'choice':
       return spec.values.includes(value as string)
@@ -85,6 +97,7 @@ export function checkOption(spec: OptionSpec, label: string, value: unknown): vo
  * where it has such; any other text as it is, which checkOption then judges.
  */
 export function parseText(spec: OptionSpec, text: string): unknown {
+  if (spec.type === 'threshold' && NUMBER_TEXT.test(text)) return { [spec.number]: Number(text) }
   if (spec.type === 'integer' && NUMBER_TEXT.test(text)) return Number(text)
   if (spec.type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
   return text

@@ -100,7 +100,8 @@ function delimiterBytes({ spec, label, value }: Given): number[] {
 
 /** A raw value of a source, checked: text is parsed, anything else is taken as it is. */
 function give(spec: OptionSpec, label: string, value: unknown): Given {
-  const parsed = typeof value === 'string' ? parseText(spec, value) : value
+  const isText = typeof value === 'string' || (spec.type === 'threshold' && !isSection(value))
+  const parsed = isText ? parseText(spec, String(value)) : value
   checkOption(spec, label, parsed)
   return { spec, label, value: parsed }
 }

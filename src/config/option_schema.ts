@@ -81,6 +81,10 @@ export function allowedOf(spec: OptionSpec): string {
       const unit = spec.unit === undefined ? '' : ` (${spec.unit})`
       return `${spec.auto ? "'auto' or " : ''}${kind} from ${spec.min} to ${spec.max}${unit}`
     }
+    case 'threshold': {
+      const words = spec.words.map((word) => `'${word}'`).join(', ')
+      return `${words} or { ${spec.number}: a whole number from ${spec.min} to ${spec.max} } (${spec.unit})`
+    }
     case 'boolean':
       return 'true or false'
     case 'choice': {

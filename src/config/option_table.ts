@@ -33,6 +33,16 @@ type ValueSpec =
       /** Why the limits are what they are. */
       readonly reason: string
     }
+  /** One of the words, or an object with this number alone; as text the number. */
+  | {
+      readonly type: 'threshold'
+      readonly words: readonly string[]
+      readonly number: string
+      readonly min: number
+      readonly max: number
+      readonly unit: 'bytes'
+      readonly reason: string
+    }
   | { readonly type: 'boolean' }
   | { readonly type: 'choice'; readonly values: readonly string[] }
   | {
@@ -330,6 +340,17 @@ export const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     doc: 'Slices in one gathered send.',
     reason: 'UIO_MAXIOV is 1024, uio(7).',
   },
+  zeroCopy: {
+    type: 'threshold',
+    words: ['off', 'auto'],
+    number: 'minBytes',
+    min: 1,
+    max: 2 ** 30,
+    unit: 'bytes',
+    default: 'off',
+    doc: 'Gathered sends of so many bytes are read by the kernel where they lie (io_uring, Linux 6.2). `auto` begins at 32768 and ends where the kernel copies all the same. In files and flags the number alone.',
+    reason: 'A gather is at most what a session may have queued.',
+  },
   completionBatch: {
     type: 'integer',
     min: 1,
@@ -391,6 +412,12 @@ export const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     type: 'nested',
     entries: groups,
     doc: 'Groups of sessions: session.join(), and broadcasts to a group.',
+  },
+  poison: {
+    type: 'boolean',
+    default: false,
+    doc: 'Memory that is given back is overwritten at once: finds who still reads it, and costs time.',
+    codeOnly: true,
   },
 }
 

@@ -6,6 +6,8 @@ import { assert } from '../assert.ts'
 import {
   CloseReason,
   COMPLETION_BUFFER,
+  COMPLETION_FLAG_COPIED,
+  COMPLETION_FLAGS,
   COMPLETION_OFFSET,
   COMPLETION_RESULT,
   COMPLETION_STATUS,
@@ -110,7 +112,19 @@ export class Dispatcher implements CompletionHome<LiveSession>, DeferredReader {
     const status = words[at + COMPLETION_STATUS] as IoStatus
     switch (kind) {
       case CompletionKind.SEND:
-        core.sender.completed(session, status, words[at + COMPLETION_RESULT])
+        core.sender.completed(
+          session,
+          status,
+          words[at + COMPLETION_RESULT],
+          words[at + COMPLETION_FLAGS],
+        )
+        break
+      case CompletionKind.NOTIFIED:
+        core.sender.notified(
+          session,
+          words[at + COMPLETION_RESULT],
+          (words[at + COMPLETION_FLAGS] & COMPLETION_FLAG_COPIED) !== 0,
+        )
         break
       case CompletionKind.CONNECT:
         core.lifecycle.connecting.connected(session, status, words[at + COMPLETION_RESULT])

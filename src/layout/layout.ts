@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1113614483
+export const LAYOUT_HASH = -1356512916
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -45,6 +45,12 @@ export const SEND_HEADER_WORDS = 4
 export const SEND_FLAG_NOW = 1
 /** The completion of a SEND that was taken whole may be reported when the next wait ends. */
 export const SEND_FLAG_LAZY = 2
+/** The kernel may read the bytes of a SEND where they lie; only with SEND_FLAG_NOW. A driver that cannot do so copies them. */
+export const SEND_FLAG_ZERO_COPY = 4
+/** Bits 3-6 of the flags of a SEND with SEND_FLAG_ZERO_COPY: its number, which comes back with NOTIFIED. */
+export const SEND_NUMBER_SHIFT = 3
+/** Most NOTIFIED completions that may be outstanding for a session: what 4 bits can number. */
+export const NOTIFICATIONS_MAX = 16
 /** Word `handle` of a session whose owner has ended and closed its socket. */
 export const HANDLE_LOST = -1
 /** CLOSE sends RST (SO_LINGER with time 0) instead of FIN. */
@@ -71,6 +77,10 @@ export const SESSION_REQUEST_SEND_FAILED = 256
 export const SESSION_REQUEST_OVERFLOW = 512
 /** No further completion follows for this receive operation. */
 export const COMPLETION_FLAG_TERMINAL = 1
+/** Of SEND: NOTIFIED follows, and until then the kernel may read what it has taken. */
+export const COMPLETION_FLAG_NOTIFIES = 2
+/** Of NOTIFIED: the kernel has copied the bytes after all. */
+export const COMPLETION_FLAG_COPIED = 4
 /** Threads that may have one completion port open. */
 export const PORT_THREADS_MAX = 256
 /** In a place of a completion port: it is being given away by this thread. */
@@ -123,6 +133,9 @@ export const CONTROL_CHUNK_BYTE_AT = 41
 export const CONTROL_JOB_BYTE_AT = 42
 export const CONTROL_JOB_BYTES_PER_RING = 43
 export const CONTROL_ARENA_BYTES = 44
+export const CONTROL_ZERO_COPY_BYTES = 45
+export const CONTROL_ZERO_COPY_IS_AUTO = 46
+export const CONTROL_POISON = 47
 export const CONTROL_PROTOCOL_COUNT = 48
 
 /** One block per thread: the words by which other threads reach it. Size in words. */
@@ -319,9 +332,11 @@ export const CompletionKind = {
   PEER_GONE: 5,
   /** Receiving stopped on request and can be started again. */
   PAUSED: 6,
+  /** The kernel reads the bytes of a zero-copy SEND no more; result is its number. */
+  NOTIFIED: 7,
 } as const
 export type CompletionKind = (typeof CompletionKind)[keyof typeof CompletionKind]
-export const COMPLETION_KIND_COUNT = 7
+export const COMPLETION_KIND_COUNT = 8
 /** Names of CompletionKind, by value. */
 export const COMPLETION_KIND_NAMES: readonly string[] = [
   '',
@@ -331,6 +346,7 @@ export const COMPLETION_KIND_NAMES: readonly string[] = [
   'connect',
   'peerGone',
   'paused',
+  'notified',
 ]
 
 /** First word of a submission, bits 0-7; bits 8-15 are flags, bits 16-31 a count. */
@@ -403,11 +419,13 @@ export const IoStatus = {
   NO_PERMISSION: 9,
   /** The system is out of descriptors or memory. */
   NO_RESOURCES: 10,
+  /** The system, or this kind of socket, cannot do it. */
+  NOT_SUPPORTED: 11,
   /** Anything else; the native number is in the log. */
-  UNKNOWN: 11,
+  UNKNOWN: 12,
 } as const
 export type IoStatus = (typeof IoStatus)[keyof typeof IoStatus]
-export const IO_STATUS_COUNT = 12
+export const IO_STATUS_COUNT = 13
 /** Names of IoStatus, by value. */
 export const IO_STATUS_NAMES: readonly string[] = [
   'ok',
@@ -421,6 +439,7 @@ export const IO_STATUS_NAMES: readonly string[] = [
   'addressUnavailable',
   'noPermission',
   'noResources',
+  'notSupported',
   'unknown',
 ]
 
@@ -636,93 +655,103 @@ export const Counter = {
   FLUSHES: 21,
   /** Sends that the socket took only in part. */
   SHORT_SENDS: 22,
+  /** Gathers that the kernel took without a copy, or said so at first. */
+  ZERO_COPY_SENDS: 23,
+  /** Of them, those of which its notification said that it had copied. */
+  ZERO_COPY_COPIED: 24,
+  /** Gathers for which zero copy failed for lack of memory or support; they were sent again, copied. */
+  ZERO_COPY_REFUSED: 25,
+  /** Gathers that were long enough and copied, because the kernel held as much as it may. */
+  ZERO_COPY_LIMITED: 26,
+  /** Protocols for which the thread ended zero copy: the kernel copied, or refused, each time. */
+  ZERO_COPY_GIVEN_UP: 27,
   /** Messages handed to update threads in their receive buffer. */
-  JOBS_BY_REFERENCE: 23,
+  JOBS_BY_REFERENCE: 28,
   /** Times receiving stopped because an update thread had enough to do. */
-  JOBS_STALLED: 24,
+  JOBS_STALLED: 29,
   /** onTick rounds run. */
-  TICKS: 25,
+  TICKS: 30,
   /** Ticks that began after the next one was due. */
-  TICKS_LATE: 26,
+  TICKS_LATE: 31,
   /** Ticks left out because they were overdue. */
-  TICKS_SKIPPED: 27,
+  TICKS_SKIPPED: 32,
   /** Bytes copied to overflow blocks. */
-  OVERFLOW_BYTES: 28,
+  OVERFLOW_BYTES: 33,
   /** Sends refused: the session had maxBackpressure queued. */
-  SEND_FULL: 29,
+  SEND_FULL: 34,
   /** Sends to a session that is closing or gone. */
-  SEND_CLOSED: 30,
+  SEND_CLOSED: 35,
   /** Sends refused: no chunk or node was free. */
-  SEND_DROPPED: 31,
+  SEND_DROPPED: 36,
   /** Send flags found held. */
-  FLAG_CONTENDED: 32,
+  FLAG_CONTENDED: 37,
   /** Compare-exchanges that had to be repeated. */
-  CAS_RETRIES: 33,
+  CAS_RETRIES: 38,
   /** Jobs that a job thread has run, those that failed among them. */
-  JOBS_RUN: 34,
+  JOBS_RUN: 39,
   /** Jobs that threw or rejected. */
-  JOBS_FAILED: 35,
+  JOBS_FAILED: 40,
   /** Jobs refused: the thread had as many in the queue as it may. */
-  JOBS_FULL: 36,
+  JOBS_FULL: 41,
   /** Results dropped: the session that they were for, or the thread that asked, was gone. */
-  JOBS_DROPPED: 37,
+  JOBS_DROPPED: 42,
   /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
-  BUFFERS_USED: 38,
+  BUFFERS_USED: 43,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 39,
+  BUFFERS_STARVED: 44,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 40,
+  QUEUE_OVERFLOWS: 45,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 41,
+  FRAMES_COPIED: 46,
   /** Joins refused: the group had as many members as its capacity says. */
-  GROUP_FULL: 42,
+  GROUP_FULL: 47,
   /** Joins refused: as many groups as there may be were alive. */
-  GROUPS_EXHAUSTED: 43,
+  GROUPS_EXHAUSTED: 48,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 44,
+  OPEN_ABANDONED: 49,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 45,
+  HANDLER_ERRORS: 50,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 46,
+  SLOTS_RETIRED: 51,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 47,
+  ENDED_NONE: 52,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 48,
+  ENDED_PEER_CLOSED: 53,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 49,
+  ENDED_PEER_RESET: 54,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 50,
+  ENDED_LOCAL_CLOSE: 55,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 51,
+  ENDED_LOCAL_TERMINATE: 56,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 52,
+  ENDED_REFUSED: 57,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 53,
+  ENDED_TABLE_FULL: 58,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 54,
+  ENDED_FRAME_TOO_LONG: 59,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 55,
+  ENDED_FRAME_INVALID: 60,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 56,
+  ENDED_HANDLER_ERROR: 61,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 57,
+  ENDED_IDLE_TIMEOUT: 62,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 58,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 63,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 59,
+  ENDED_CLOSE_TIMEOUT: 64,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 60,
+  ENDED_OVERFLOW: 65,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 61,
+  ENDED_SERVER_STOP: 66,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 62,
+  ENDED_WORKER_LOST: 67,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 63,
+  ENDED_CONNECT_FAILED: 68,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 64,
+  ENDED_IO_ERROR: 69,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 65
+export const COUNTER_COUNT = 70
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -748,6 +777,11 @@ export const COUNTER_NAMES: readonly string[] = [
   'gatherSlices',
   'flushes',
   'shortSends',
+  'zeroCopySends',
+  'zeroCopyCopied',
+  'zeroCopyRefused',
+  'zeroCopyLimited',
+  'zeroCopyGivenUp',
   'jobsByReference',
   'jobsStalled',
   'ticks',

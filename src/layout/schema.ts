@@ -117,6 +117,21 @@ export const constants: readonly Constant[] = [
     doc: 'The completion of a SEND that was taken whole may be reported when the next wait ends.',
   },
   {
+    name: 'SEND_FLAG_ZERO_COPY',
+    value: 4,
+    doc: 'The kernel may read the bytes of a SEND where they lie; only with SEND_FLAG_NOW. A driver that cannot do so copies them.',
+  },
+  {
+    name: 'SEND_NUMBER_SHIFT',
+    value: 3,
+    doc: 'Bits 3-6 of the flags of a SEND with SEND_FLAG_ZERO_COPY: its number, which comes back with NOTIFIED.',
+  },
+  {
+    name: 'NOTIFICATIONS_MAX',
+    value: 16,
+    doc: 'Most NOTIFIED completions that may be outstanding for a session: what 4 bits can number.',
+  },
+  {
     name: 'HANDLE_LOST',
     value: -1,
     doc: 'Word `handle` of a session whose owner has ended and closed its socket.',
@@ -180,6 +195,16 @@ export const constants: readonly Constant[] = [
     name: 'COMPLETION_FLAG_TERMINAL',
     value: 1,
     doc: 'No further completion follows for this receive operation.',
+  },
+  {
+    name: 'COMPLETION_FLAG_NOTIFIES',
+    value: 2,
+    doc: 'Of SEND: NOTIFIED follows, and until then the kernel may read what it has taken.',
+  },
+  {
+    name: 'COMPLETION_FLAG_COPIED',
+    value: 4,
+    doc: 'Of NOTIFIED: the kernel has copied the bytes after all.',
   },
   {
     name: 'PORT_THREADS_MAX',
@@ -290,6 +315,21 @@ export const structs: readonly Struct[] = [
       ),
       planned('job_bytes_per_ring', 'Size of one of these regions.', 'bytes'),
       planned('arena_bytes', 'Size of the arena.', 'bytes'),
+      planned(
+        'zero_copy_bytes',
+        'Gathers of so many bytes and more are sent without a copy; 0: none.',
+        'bytes',
+      ),
+      planned(
+        'zero_copy_is_auto',
+        'Not 0: zero copy ends where the kernel copies all the same.',
+        '',
+      ),
+      planned(
+        'poison',
+        'Not 0: memory that is given back is overwritten at once, so that whoever still reads it is found.',
+        '',
+      ),
       {
         name: 'protocol_count',
         doc: 'Protocols with an index: the declared ones, then those of connect(). Threads that found no room leave it above LISTENERS_MAX.',
@@ -1093,6 +1133,7 @@ export const enums: readonly Enum[] = [
       ['CONNECT', 'An outbound connection was made or failed.'],
       ['PEER_GONE', 'The peer of a paused session closed or reset its connection.'],
       ['PAUSED', 'Receiving stopped on request and can be started again.'],
+      ['NOTIFIED', 'The kernel reads the bytes of a zero-copy SEND no more; result is its number.'],
     ],
   },
   {
@@ -1133,6 +1174,7 @@ export const enums: readonly Enum[] = [
       ['ADDRESS_UNAVAILABLE', 'The local address does not exist, or no port is free.'],
       ['NO_PERMISSION', 'The system does not allow it.'],
       ['NO_RESOURCES', 'The system is out of descriptors or memory.'],
+      ['NOT_SUPPORTED', 'The system, or this kind of socket, cannot do it.'],
       ['UNKNOWN', 'Anything else; the native number is in the log.'],
     ],
   },
@@ -1234,6 +1276,20 @@ export const enums: readonly Enum[] = [
         'Times the thread took what others had handed over: of a session at most one gather each.',
       ],
       ['SHORT_SENDS', 'Sends that the socket took only in part.'],
+      ['ZERO_COPY_SENDS', 'Gathers that the kernel took without a copy, or said so at first.'],
+      ['ZERO_COPY_COPIED', 'Of them, those of which its notification said that it had copied.'],
+      [
+        'ZERO_COPY_REFUSED',
+        'Gathers for which zero copy failed for lack of memory or support; they were sent again, copied.',
+      ],
+      [
+        'ZERO_COPY_LIMITED',
+        'Gathers that were long enough and copied, because the kernel held as much as it may.',
+      ],
+      [
+        'ZERO_COPY_GIVEN_UP',
+        'Protocols for which the thread ended zero copy: the kernel copied, or refused, each time.',
+      ],
       ['JOBS_BY_REFERENCE', 'Messages handed to update threads in their receive buffer.'],
       ['JOBS_STALLED', 'Times receiving stopped because an update thread had enough to do.'],
       ['TICKS', 'onTick rounds run.'],

@@ -72,6 +72,8 @@ export class Lanes<T extends Outbox> {
     if (wanted === 0 || wanted === this.#thread) return false
     outbox.isLeaving = true
     if (outbox.flightFirst !== 0 || outbox.waiting || outbox.overflow !== null) return false
+    // The socket is needed until the kernel has let go of everything.
+    if (outbox.notifications > 0) return false
     // Another wish that comes between is seen by the thread that gets the slot.
     compareExchange(words, outbox.at + SESSION_LANE_WANTED, wanted, 0)
     words[outbox.at + SESSION_HANDED_NODE] = outbox.waitFirst

@@ -21,6 +21,14 @@ export abstract class Outbox {
   /** Nodes of the gather that the driver has; 0: none. */
   flightFirst = 0
   flightBytes = 0
+  /** Under which the kernel may read the gather in flight where it lies; -1: it is copied. */
+  flightNumber = -1
+  /** Gathers of which NOTIFIED is still to come: each holds what it refers to until then. */
+  notifications = 0
+  /** Their first nodes, by number; made for the first one. */
+  numbers: Int32Array | null = null
+  /** Chunks and receive buffers that they refer to. */
+  heldBlocks = 0
   /** Bytes accepted from all threads that the socket has not taken. */
   bufferedBytes = 0
   /** Of them, those that other threads queued; settled in the slot's queued_bytes. */

@@ -12,6 +12,9 @@ import {
   NODE_OFFSET,
   SEND_FLAG_LAZY,
   SEND_FLAG_NOW,
+  SEND_FLAG_ZERO_COPY,
+  SEND_HEADER_WORDS,
+  SEND_NUMBER_SHIFT,
   SESSION_DRAIN_WANTED,
   SESSION_FLUSH_LINK,
   SESSION_IO_COUNT,
@@ -37,6 +40,7 @@ import type { Outbox } from './outbox.ts'
 import { OverflowQueue } from './overflow_queue.ts'
 import { clear } from './send_flag.ts'
 import type { SubmissionRing } from './submission_ring.ts'
+import { NO_NUMBER, ZeroCopy } from './zero_copy.ts'
 
 /** A part of the heap in use at which the longest queue is closed: 7/8. */
 const HEAP_PRESSURE = 7 / 8
@@ -123,6 +127,8 @@ export class Sender<T extends Outbox> {
   #sendsPend = false
   #drainsByWord = false
   #lanes: Lanes<T> | null = null
+  /** Null: every gather is copied. */
+  #zeroCopy: ZeroCopy | null = null
 
   /** Sessions with a queue in the heap. */
   readonly #overflowing = new Set<T>()
@@ -154,6 +160,7 @@ export class Sender<T extends Outbox> {
       this.#lanes = new Lanes(this.#arena, this.#nodes, this.slots, parts.lanes)
     this.#maxBackpressure = parts.maxBackpressure
     this.#sendsPend = parts.sendsPend === true
+    if (this.#arena.plan.zeroCopyBytes > 0) this.#zeroCopy = new ZeroCopy(this.#arena, this.#nodes)
   }
 
   /** From here on events.sent() is called, as a handler with onSend was loaded. */
@@ -262,14 +269,18 @@ export class Sender<T extends Outbox> {
   /** Whether nothing waits or is in flight for this session, from any thread. */
   idle(outbox: T): boolean {
     return (
-      this.quiet(outbox) &&
+      this.#isAtRest(outbox) &&
       load(this.#words, outbox.at + SESSION_SEND_FLAG) === 0 &&
       load(this.#words, outbox.at + SESSION_SEND_HEAD) === 0
     )
   }
 
-  /** Whether nothing waits or is in flight here; other threads may have pushed. */
+  /** Whether nothing waits or is in flight here, nor held for the kernel; other threads may have pushed. */
   quiet(outbox: T): boolean {
+    return this.#isAtRest(outbox) && outbox.notifications === 0
+  }
+
+  #isAtRest(outbox: T): boolean {
     return !outbox.sending && this.#openOutbox !== outbox
   }
 
@@ -572,7 +583,8 @@ export class Sender<T extends Outbox> {
   /** Nothing is in flight: submits the next gather, if there is one. */
   #submitNext(outbox: T): void {
     const parts = this.#parts as SubmitParts<T>
-    if (outbox.isLeaving && outbox.overflow === null && this.#lanes?.tryLeave(outbox)) return
+    const isLeavable = outbox.overflow === null && outbox.notifications === 0
+    if (outbox.isLeaving && isLeavable && this.#lanes?.tryLeave(outbox)) return
     if (outbox.overflow !== null) this.#spill(outbox)
     if (outbox.sendDead) this.#discard(outbox)
     if (outbox.overflow !== null) {
@@ -621,6 +633,12 @@ export class Sender<T extends Outbox> {
     if (node === 0) outbox.waitLast = 0
     this.#counters[Counter.GATHERS]++
     this.#counters[Counter.GATHER_SLICES] += slices
+    if (this.#zeroCopy === null) return
+    const number = this.#zeroCopy.takeNumber(outbox)
+    if (number === NO_NUMBER) return
+    const headerAt = bytesAt + 1 - SEND_HEADER_WORDS
+    const asked = SEND_FLAG_ZERO_COPY | (number << SEND_NUMBER_SHIFT)
+    words[headerAt] = words[headerAt] | (asked << 8)
   }
 
   /** Takes what other threads pushed, oldest first, behind what waits [SENDLIST-2]. */
@@ -649,13 +667,21 @@ export class Sender<T extends Outbox> {
     outbox.foreignBytes += bytes
   }
 
-  /** A SEND of this session completed. */
-  completed(outbox: T, status: IoStatus, taken: number): void {
+  /** A SEND of this session completed; `flags` are COMPLETION_FLAG_* bits. */
+  completed(outbox: T, status: IoStatus, taken: number, flags: number): void {
     const parts = this.#parts as SubmitParts<T>
     assert(
       outbox.waiting || outbox.flightFirst !== 0,
       'SENDFLAG-3: a session has one send in flight, which completes once',
     )
+    if (
+      outbox.flightNumber !== NO_NUMBER &&
+      this.#zeroCopy?.sendEnded(outbox, status, taken, flags)
+    ) {
+      this.#takeBack(outbox)
+      this.#submitNext(outbox)
+      return
+    }
     const failed = status !== IoStatus.OK
     if (outbox.waiting) {
       outbox.waiting = false
@@ -680,6 +706,27 @@ export class Sender<T extends Outbox> {
       parts.events.drained(outbox)
     }
     this.#submitNext(outbox)
+  }
+
+  /** The kernel has let go of a gather that it did not copy. */
+  notified(outbox: T, number: number, isCopied: boolean): void {
+    this.#dropNodes((this.#zeroCopy as ZeroCopy).takeHeld(outbox, number, isCopied))
+    // A lane that it moves to, and its end, wait for the last one.
+    if (outbox.notifications === 0 && !outbox.sending) this.#submitNext(outbox)
+  }
+
+  /** The gather in flight goes before what waits. */
+  #takeBack(outbox: T): void {
+    const words = this.#words
+    let last = 0
+    for (let node = outbox.flightFirst; node !== 0; node = words[last]) {
+      last = this.#nodes.at(node)
+      outbox.waitCount++
+      if (outbox.waitFirst === 0 && words[last] === 0) outbox.waitLast = node
+    }
+    words[last] = outbox.waitFirst
+    outbox.waitFirst = outbox.flightFirst
+    outbox.flightFirst = outbox.flightBytes = 0
   }
 
   #settleForeign(outbox: T, taken: number): void {
@@ -714,10 +761,9 @@ export class Sender<T extends Outbox> {
       const length = words[at + NODE_LENGTH]
       if (skip < length) this.#overflow(outbox, words[at + NODE_OFFSET] + skip, length - skip)
       skip = Math.max(0, skip - length)
-      this.#dropNode(node)
       node = next
     }
-    outbox.flightFirst = outbox.flightBytes = 0
+    this.#dropFlight(outbox)
   }
 
   /** Copies what waits behind what has overflowed. */
@@ -814,15 +860,8 @@ export class Sender<T extends Outbox> {
   }
 
   #discard(outbox: T): void {
-    const words = this.#words
-    for (const first of [outbox.flightFirst, outbox.waitFirst]) {
-      let node = first
-      while (node !== 0) {
-        const next = words[this.#nodes.at(node)]
-        this.#dropNode(node)
-        node = next
-      }
-    }
+    this.#dropNodes(outbox.flightFirst)
+    this.#dropNodes(outbox.waitFirst)
     outbox.flightFirst = outbox.flightBytes = 0
     outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
     outbox.overflow?.clear()
@@ -837,15 +876,40 @@ export class Sender<T extends Outbox> {
 
   // --- references ------------------------------------------------------------------------------
 
+  /** What was in flight is with the socket: it is given back, or held until the kernel has read it. */
   #dropFlight(outbox: T): void {
+    if (outbox.flightNumber === NO_NUMBER) this.#dropNodes(outbox.flightFirst)
+    else this.#holdFlight(outbox)
+    outbox.flightFirst = outbox.flightBytes = 0
+  }
+
+  /** Until its notification a gather holds each block once; the other nodes go [ZEROCOPY-1]. */
+  #holdFlight(outbox: T): void {
     const words = this.#words
-    let node = outbox.flightFirst
+    let kept = this.#nodes.at(outbox.flightFirst)
+    for (let node = words[kept]; node !== 0; ) {
+      const at = this.#nodes.at(node)
+      const next = words[at]
+      if (words[at + NODE_BLOCK] === words[kept + NODE_BLOCK]) {
+        this.#dropNode(node)
+      } else {
+        words[kept] = node
+        kept = at
+      }
+      node = next
+    }
+    words[kept] = 0
+    ;(this.#zeroCopy as ZeroCopy).keepFlight(outbox)
+  }
+
+  #dropNodes(first: number): void {
+    const words = this.#words
+    let node = first
     while (node !== 0) {
       const next = words[this.#nodes.at(node)]
       this.#dropNode(node)
       node = next
     }
-    outbox.flightFirst = outbox.flightBytes = 0
   }
 
   #dropNode(node: number): void {

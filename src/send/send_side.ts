@@ -6,6 +6,8 @@ import { assert } from '../assert.ts'
 import { CompletionRing } from '../inbound/completion_ring.ts'
 import { type CompletionHome, drainCompletions } from '../inbound/drain_completions.ts'
 import {
+  COMPLETION_FLAG_COPIED,
+  COMPLETION_FLAGS,
   COMPLETION_RESULT,
   COMPLETION_STATUS,
   CompletionKind,
@@ -114,13 +116,16 @@ export class SendSide
   }
 
   reported(outbox: SendOutbox, kind: number, at: number): void {
-    assert(kind === CompletionKind.SEND, 'COMPLETION-5: only sends are here')
     const { words } = this.#completions
-    this.#parts.sender.completed(
-      outbox,
-      words[at + COMPLETION_STATUS] as IoStatus,
-      words[at + COMPLETION_RESULT],
-    )
+    const result = words[at + COMPLETION_RESULT]
+    const flags = words[at + COMPLETION_FLAGS]
+    const { sender } = this.#parts
+    if (kind === CompletionKind.SEND) {
+      sender.completed(outbox, words[at + COMPLETION_STATUS] as IoStatus, result, flags)
+    } else {
+      assert(kind === CompletionKind.NOTIFIED, 'COMPLETION-5: only sends are here')
+      sender.notified(outbox, result, (flags & COMPLETION_FLAG_COPIED) !== 0)
+    }
   }
 
   // --- what the sender tells -------------------------------------------------------------------
@@ -168,7 +173,8 @@ export class SendSide
   #kill(outbox: SendOutbox): void {
     const { sender, submissions } = this.#parts
     sender.kill(outbox)
-    if (outbox.waiting) submissions.cancel(outbox.slot, outbox.generation)
+    if (outbox.waiting || outbox.notifications > 0)
+      submissions.cancel(outbox.slot, outbox.generation)
   }
 
   left(outbox: SendOutbox): void {
@@ -210,6 +216,8 @@ export class SendSide
       if (isReset) sender.request(slot, SESSION_REQUEST_FLUSHED)
       else submissions.shutdown(slot, generation)
     }
+    // The last notification comes here again.
+    if (outbox.notifications > 0) return
     this.#giveBack(outbox)
   }
 

@@ -24,11 +24,12 @@ import {
   SESSION_WORDS,
   THREAD_WORDS,
 } from '../layout/layout.ts'
+import { AUTO_MIN_BYTES } from '../outbound/zero_copy.ts'
 import { COUNTERS_STRIDE, type Plan, writePlan } from '../shared/arena.ts'
 import { groupWords } from '../shared/group_table.ts'
 import { liveSlotWords } from '../shared/live_slots.ts'
 import { type ThreadCounts, type ThreadIds, threadIds } from '../shared/thread_ids.ts'
-import type { ResolvedOptions } from './options.ts'
+import type { ResolvedOptions, ZeroCopy } from './options.ts'
 
 /** Words of a submission area: 5,461 sends of one slice; what does not fit goes in the next round of a turn. */
 const SUBMISSION_WORDS = 32_768
@@ -110,6 +111,12 @@ function leastArena(
   const behind = 4 * (threads + 1) * chunkBytes + 2 * drivers * HEAP_UNIT
   const share = Math.ceil(behind / (1 - JOB_PART))
   return recvBytes + (rings === 0 ? behind : Math.max(behind + rings * JOB_BYTES_MIN, share))
+}
+
+/** Least bytes of a gather that is sent without a copy; 0: none is. */
+function zeroCopyBytes(zeroCopy: ZeroCopy): number {
+  if (zeroCopy === 'off') return 0
+  return zeroCopy === 'auto' ? AUTO_MIN_BYTES : zeroCopy.minBytes
 }
 
 /** Threads of a runtime with these options. */
@@ -232,6 +239,9 @@ export function planMemory(options: ResolvedOptions): MemoryPlan {
     jobByteAt,
     jobBytesPerRing,
     arenaBytes,
+    zeroCopyBytes: zeroCopyBytes(options.zeroCopy),
+    zeroCopyIsAuto: options.zeroCopy === 'auto',
+    poison: options.poison,
   }
   writePlan(words, plan)
   words[CONTROL_MAGIC] = MAGIC

@@ -14,6 +14,7 @@ export type IoUringFeature =
   | 'registeredRing'
   | 'skipSuccess'
   | 'fileTable'
+  | 'zeroCopy'
 /**
  * Ways of IOCP: `zeroByteReceive`, an idle session holds no receive buffer, else a receive into one is pending;
  * `trySend`, a send takes what fits and is not pending, else it is; `queuedSuccess`, what succeeds at once has a packet
@@ -52,6 +53,9 @@ export interface ListenerOptions extends ProtocolOptions {
 export interface OutboundOptions extends ProtocolOptions {
   readonly name: string
 }
+
+/** `minBytes`: gathered sends of so many bytes. */
+export type ZeroCopy = 'off' | 'auto' | { readonly minBytes: number }
 
 export interface GroupOptions {
   /** Groups alive at once. Default 1,024. */
@@ -136,6 +140,11 @@ export interface ServerOptions {
   readonly receiveBufferSize?: number
   /** Slices in one gathered send. Default 64. */
   readonly maxGather?: number
+  /**
+   * Gathered sends that the kernel reads where they lie, instead of copying them; io_uring only. `auto` takes those of
+   * 32 KiB and more, until the kernel copies them all the same. Default `off`.
+   */
+  readonly zeroCopy?: ZeroCopy
   /** Completions taken per turn. Default 1024. */
   readonly completionBatch?: number
   /** Milliseconds; 0 is off. Default 120,000. */
@@ -149,6 +158,8 @@ export interface ServerOptions {
   /** onTick calls a second. Default 20. */
   readonly tickRate?: number
   readonly groups?: GroupOptions
+  /** Overwrites memory as soon as it is given back, to find who still reads it. Default false. */
+  readonly poison?: boolean
   readonly jobs?: JobsOptions
 }
 
@@ -194,6 +205,7 @@ export interface ResolvedOptions {
   readonly receiveBuffers: number
   readonly receiveBufferSize: number
   readonly maxGather: number
+  readonly zeroCopy: ZeroCopy
   readonly completionBatch: number
   readonly idleTimeout: number
   readonly firstMessageTimeout: number
@@ -201,6 +213,7 @@ export interface ResolvedOptions {
   readonly drainTimeout: number
   readonly tickRate: number
   readonly groups: Required<GroupOptions>
+  readonly poison: boolean
   /** `module` is a URL. Absent: no job threads. */
   readonly jobs?: Required<JobsOptions> & { readonly module: string }
 }

@@ -3,7 +3,7 @@
 // Thread: main.
 
 import { EventEmitter } from 'node:events'
-import { type Binding, loadBinding } from '../binding.ts'
+import { type Binding, IOCP_FEATURES, loadBinding } from '../binding.ts'
 import { OverlappedError } from '../errors.ts'
 import { Encoder } from '../framing/encode.ts'
 import { JobClient } from '../jobs/job_client.ts'
@@ -41,10 +41,10 @@ import { ProtocolTable } from '../shared/protocol_table.ts'
 import { SessionTable } from '../shared/session_table.ts'
 import { threadByName, threadNames } from '../shared/thread_ids.ts'
 import { Waker } from '../shared/waker.ts'
-import { chooseDriver, DRIVER_NUMBERS, featureBits } from './choose_driver.ts'
+import { chooseDriver, DRIVER_NUMBERS } from './choose_driver.ts'
 import { listenOn } from './listen.ts'
 import { planMemory } from './memory_plan.ts'
-import type { DriverName, ResolvedOptions, ServerOptions } from './options.ts'
+import type { DriverName, ResolvedOptions, ServerOptions, ZeroCopy } from './options.ts'
 import { resolveOptions } from './resolve_options.ts'
 import { Threads } from './threads.ts'
 
@@ -55,6 +55,8 @@ export interface ServerInfo {
   readonly driver: DriverName
   /** Why it is this driver. */
   readonly driverReason: string
+  /** As it is in force: `off` where the driver always copies, which driverReason tells whoever asked for it. */
+  readonly zeroCopy: ZeroCopy
   readonly workers: number
   readonly listeners: readonly {
     readonly name: string
@@ -143,10 +145,11 @@ export class Server
   async #start(): Promise<void> {
     const options = this.#options
     const binding = loadBinding()
-    const { ioUringWithout, iocpWithout } = options
-    const { driver, reason } = chooseDriver(binding, options.driver, ioUringWithout, iocpWithout)
+    const decision = chooseDriver(binding, options)
+    const { driver, zeroCopy, featuresForbidden } = decision
     const kind = DRIVER_NUMBERS[driver]
-    const plan = planMemory(options)
+    // On iocp a send without a copy is one that pends; there is no notification to wait for.
+    const plan = planMemory({ ...options, zeroCopy: driver === 'iocp' ? 'off' : zeroCopy })
     const runtimeId = binding.createRuntime(
       new Uint8Array(plan.control),
       new Uint8Array(plan.arena),
@@ -157,7 +160,8 @@ export class Server
     const listeners: ServerInfo['listeners'][number][] = []
     const info: ServerInfo = {
       driver,
-      driverReason: reason,
+      driverReason: decision.reason,
+      zeroCopy,
       workers: options.workers,
       listeners,
       plan: plan.text,
@@ -186,12 +190,11 @@ export class Server
       const port = await listenOn(binding, runtimeId, listener)
       listeners.push({ name: listener.name, host: listener.host, port })
     }
-    const featuresForbidden = featureBits(ioUringWithout, iocpWithout)
     const boot = {
       memories,
       driver: kind,
       featuresForbidden,
-      sendsPend: iocpWithout.includes('trySend'),
+      sendsPend: driver === 'iocp' && (featuresForbidden & IOCP_FEATURES.trySend) !== 0,
       protocols: [...options.listeners, ...options.outbound],
       handler: options.handler,
       jobs:

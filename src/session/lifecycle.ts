@@ -499,6 +499,7 @@ export class Lifecycle implements SenderEvents<LiveSession> {
   #leave(session: LiveSession): void {
     const core = this.#core
     assert(!session.sending, 'IOCOUNT-4: at count 0 nothing is queued and the flag is free')
+    assert(session.notifications === 0, 'ZEROCOPY-3: who is released has nothing with the kernel')
     this.#to(session, SessionState.RELEASED, CloseReason.IO_ERROR)
     this.#countEnd(session.closeReason)
     this.freePartial(session)

@@ -4,7 +4,7 @@
 
 import { assert } from '../assert.ts'
 import type { SubmissionRing } from '../outbound/submission_ring.ts'
-import type { Arena } from '../shared/arena.ts'
+import { type Arena, POISON } from '../shared/arena.ts'
 
 export class ReceiveBuffers {
   readonly #arena: Arena
@@ -31,6 +31,11 @@ export class ReceiveBuffers {
     const left = --this.#references[local]
     if (left > 0) return
     assert(left === 0, 'BUFFER-2: a receive buffer has no more releases than retains')
+    const { poison, recvByteAt, recvBufferStride } = this.#arena.plan
+    if (poison) {
+      const start = recvByteAt + buffer * recvBufferStride
+      this.#arena.bytes.fill(POISON, start, start + recvBufferStride)
+    }
     this.#submissions.returnBuffer(buffer)
   }
 

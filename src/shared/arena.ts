@@ -29,6 +29,7 @@ import {
   CONTROL_LIVE_SLOTS_AT,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
+  CONTROL_POISON,
   CONTROL_PROTOCOLS_AT,
   CONTROL_RECV_BUFFER_STRIDE,
   CONTROL_RECV_BUFFERS_PER_WORKER,
@@ -43,6 +44,8 @@ import {
   CONTROL_UPDATE_COUNT,
   CONTROL_UPDATE_FIRST,
   CONTROL_WORKER_COUNT,
+  CONTROL_ZERO_COPY_BYTES,
+  CONTROL_ZERO_COPY_IS_AUTO,
   COUNTER_COUNT,
   SESSION_WORDS,
   THREAD_WORDS,
@@ -50,6 +53,9 @@ import {
 
 /** Counters of one thread, rounded up to whole cache lines of eight float64. */
 export const COUNTERS_STRIDE = Math.ceil(COUNTER_COUNT / 8) * 8
+
+/** What memory that was given back is overwritten with, where the option `poison` says so. */
+export const POISON = 0xdb
 
 /** What crosses to a worker by message. */
 export interface SharedMemories {
@@ -99,6 +105,11 @@ export interface Plan {
   readonly jobByteAt: number
   readonly jobBytesPerRing: number
   readonly arenaBytes: number
+  /** Gathers of so many bytes are sent without a copy; 0: none. */
+  readonly zeroCopyBytes: number
+  readonly zeroCopyIsAuto: boolean
+  /** Memory that is given back is overwritten at once. */
+  readonly poison: boolean
 }
 
 export function readPlan(words: Int32Array): Plan {
@@ -142,6 +153,9 @@ export function readPlan(words: Int32Array): Plan {
     jobByteAt: words[CONTROL_JOB_BYTE_AT],
     jobBytesPerRing: words[CONTROL_JOB_BYTES_PER_RING],
     arenaBytes: words[CONTROL_ARENA_BYTES],
+    zeroCopyBytes: words[CONTROL_ZERO_COPY_BYTES],
+    zeroCopyIsAuto: words[CONTROL_ZERO_COPY_IS_AUTO] !== 0,
+    poison: words[CONTROL_POISON] !== 0,
   }
 }
 
@@ -186,6 +200,9 @@ export function writePlan(words: Int32Array, plan: Plan): void {
   words[CONTROL_JOB_BYTE_AT] = plan.jobByteAt
   words[CONTROL_JOB_BYTES_PER_RING] = plan.jobBytesPerRing
   words[CONTROL_ARENA_BYTES] = plan.arenaBytes
+  words[CONTROL_ZERO_COPY_BYTES] = plan.zeroCopyBytes
+  words[CONTROL_ZERO_COPY_IS_AUTO] = plan.zeroCopyIsAuto ? 1 : 0
+  words[CONTROL_POISON] = plan.poison ? 1 : 0
 }
 
 /** A view for users over a part of the arena; plain memory as far as V8 knows. */

@@ -2,7 +2,7 @@
 // Flow: chunk_writer acquires -> references travel with send nodes -> whoever drops the last one frees.
 // Thread: any.
 
-import type { Arena } from './arena.ts'
+import { type Arena, POISON } from './arena.ts'
 import { add, compareExchange, load, or, store, sub } from './atomics.ts'
 
 /**
@@ -16,12 +16,19 @@ export class ChunkPool {
   readonly #bitmapAt: number
   readonly #refsAt: number
   readonly #bitmapWords: number
+  /** Null: chunks are left as they are. */
+  readonly #poisoned: Uint8Array | null
+  readonly #byteAt: number
+  readonly #chunkBytes: number
   #hint = 0
 
   constructor(arena: Arena) {
     this.#words = arena.words
     this.#bitmapAt = arena.plan.chunkBitmapAt
     this.#refsAt = arena.plan.chunkRefsAt
+    this.#poisoned = arena.plan.poison ? arena.bytes : null
+    this.#byteAt = arena.plan.chunkByteAt
+    this.#chunkBytes = arena.plan.chunkBytes
     this.#bitmapWords = Math.ceil(arena.plan.chunkCount / 32)
     // Threads start to look in different places, so that they seldom meet in one word.
     this.#hint = (arena.thread * 7) % this.#bitmapWords
@@ -65,6 +72,9 @@ export class ChunkPool {
   }
 
   #free(chunk: number): void {
+    const start = this.#byteAt + chunk * this.#chunkBytes
+    // Before the bit: from there on it is somebody else's.
+    this.#poisoned?.fill(POISON, start, start + this.#chunkBytes)
     or(this.#words, this.#bitmapAt + (chunk >>> 5), 1 << (chunk & 31))
   }
 

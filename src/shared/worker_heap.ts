@@ -3,6 +3,7 @@
 // Thread: the worker that owns the part; no other thread touches it.
 
 import { assert } from '../assert.ts'
+import { POISON } from './arena.ts'
 
 /** Smallest block: what one stalled peer with a few bytes costs. */
 export const BLOCK_BYTES_MIN = 1024
@@ -18,6 +19,8 @@ export class WorkerHeap {
   readonly capacityBytes: number
   usedBytes = 0
   readonly #base: number
+  /** The arena, where blocks that are freed are overwritten; else null. */
+  readonly #poisoned: Uint8Array | null
   /** First free block of each order, by unit; NONE when there is none. */
   readonly #heads = new Int32Array(MAX_ORDER + 1).fill(NONE)
   readonly #next: Int32Array
@@ -26,9 +29,10 @@ export class WorkerHeap {
   readonly #order: Uint8Array
 
   /** Manages [base, base + bytes) of the arena, in whole units of BLOCK_BYTES_MIN. */
-  constructor(base: number, bytes: number) {
+  constructor(base: number, bytes: number, poisoned: Uint8Array | null = null) {
     const units = Math.floor(bytes / BLOCK_BYTES_MIN)
     this.#base = base
+    this.#poisoned = poisoned
     this.capacityBytes = units * BLOCK_BYTES_MIN
     this.#next = new Int32Array(units)
     this.#previous = new Int32Array(units)
@@ -82,6 +86,7 @@ export class WorkerHeap {
     )
     this.#order[unit] = INSIDE
     this.usedBytes -= 1 << order
+    this.#poisoned?.fill(POISON, offset, offset + (1 << order))
     while (order < MAX_ORDER) {
       const buddy = unit ^ (1 << (order - MIN_ORDER))
       if (buddy >= this.#order.length || this.#order[buddy] !== order) break

@@ -41,6 +41,17 @@ describe('checkOption', () => {
     ],
     ['mode', 'async', 'ERR_OPTION_RANGE', "'async'", "one of 'worker', 'update', 'send'"],
     ['host', '', 'ERR_OPTION_RANGE', "''", 'an address or host name'],
+    ['zeroCopy', 'on', 'ERR_OPTION_RANGE', "'on'", "'off', 'auto' or { minBytes: a whole number"],
+    ['zeroCopy', 5000, 'ERR_OPTION_TYPE', '5000', "'off', 'auto' or { minBytes: a whole number"],
+    ['zeroCopy', { minBytes: 0 }, 'ERR_OPTION_RANGE', '{ minBytes: 0 }', 'from 1 to 1073741824'],
+    ['zeroCopy', { bytes: 1 }, 'ERR_OPTION_RANGE', '{ bytes: 1 }', '{ minBytes: a whole number'],
+    [
+      'zeroCopy',
+      { minBytes: 1, maxBytes: 2 },
+      'ERR_OPTION_RANGE',
+      '{ minBytes: 1, maxBytes: 2 }',
+      '{ minBytes: a whole number',
+    ],
     ['listeners', {}, 'ERR_OPTION_TYPE', '{}', 'an array of listeners'],
     ['delimiter', '\\q', 'ERR_OPTION_RANGE', "'\\\\q'", 'escapes \\n'],
   ])('refuses %s = %s', (key, value, code, shown, allowed) => {
@@ -53,10 +64,17 @@ describe('checkOption', () => {
   it('takes the ends of a range', () => {
     for (const value of [1, 1_048_575]) checkOption(optionOf('maxSessions'), 'x', value)
     for (const value of [4096, 1_048_576]) checkOption(optionOf('chunkBytes'), 'x', value)
+    for (const value of ['off', 'auto', { minBytes: 1 }, { minBytes: 2 ** 30 }])
+      checkOption(optionOf('zeroCopy'), 'x', value)
   })
 })
 
 describe('parseText', () => {
+  it('makes a threshold of a number', () => {
+    const parse = (text: string) => parseText(optionOf('zeroCopy'), text)
+    expect(['65536', 'auto', '64k'].map(parse)).toEqual([{ minBytes: 65_536 }, 'auto', '64k'])
+  })
+
   it.each([
     ['port', '9000', 9000],
     ['port', '-1', -1],

@@ -11,7 +11,7 @@ const denied = process.env.TESTS_IO_URING_DENIED === '1'
 
 function usableDrivers(): readonly Driver[] {
   if (process.platform === 'win32') return ['iocp']
-  const { reason } = loadBinding().probeUring()
+  const { reason } = loadBinding().probeDriver()
   if (denied) {
     if (reason === '') throw new Error('this run is meant to have io_uring denied, but it works')
     return ['epoll']

@@ -6,11 +6,14 @@ import { expect } from 'vitest'
 import { Encoder } from '../../src/framing/encode.ts'
 import { lengthPrefix } from '../../src/framing/framing.ts'
 import {
+  COMPLETION_FLAG_NOTIFIES,
   IO_RELEASED,
   IoStatus,
   SEND_FLAG_LAZY,
   SEND_FLAG_NOW,
+  SEND_FLAG_ZERO_COPY,
   SEND_HEADER_WORDS,
+  SEND_NUMBER_SHIFT,
   SESSION_GENERATION,
   SESSION_IO_COUNT,
   SESSION_QUEUED_BYTES,
@@ -54,7 +57,10 @@ function check(condition: boolean, message: string): void {
 }
 
 /** What becomes of a send: the bytes that the socket took, or `later`, which only a WAIT send may. */
-export type Outcome = { readonly status?: IoStatus; readonly taken: number } | 'later'
+/** Of a send that may be read where it lies: `copies`, the driver has copied it at once. */
+export type Outcome =
+  | { readonly status?: IoStatus; readonly taken: number; readonly copies?: boolean }
+  | 'later'
 export const LATER = 'later'
 
 /** A SEND as the driver read it. */
@@ -66,6 +72,8 @@ export interface Send {
   readonly lazy: boolean
   readonly slices: readonly (readonly [offset: number, length: number])[]
   readonly bytes: number
+  /** Of one that may be read where it lies; -1: it is copied. */
+  readonly number: number
 }
 
 export class FakeSession extends Outbox {
@@ -244,6 +252,7 @@ interface Completion {
   readonly send: Send
   readonly status: IoStatus
   readonly taken: number
+  readonly flags: number
 }
 
 export interface OwnerOptions {
@@ -268,6 +277,8 @@ export class Owner implements SenderEvents<FakeSession> {
   handlers: { between?(): void; sent?(s: FakeSession): void; drained?(s: FakeSession): void } = {}
   /** WAIT sends that the driver has. */
   readonly later: Send[] = []
+  /** What is read where it lies, with the bytes that were taken as they were. */
+  readonly reads = new Map<Send, Uint8Array>()
   /** Every SEND that was submitted. */
   readonly sends: Send[] = []
   readonly bufferReferences: Int32Array
@@ -398,6 +409,7 @@ export class Owner implements SenderEvents<FakeSession> {
     check(words[usedAt] <= plan.submissionWords, 'the area is not overrun')
     for (let at = start; at < end; ) {
       const op = words[at] & 0xff
+      const flags = (words[at] >>> 8) & 0xff
       const count = words[at] >>> 16
       check(op === SubmissionOp.SEND, 'only sends are submitted here')
       const slices: [number, number][] = []
@@ -406,10 +418,11 @@ export class Owner implements SenderEvents<FakeSession> {
       const send: Send = {
         slot: words[at + 1],
         generation: words[at + 2] >>> 0,
-        now: ((words[at] >>> 8) & SEND_FLAG_NOW) !== 0,
-        lazy: ((words[at] >>> 8) & SEND_FLAG_LAZY) !== 0,
+        now: (flags & SEND_FLAG_NOW) !== 0,
+        lazy: (flags & SEND_FLAG_LAZY) !== 0,
         slices,
         bytes: slices.reduce((sum, [, length]) => sum + length, 0),
+        number: (flags & SEND_FLAG_ZERO_COPY) === 0 ? -1 : flags >>> SEND_NUMBER_SHIFT,
       }
       check(words[at + 3] === send.bytes, 'word 3 is the sum of the slices')
       at = pair
@@ -469,7 +482,10 @@ export class Owner implements SenderEvents<FakeSession> {
     this.#complete(send, outcome)
   }
 
-  #complete(send: Send, { status = IoStatus.OK, taken }: Exclude<Outcome, 'later'>): void {
+  #complete(
+    send: Send,
+    { status = IoStatus.OK, taken, copies = send.number === -1 }: Exclude<Outcome, 'later'>,
+  ): void {
     const session = this.sessions.get(send.slot) as FakeSession
     let left = taken
     for (const [offset, length] of send.slices) {
@@ -477,9 +493,38 @@ export class Owner implements SenderEvents<FakeSession> {
       if (count > 0) session.pieces.push(this.arena.bytes.slice(offset, offset + count))
       left -= count
     }
+    if (!copies) {
+      const isSame = ({ slot, number }: Send) => slot === send.slot && number === send.number
+      check(![...this.reads.keys()].some(isSame), 'a number is given again after its notification')
+      this.reads.set(send, this.#bytesOf(send, taken))
+    }
     const whole = status === IoStatus.OK && taken === send.bytes
-    const list = send.lazy && whole ? this.#held : this.#completions
-    list.push({ send, status, taken })
+    const list = send.lazy && whole && copies ? this.#held : this.#completions
+    list.push({ send, status, taken, flags: copies ? 0 : COMPLETION_FLAG_NOTIFIES })
+  }
+
+  #bytesOf(send: Send, taken: number): Uint8Array {
+    const slices = send.slices.map(([offset, length]) =>
+      this.arena.bytes.slice(offset, offset + length),
+    )
+    return Buffer.concat(slices).subarray(0, taken)
+  }
+
+  /** Its result has not been handled: until then no notification of it comes. */
+  isCompleting(send: Send): boolean {
+    return this.#completions.some((completion) => completion.send === send)
+  }
+
+  /** The kernel has read what it has not copied, which is as it was. */
+  notify(send: Send, isCopied = false): void {
+    const bytes = this.reads.get(send) as Uint8Array
+    check(bytes !== undefined, 'a send is notified once')
+    const now = this.#bytesOf(send, bytes.length)
+    check(Buffer.compare(bytes, now) === 0, 'what the kernel reads has not changed')
+    this.reads.delete(send)
+    const session = this.sessions.get(send.slot) as FakeSession
+    check(session.generation === send.generation, 'a session outlives its operations')
+    this.sender.notified(session, send.number, isCopied)
   }
 
   // --- turns -----------------------------------------------------------------------------------
@@ -492,7 +537,7 @@ export class Owner implements SenderEvents<FakeSession> {
     ) {
       const session = this.sessions.get(done.send.slot) as FakeSession
       check(session.generation === done.send.generation, 'a session outlives its operations')
-      this.sender.completed(session, done.status, done.taken)
+      this.sender.completed(session, done.status, done.taken, done.flags)
       this.handlers.between?.()
     }
   }

@@ -4,6 +4,8 @@
 
 import {
   COMPLETION_BUFFER,
+  COMPLETION_FLAG_NOTIFIES,
+  COMPLETION_FLAGS,
   COMPLETION_GENERATION,
   COMPLETION_KIND,
   COMPLETION_OFFSET,
@@ -16,7 +18,9 @@ import {
   IoStatus,
   SEND_FLAG_LAZY,
   SEND_FLAG_NOW,
+  SEND_FLAG_ZERO_COPY,
   SEND_HEADER_WORDS,
+  SEND_NUMBER_SHIFT,
   SESSION_IO_COUNT,
   SubmissionOp,
   THREAD_ASSIGNED_SESSIONS,
@@ -43,6 +47,7 @@ export interface Completion {
   readonly result?: number
   readonly offset?: number
   readonly buffer?: number
+  readonly flags?: number
 }
 
 /** As shared::CompletionRing. */
@@ -76,6 +81,7 @@ export class RingProducer {
     const { words } = this
     const at = this.#at + (this.#next++ & (this.#capacity - 1)) * COMPLETION_WORDS
     words[at + COMPLETION_KIND] = completion.kind
+    words[at + COMPLETION_FLAGS] = completion.flags ?? 0
     words[at + COMPLETION_SLOT] = completion.slot
     words[at + COMPLETION_GENERATION] = completion.generation
     words[at + COMPLETION_STATUS] = completion.status ?? IoStatus.OK
@@ -89,8 +95,11 @@ export class RingProducer {
   }
 }
 
-/** What becomes of a send that does not wait: bytes that are taken, or `fail`. All of it when the script is over. */
-export type Step = number | 'fail'
+/**
+ * What becomes of a send that does not wait: bytes that are taken, `fail`, or `refuse`: there is no memory to send it
+ * without a copy. All of it when the script is over.
+ */
+export type Step = number | 'fail' | 'refuse'
 
 interface Send {
   /** Whose driver has it. */
@@ -99,6 +108,20 @@ interface Send {
   readonly generation: number
   readonly slices: readonly (readonly [offset: number, length: number])[]
   readonly bytes: number
+  /** Of one that is read where it lies; -1: it is copied. */
+  readonly number: number
+}
+
+/** A zero-copy send of which NOTIFIED is to come. */
+interface Read {
+  readonly slot: number
+  readonly generation: number
+  readonly number: number
+  readonly slices: readonly (readonly [offset: number, length: number])[]
+  /** As they were sent. */
+  readonly bytes: readonly number[]
+  /** It comes with the second wait, or when there is nothing else to wait for. */
+  isDue: boolean
 }
 
 /** The other end of a session. */
@@ -151,6 +174,7 @@ export class ModelDriver {
   /** Lazy sends that were taken whole. */
   readonly #held: Completion[] = []
   readonly #buffersFree: number[] = []
+  readonly #reads: Read[] = []
   readonly #writable: number
   /** Looks at what is sent: chunks that are free must not be. */
   readonly #slice: (offset: number, length: number, isNow: boolean) => void
@@ -202,7 +226,8 @@ export class ModelDriver {
           bytes += words[pair + 1]
         }
         check(words[next + 3] === bytes, 'a SEND says how many bytes it has')
-        this.#send({ thread: this.#thread, slot, generation, slices, bytes }, flags)
+        const number = (flags & SEND_FLAG_ZERO_COPY) === 0 ? -1 : flags >>> SEND_NUMBER_SHIFT
+        this.#send({ thread: this.#thread, slot, generation, slices, bytes, number }, flags)
         next += SEND_HEADER_WORDS + 2 * count
       } else if (op === SubmissionOp.BUFFER_RETURN) {
         for (let i = 1; i <= count; i++) this.#takeBuffer(words[next + i])
@@ -260,6 +285,7 @@ export class ModelDriver {
       this.#ready.push({ kind: CompletionKind.PAUSED, slot, generation, status: IoStatus.OK })
     } else if (op === SubmissionOp.CANCEL) {
       if (this.#lender === null) this.#endReceiving(peer, slot, generation, IoStatus.CANCELLED)
+      for (const read of this.#reads) if (read.slot === slot) read.isDue = true
       const { waiting } = peer
       if (waiting?.thread !== this.#thread) return
       this.#complete(waiting, { status: IoStatus.CANCELLED, taken: 0 }, false)
@@ -296,6 +322,10 @@ export class ModelDriver {
         (done) => done.kind !== CompletionKind.ACCEPT && done.slot === slot,
       ),
       'COMPLETION-4: every operation has completed when a handle closes',
+    )
+    check(
+      !this.#reads.some((read) => read.slot === slot),
+      'ZEROCOPY-3: every notification has come when a handle closes',
     )
   }
 
@@ -377,14 +407,14 @@ export class ModelDriver {
     }
     const step = peer.script.shift() ?? send.bytes
     const outcome =
-      step === 'fail'
-        ? { status: IoStatus.RESET, taken: 0 }
-        : { status: IoStatus.OK, taken: Math.min(step, send.bytes) }
+      typeof step === 'number'
+        ? { status: IoStatus.OK, taken: Math.min(step, send.bytes) }
+        : { status: step === 'fail' ? IoStatus.RESET : IoStatus.NO_RESOURCES, taken: 0 }
     this.#complete(send, outcome, (flags & SEND_FLAG_LAZY) !== 0)
   }
 
   #complete(
-    { slot, generation, slices, bytes }: Send,
+    { slot, generation, slices, bytes, number }: Send,
     { status, taken }: { status: IoStatus; taken: number },
     isLazy: boolean,
   ): void {
@@ -395,8 +425,19 @@ export class ModelDriver {
       for (let i = 0; i < count; i++) peer.bytes.push(this.#world.bytes[offset + i])
       left -= count
     }
-    const done = { kind: CompletionKind.SEND, slot, generation, status, result: taken }
-    if (isLazy && status === IoStatus.OK && taken === bytes) this.#held.push(done)
+    const isRead = number !== -1
+    const flags = isRead ? COMPLETION_FLAG_NOTIFIES : 0
+    const done = { kind: CompletionKind.SEND, slot, generation, status, result: taken, flags }
+    if (isRead) {
+      const before = peer.bytes.length - taken
+      const read = { slot, generation, number, slices, bytes: peer.bytes.slice(before) }
+      check(
+        !this.#reads.some((other) => other.slot === slot && other.number === number),
+        'ZEROCOPY-1: a number is given again when its notification has come',
+      )
+      this.#reads.push({ ...read, isDue: false })
+    }
+    if (isLazy && !isRead && status === IoStatus.OK && taken === bytes) this.#held.push(done)
     else this.#ready.push(done)
   }
 
@@ -409,7 +450,9 @@ export class ModelDriver {
   /** Waits, or only looks; then what has finished is in the ring. */
   wait(ring: RingProducer, isLook: boolean): void {
     if (isLook) this.#world.lookAtSignal(this.#thread)
-    else if (this.#ready.length === 0) this.#world.awaitSignal(this.#thread)
+    else if (this.#ready.length === 0 && this.#reads.length === 0)
+      this.#world.awaitSignal(this.#thread)
+    this.#notify(!isLook && this.#ready.length === 0)
     if (this.hasWaiting && load(ring.words, this.#writable) !== 0) {
       for (const peer of this.peers.values()) {
         const { waiting } = peer
@@ -428,6 +471,26 @@ export class ModelDriver {
     }
     this.#ready.push(...this.#held.splice(0))
     this.report(ring)
+  }
+
+  /** The kernel has read what it did not copy; it must be as it was sent. */
+  #notify(isAll: boolean): void {
+    for (const read of this.#reads.splice(0)) {
+      if (!isAll && !read.isDue) {
+        read.isDue = true
+        this.#reads.push(read)
+        continue
+      }
+      const { slot, generation, number, slices, bytes } = read
+      let at = 0
+      for (const [offset, length] of slices)
+        for (let i = 0; i < length && at < bytes.length; i++)
+          check(
+            this.#world.bytes[offset + i] === bytes[at++],
+            'ZEROCOPY-1: what the kernel reads is not changed before it has said so',
+          )
+      this.#ready.push({ kind: CompletionKind.NOTIFIED, slot, generation, result: number })
+    }
   }
 
   /** What completed at once is in the ring when a submission returns. */

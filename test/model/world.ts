@@ -47,6 +47,8 @@ export interface Sizes {
   readonly jobRingCapacity?: number
   readonly jobBytesPerRing?: number
   readonly submissionWords?: number
+  /** Gathers of so many bytes are sent without a copy; memory that is given back is overwritten. 0: none are. */
+  readonly zeroCopyBytes?: number
 }
 
 const RECV_BUFFERS = 2
@@ -81,6 +83,7 @@ export class World {
     jobRingCapacity = 8,
     jobBytesPerRing = 4096,
     submissionWords = 96,
+    zeroCopyBytes = 0,
   }: Sizes = {}) {
     const ids = threadIds({ workers, senders, updates, jobs: 0 })
     const drivers = ids.driverCount
@@ -130,6 +133,9 @@ export class World {
       jobByteAt: chunkByteAt + chunkCount * chunkBytes,
       jobBytesPerRing,
       arenaBytes: chunkByteAt + chunkCount * chunkBytes + rings * jobBytesPerRing,
+      zeroCopyBytes,
+      zeroCopyIsAuto: false,
+      poison: zeroCopyBytes > 0,
     }
     this.#outside = region(OUTSIDE_WORDS)
     const control = new SharedArrayBuffer(4 * at)

@@ -146,7 +146,7 @@ async function run() {
       at += layout.SEND_HEADER_WORDS + 2 * slices
     }
     control[usedAt] = 0
-    for (const [slot, sum] of done) sender.completed(sessions[slot], layout.IoStatus.OK, sum)
+    for (const [slot, sum] of done) sender.completed(sessions[slot], layout.IoStatus.OK, sum, 0)
     sender.settle()
     idle = done.length === 0 ? idle + 1 : 0
     if (idle > 10) nap(0.2)

@@ -26,6 +26,8 @@ export const FAULTS = [
   'spuriousWake',
   'unreadDropped',
   'acceptedGone',
+  'lateNotification',
+  'zeroCopyRefused',
 ] as const
 export type Fault = (typeof FAULTS)[number]
 
@@ -144,7 +146,7 @@ export function bindingOf(
     sessionAddress: (_runtime, slot) =>
       address(words[words[CONTROL_SESSIONS_AT] + slot * SESSION_WORDS + SESSION_PEER_PORT]),
     prepareConnect: () => ({ errno: 0, value: addon.prepareConnect(world, thread) }),
-    probeUring: never('probeUring'),
+    probeDriver: never('probeDriver'),
     createRuntime: never('createRuntime'),
     destroyRuntime: never('destroyRuntime'),
     listen: never('listen'),

@@ -27,6 +27,8 @@ const OTHER_KINDS = [
   'tick',
   'moved',
   'lane chosen',
+  'zero copy',
+  'zero copy limited',
   'left: closeTimeout',
   'left: idleTimeout',
   'left: firstMessageTimeout',

@@ -15,6 +15,7 @@ import {
   CONTROL_JOB_RINGS_AT,
   CONTROL_NODES_AT,
   CONTROL_NODES_PER_THREAD,
+  CONTROL_POISON,
   CONTROL_RECV_BUFFERS_PER_WORKER,
   CONTROL_SESSION_CAPACITY,
   CONTROL_SESSIONS_AT,
@@ -23,6 +24,8 @@ import {
   CONTROL_THREAD_COUNT,
   CONTROL_THREADS_AT,
   CONTROL_UPDATE_COUNT,
+  CONTROL_ZERO_COPY_BYTES,
+  CONTROL_ZERO_COPY_IS_AUTO,
   JOB_RING_WORDS,
   JOB_WORDS,
   SESSION_GENERATION,
@@ -56,6 +59,9 @@ export interface Sizes {
   readonly submissionWords: number
   readonly jobRingCapacity: number
   readonly jobBytesPerRing: number
+  /** Gathers of so many bytes are sent without a copy; 0: none. Then memory that is given back is overwritten. */
+  readonly zeroCopyBytes: number
+  readonly zeroCopyIsAuto: boolean
   /** Generations that every slot has left; 0: more than a world can use. */
   readonly generationsLeft: number
 }
@@ -118,6 +124,9 @@ export class SimMemory {
       const ringWords = JOB_RING_WORDS + sizes.jobRingCapacity * JOB_WORDS
       words.fill(0, words[CONTROL_JOB_RINGS_AT], words[CONTROL_JOB_RINGS_AT] + rings * ringWords)
     }
+    words[CONTROL_ZERO_COPY_BYTES] = sizes.zeroCopyBytes
+    words[CONTROL_ZERO_COPY_IS_AUTO] = sizes.zeroCopyIsAuto ? 1 : 0
+    words[CONTROL_POISON] = sizes.zeroCopyBytes > 0 ? 1 : 0
     // Thread blocks and sessions lie before the nodes, which need no start value.
     words.fill(0, words[CONTROL_THREADS_AT], words[CONTROL_NODES_AT])
     const bitmapAt = words[CONTROL_CHUNK_BITMAP_AT]

@@ -102,6 +102,36 @@ export const plantedBugs = {
     find: 'this.#parts.events.retainReceiveBuffer(-2 - block);',
     replace: '{}',
   },
+  zeroCopyDroppedEarly: {
+    what: 'a gather that the kernel reads where it lies is given back at the result of its send',
+    file: 'src/outbound/zero_copy.js',
+    find: 'if (isNotified && taken > 0) {',
+    replace: 'if (isNotified && taken > 1e9) {',
+  },
+  zeroCopyKept: {
+    what: 'a gather is not given back at its notification',
+    file: 'src/outbound/sender.js',
+    find: 'this.#dropNodes(this.#zeroCopy.takeHeld(outbox, number, isCopied));',
+    replace: 'this.#zeroCopy.takeHeld(outbox, number, isCopied);',
+  },
+  lastNotificationIgnored: {
+    what: 'the last notification of a session does not go on with its end',
+    file: 'src/outbound/sender.js',
+    find: 'if (outbox.notifications === 0 && !outbox.sending)',
+    replace: 'if (outbox.notifications === -1)',
+  },
+  releasedBeforeNotification: {
+    what: 'a session is released although the kernel reads memory that it sent',
+    file: 'src/outbound/sender.js',
+    find: 'this.#isAtRest(outbox) && outbox.notifications === 0;',
+    replace: 'this.#isAtRest(outbox);',
+  },
+  refusedLost: {
+    what: 'a gather for which zero copy was refused is not sent again',
+    file: 'src/outbound/sender.js',
+    find: 'this.#takeBack(outbox);',
+    replace: 'this.#dropFlight(outbox);',
+  },
   wakeLost: {
     what: 'a parked thread is not signalled',
     file: 'src/shared/waker.js',

@@ -244,6 +244,9 @@ export class Simulation {
       submissionWords,
       jobRingCapacity: random.pick([2, 8, 1024]),
       jobBytesPerRing: random.pick([4, 16, 64]) * 1024,
+      // Every other world sends without copies: everything, or what is longer than a message.
+      zeroCopyBytes: [0, 1, 0, 60][seed % 4],
+      zeroCopyIsAuto: seed % 8 === 1,
       generationsLeft: random.chance(15) ? random.between(1, 3) : 0,
     })
     const raw = { kind: RAW } as const
@@ -380,6 +383,8 @@ export class Simulation {
     if (this.#calm) return 0
     const { random } = this
     switch (fault) {
+      case 'zeroCopyRefused':
+        return random.pick([0, 100])
       case 'reorder':
         return random.pick([0, 300, 700])
       case 'spuriousWake':
@@ -459,8 +464,12 @@ export class Simulation {
     this.addon.faults(this.world, counts)
     for (const [index, fault] of FAULTS.entries()) this.note(fault, counts[index])
     for (const log of this.logs) this.note(`left: ${log.reason}`)
-    for (const { rooms } of this.workers)
-      this.note('table full', rooms.core.counters[Counter.ENDED_NONE + CloseReason.TABLE_FULL])
+    for (const { rooms } of this.workers) {
+      const { counters } = rooms.core
+      this.note('zero copy', counters[Counter.ZERO_COPY_SENDS])
+      this.note('zero copy limited', counters[Counter.ZERO_COPY_LIMITED])
+      this.note('table full', counters[Counter.ENDED_NONE + CloseReason.TABLE_FULL])
+    }
   }
 
   #check(): void {

@@ -142,7 +142,8 @@ IocpDriver::Endpoint& IocpDriver::take_socket(int32_t slot, uint32_t generation,
   endpoint.address = socket.peer;
   // For the calls that do not wait; overlapped ones are pending all the same.
   set_nonblocking(endpoint.fd);
-  shared::count(config_.counters, layout::Counter::kSyscalls, 2);
+  if (forbids(kFeatureSendBuffer)) set_send_buffer(endpoint.fd, 0);
+  shared::count(config_.counters, layout::Counter::kSyscalls, forbids(kFeatureSendBuffer) ? 3 : 2);
   // Here a socket gets its port, for life.
   OVERLAPPED_CHECK(port_->associate(endpoint.fd, skips_success()) == 0);
   show_handle(slot, endpoint.fd, endpoint.address);

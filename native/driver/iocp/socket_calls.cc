@@ -157,4 +157,8 @@ int finish_accept(int listener, int fd) {
 
 void finish_connect(int fd) { setsockopt(socket_of(fd), SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, nullptr, 0); }
 
+void set_send_buffer(int fd, int bytes) {
+  setsockopt(socket_of(fd), SOL_SOCKET, SO_SNDBUF, reinterpret_cast<const char*>(&bytes), sizeof bytes);
+}
+
 }  // namespace driver::iocp

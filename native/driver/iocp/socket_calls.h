@@ -38,6 +38,9 @@ int open_accepting(int family, base::Fd* fd);
 /** The accepted socket becomes like its listener. Returns a Windows error, 0 on success. */
 int finish_accept(int listener, int fd);
 void finish_connect(int fd);
+
+/** SO_SNDBUF. 0: the kernel sends from the memory of the operation, which is over when the peer has acknowledged. */
+void set_send_buffer(int fd, int bytes);
 /** Address family of a bound socket. */
 int family_of(int fd);
 

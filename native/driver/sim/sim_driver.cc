@@ -78,7 +78,8 @@ void SimDriver::complete(CompletionKind kind, int32_t slot, const Endpoint& endp
                          int32_t flags, int32_t buffer) {
   Queued queued{};
   queued.completion = completion_of(kind, slot, endpoint.generation, status, result, flags, buffer);
-  queued.stream = kind == CompletionKind::kSend ? 2 * slot + 1 : 2 * slot;
+  bool sends = kind == CompletionKind::kSend || kind == CompletionKind::kNotified;
+  queued.stream = sends ? 2 * slot + 1 : 2 * slot;
   if (endpoint.cancel_due_ns >= 0 && status != IoStatus::kCancelled) world_.count(Fault::kLostRace);
   if (endpoint.pause_due_ns >= 0 && kind == CompletionKind::kRecv) world_.count(Fault::kLostRace);
   if (kind == CompletionKind::kSend && world_.bug(Bug::kCompletionLost) && world_.random().below(200) == 0) return;
@@ -111,7 +112,12 @@ void SimDriver::send(const GatheredSend& submitted) {
   send.active = true;
   send.issued = false;
   send.now = submitted.now;
-  send.lazy = submitted.lazy;
+  send.number = submitted.number;
+  if (send.number >= 0 && !send.now) return world_.violate("a zero-copy SEND that waits for room");
+  for (const Read& read : endpoint->reads) {
+    if (read.number == send.number) return world_.violate("a SEND with the number of one that was not notified");
+  }
+  send.lazy = submitted.lazy && send.number < 0;
   send.total = 0;
   send.slices.clear();
   for (size_t i = 0; i < submitted.slices; i++) {
@@ -226,7 +232,7 @@ void SimDriver::pause_recv(int32_t slot, uint32_t generation) {
 void SimDriver::cancel_all(int32_t slot, uint32_t generation) {
   Endpoint* endpoint = find(slot, generation, "CANCEL");
   if (endpoint == nullptr) return;
-  if (config_.borrows && !endpoint->send.active) return;
+  if (config_.borrows && !endpoint->send.active && endpoint->reads.empty()) return;
   if (endpoint->recv == Recv::kArmed || endpoint->recv == Recv::kPausing) endpoint->recv = Recv::kCancelling;
   endpoint->pause_due_ns = -1;
   endpoint->cancel_due_ns = world_.operation_due();
@@ -283,7 +289,7 @@ void SimDriver::submitted(bool now) {
 /** Something of this session is going on, or was not yet reported. */
 bool SimDriver::has_operation(int32_t slot, const Endpoint& endpoint) const {
   return endpoint.recv != Recv::kIdle || endpoint.send.active || endpoint.connect_due_ns >= 0 ||
-         holds(slot) ||
+         !endpoint.reads.empty() || holds(slot) ||
          std::any_of(queue_.begin(), queue_.end(), [slot](const Queued& each) { return each.stream >> 1 == slot; });
 }
 
@@ -367,6 +373,7 @@ int64_t SimDriver::next_due() const {
     take(endpoint.pause_due_ns);
     take(endpoint.cancel_due_ns);
     take(endpoint.connect_due_ns);
+    for (const Read& read : endpoint.reads) take(read.due_ns);
   }
   return next;
 }

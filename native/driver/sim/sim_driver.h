@@ -72,6 +72,14 @@ class SimDriver final : public SocketDriver {
     int32_t total = 0;
     int64_t due_ns = 0;
     std::vector<Slice> slices;
+    int32_t number = -1;  // of a zero-copy send; -1: it is copied
+  };
+  /** A zero-copy send that was taken: its bytes as they were, which must be the same until it is notified. */
+  struct Read {
+    int32_t number;
+    int64_t due_ns;
+    std::vector<Slice> slices;
+    std::vector<uint8_t> bytes;
   };
   struct Endpoint {
     base::Fd fd;
@@ -86,6 +94,7 @@ class SimDriver final : public SocketDriver {
     layout::IoStatus connect_status = layout::IoStatus::kOk;
     bool watched = false;
     Send send;
+    std::vector<Read> reads;
     shared::SocketAddress address{};
   };
   /** Completions of one stream keep their order: receiving and what ends it; a session's send is another stream. */
@@ -118,6 +127,8 @@ class SimDriver final : public SocketDriver {
   void progress();
   void progress(int32_t slot, Endpoint& endpoint);
   void execute_send(int32_t slot, Endpoint& endpoint);
+  void take_zero_copy(Endpoint& endpoint, int32_t taken);
+  void notify(int32_t slot, Endpoint& endpoint);
   void receive(int32_t slot, Endpoint& endpoint);
   void end_recv(int32_t slot, Endpoint& endpoint, layout::IoStatus status);
   void paused(int32_t slot, Endpoint& endpoint);

@@ -2,6 +2,7 @@
 // Flow: world, operations of sim_driver.cc -> this -> their completions, in sim_driver.cc's queue.
 // Thread: as the driver's.
 #include <algorithm>
+#include <cstring>
 
 #include "driver/sim/sim_driver.h"
 
@@ -14,6 +15,9 @@ namespace {
 
 // Receives of one session before the others get theirs.
 constexpr int kReadsPerRound = 4;
+// How late a notification is that is late: a few times what anything else takes.
+constexpr int64_t kNotificationNsMin = 100'000;
+constexpr int64_t kNotificationNsMax = 5'000'000;
 
 }  // namespace
 
@@ -33,6 +37,13 @@ void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
     send.active = false;
     return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kReset);
   }
+  if (send.number >= 0 && world_.strikes(Fault::kZeroCopyRefused)) {
+    send.active = false;
+    bool notifies = world_.random().below(2) == 0;
+    if (notifies) take_zero_copy(endpoint, 0);
+    return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kNoResources, 0,
+                    notifies ? layout::kCompletionFlagNotifies : 0);
+  }
   int32_t most = send.total;
   // One that waits for room takes at least a byte when there is some.
   if (send.total > 0 && world_.strikes(Fault::kShortSend)) {
@@ -51,12 +62,53 @@ void SimDriver::execute_send(int32_t slot, Endpoint& endpoint) {
   if (taken == 0 && send.total > 0 && !send.now) return;
   if (taken == 0 && send.total > 0) world_.count(Fault::kSocketFull);
   send.active = false;
+  if (send.number >= 0) {
+    take_zero_copy(endpoint, taken);
+    return complete(CompletionKind::kSend, slot, endpoint, IoStatus::kOk, taken, layout::kCompletionFlagNotifies);
+  }
   if (send.now && send.lazy && taken == send.total) {
     held_.push_back({slot, endpoint.generation, taken, false});
     return;
   }
   if (world_.bug(Bug::kShortSendWhole)) taken = send.total;
   complete(CompletionKind::kSend, slot, endpoint, IoStatus::kOk, taken);
+}
+
+/** The kernel may read what it has taken until a time of its own, in no order. */
+void SimDriver::take_zero_copy(Endpoint& endpoint, int32_t taken) {
+  Read read;
+  read.number = endpoint.send.number;
+  read.due_ns = world_.operation_due();
+  if (world_.strikes(Fault::kLateNotification)) read.due_ns += kNotificationNsMin + world_.random().below(kNotificationNsMax);
+  for (const Slice& slice : endpoint.send.slices) {
+    int32_t count = std::min(slice.length, taken);
+    if (count == 0) break;
+    read.slices.push_back({slice.offset, count});
+    const uint8_t* bytes = config_.memory.arena + slice.offset;
+    read.bytes.insert(read.bytes.end(), bytes, bytes + count);
+    taken -= count;
+  }
+  endpoint.reads.push_back(std::move(read));
+}
+
+void SimDriver::notify(int32_t slot, Endpoint& endpoint) {
+  for (size_t i = 0; i < endpoint.reads.size();) {
+    if (endpoint.reads[i].due_ns > world_.now_ns()) {
+      i++;
+      continue;
+    }
+    Read read = std::move(endpoint.reads[i]);
+    endpoint.reads.erase(endpoint.reads.begin() + static_cast<ptrdiff_t>(i));
+    size_t at = 0;
+    for (const Slice& slice : read.slices) {
+      if (std::memcmp(config_.memory.arena + slice.offset, read.bytes.data() + at, static_cast<size_t>(slice.length)) != 0) {
+        return world_.violate("the bytes of a zero-copy SEND changed before it was notified");
+      }
+      at += static_cast<size_t>(slice.length);
+    }
+    bool copied = read.bytes.empty() || world_.random().below(2) == 0;
+    complete(CompletionKind::kNotified, slot, endpoint, IoStatus::kOk, read.number, copied ? layout::kCompletionFlagCopied : 0);
+  }
 }
 
 void SimDriver::end_recv(int32_t slot, Endpoint& endpoint, IoStatus status) {
@@ -125,6 +177,8 @@ void SimDriver::cancel(int32_t slot, Endpoint& endpoint) {
     complete(CompletionKind::kConnect, slot, endpoint, IoStatus::kCancelled);
   }
   endpoint.cancel_due_ns = -1;
+  // Aborted: nothing of it is read any more.
+  for (Read& read : endpoint.reads) read.due_ns = world_.now_ns();
 }
 
 void SimDriver::progress(int32_t slot, Endpoint& endpoint) {
@@ -149,6 +203,7 @@ void SimDriver::progress(int32_t slot, Endpoint& endpoint) {
     complete(CompletionKind::kPeerGone, slot, endpoint, IoStatus::kOk);
   }
   if (endpoint.cancel_due_ns >= 0 && endpoint.cancel_due_ns <= now) cancel(slot, endpoint);
+  notify(slot, endpoint);
 }
 
 void SimDriver::progress() {

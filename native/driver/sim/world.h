@@ -27,6 +27,8 @@ enum class Fault : int32_t {
   kSpuriousWake,     // a wait ended with nothing
   kUnreadDropped,    // an RST took bytes with it that nobody had read
   kAcceptedGone,     // the peer had left before its socket was attached
+  kLateNotification, // the kernel read the bytes of a zero-copy send for long
+  kZeroCopyRefused,  // it had no memory for one
   kCount,
 };
 

@@ -103,7 +103,8 @@ struct RsrcUpdate {
 };
 
 inline constexpr uint8_t kOpNop = 0, kOpPollAdd = 6, kOpPollRemove = 7, kOpSendmsg = 9, kOpTimeout = 11, kOpAccept = 13,
-                         kOpAsyncCancel = 14, kOpConnect = 16, kOpClose = 19, kOpFilesUpdate = 20, kOpSend = 26, kOpRecv = 27;
+                         kOpAsyncCancel = 14, kOpConnect = 16, kOpClose = 19, kOpFilesUpdate = 20, kOpSend = 26, kOpRecv = 27,
+                         kOpSendZc = 47, kOpSendmsgZc = 48;
 
 inline constexpr uint8_t kSqeFixedFile = 1u << 0;
 inline constexpr uint8_t kSqeBufferSelect = 1u << 5;
@@ -111,6 +112,7 @@ inline constexpr uint8_t kSqeCqeSkipSuccess = 1u << 6;  // Linux 5.17
 
 inline constexpr uint16_t kRecvMultishot = 1u << 1;    // ioprio; Linux 6.0
 inline constexpr uint16_t kAcceptMultishot = 1u << 0;  // ioprio; Linux 5.19
+inline constexpr uint16_t kSendZcReportUsage = 1u << 3;  // ioprio; Linux 6.2
 inline constexpr uint32_t kPollAddMulti = 1u << 0;     // len; Linux 5.13
 
 inline constexpr uint32_t kSetupCqsize = 1u << 3, kSetupClamp = 1u << 4, kSetupSubmitAll = 1u << 7,
@@ -119,7 +121,8 @@ inline constexpr uint32_t kSetupCqsize = 1u << 3, kSetupClamp = 1u << 4, kSetupS
 
 inline constexpr uint32_t kEnterGetevents = 1u << 0, kEnterExtArg = 1u << 3, kEnterRegisteredRing = 1u << 4;
 
-inline constexpr uint32_t kCqeBuffer = 1u << 0, kCqeMore = 1u << 1;
+inline constexpr uint32_t kCqeBuffer = 1u << 0, kCqeMore = 1u << 1, kCqeNotification = 1u << 3;
+inline constexpr uint32_t kNotificationCopied = 1u << 31;  // in its result
 inline constexpr uint32_t kCqeBufferShift = 16;
 
 inline constexpr uint32_t kSqCqOverflow = 1u << 1;  // sq flags

@@ -215,6 +215,7 @@ void UringDriver::cancel_all(int32_t slot, uint32_t generation) {
   }
   if (endpoint.send_pending) cancel(kSendWait, slot, generation);
   if (endpoint.connecting) cancel(kConnect, slot, generation);
+  abort_zero_copy(slot, endpoint);
 }
 
 void UringDriver::shut_down(int32_t slot, uint32_t generation) {
@@ -225,6 +226,7 @@ void UringDriver::shut_down(int32_t slot, uint32_t generation) {
 void UringDriver::close_socket(int32_t slot, uint32_t generation, bool resets) {
   Endpoint& endpoint = session_at(slot, generation);
   OVERLAPPED_CHECK(endpoint.recv == Recv::kIdle && !endpoint.send_pending && !endpoint.connecting);
+  OVERLAPPED_CHECK(endpoint.notifications == 0);
   if (resets) set_reset_on_close(endpoint.fd);
   // A pending watch holds the socket open: it goes first, and its completion finds nobody.
   if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, generation);
@@ -253,7 +255,7 @@ void UringDriver::borrow(int32_t slot, uint32_t generation) {
 
 void UringDriver::give_back(int32_t slot, uint32_t generation) {
   Endpoint& endpoint = session_at(slot, generation);
-  OVERLAPPED_CHECK(!endpoint.send_pending && !holds(slot));
+  OVERLAPPED_CHECK(!endpoint.send_pending && !holds(slot) && endpoint.notifications == 0);
   is_lost(slot, endpoint.fd);
   // The entry holds the socket open beyond its owner's close.
   leave_file_table(slot, endpoint);
@@ -325,6 +327,10 @@ void UringDriver::reap(uint32_t most) {
     auto op = static_cast<uint8_t>(cqe.user_data >> 52);
     auto slot = static_cast<int32_t>((cqe.user_data >> 32) & 0xfffff);
     auto generation = static_cast<uint32_t>(cqe.user_data);
+    if (op >= kSendZeroCopy) {
+      on_zero_copy(slot, generation, op - kSendZeroCopy, cqe);
+      continue;
+    }
     switch (op) {
       case kRecv:
         receive(slot, generation, cqe);
@@ -400,6 +406,9 @@ void UringDriver::close() {
     if (endpoint.send_pending) cancel(kSendWait, slot, endpoint.generation);
     if (endpoint.connecting) cancel(kConnect, slot, endpoint.generation);
     if (endpoint.watch == Watch::kArmed) cancel(kWatch, slot, endpoint.generation);
+    // Who borrows the socket may have zero-copy sends in it too: its owner aborts them for all.
+    if (config_.borrows) abort_zero_copy(slot, endpoint);
+    else if (config_.memory.control().zero_copy_bytes > 0) abort_connection(endpoint.fd);
   }
   if (wake_armed_) cancel(kWake, 0, 0);
   if (backend_armed_) cancel(kBackend, 0, 0);

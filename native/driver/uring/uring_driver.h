@@ -73,6 +73,7 @@ class UringDriver final : public SocketDriver {
     uint32_t held = 0;  // number of its last lazy send, see held_first_
     File file = File::kNone;
     uint8_t sends = 0;  // while its socket is not in the file table
+    uint8_t notifications = 0;  // zero-copy sends of which the kernel has not said that it has read them
   };
   struct Listener {
     int fd = -1;
@@ -100,6 +101,8 @@ class UringDriver final : public SocketDriver {
   void report_held();
   void settle_held(int32_t slot, uint32_t generation);
   void on_send_now(int32_t slot, uint32_t generation, int32_t result);
+  void on_zero_copy(int32_t slot, uint32_t generation, int32_t number, const uring::Cqe& cqe);
+  void abort_zero_copy(int32_t slot, const Endpoint& endpoint);
   void on_send_wait(int32_t slot, uint32_t generation, int32_t result);
   bool uses_file_table(int32_t slot, Endpoint& endpoint);
   void update_file(int32_t slot, uint32_t generation, const int* fd);
@@ -172,6 +175,7 @@ class UringDriver final : public SocketDriver {
   bool multishot_recv_ = true;
   bool multishot_accept_ = true;
   bool file_table_ = false;
+  bool zero_copy_ = false;
   bool backend_armed_ = false;
   bool wake_armed_ = false;
   int64_t in_flight_ = 0;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "layout/layout.h"
+
 namespace driver::uring {
 
 enum Op : uint8_t {
@@ -22,7 +24,10 @@ enum Op : uint8_t {
   kWake,
   kLook,
   kFile,
+  kSendZeroCopy = 0x40,  // + its number
 };
+
+static_assert(layout::kNotificationsMax <= 0x40);
 
 /** op 8 | slot 20 | generation 32: descriptors are reused by the kernel, this is not. */
 inline uint64_t user_data(uint8_t op, int32_t slot, uint32_t generation) {

@@ -52,6 +52,31 @@ bool try_skip_success() {
   return reported > 0 && received == reported + 1;
 }
 
+/**
+ * Whether the kernel knows zero-copy sends and reports what it copied. Tried on a socket of a kind that has none: who
+ * does not know them refuses the operation itself.
+ */
+bool try_zero_copy() {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return false;
+  base::Fd sender(pair[0]);
+  base::Fd receiver(pair[1]);
+  uring::Ring ring;
+  if (!ring.open(8, 16, true, false).empty()) return false;
+  iovec part{pair, 1};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  Sqe* sqe = ring.claim();
+  sqe->opcode = uring::kOpSendmsgZc;
+  sqe->fd = sender.get();
+  sqe->addr = reinterpret_cast<uint64_t>(&header);
+  sqe->len = 1;
+  sqe->ioprio = uring::kSendZcReportUsage;
+  sqe->op_flags = MSG_DONTWAIT;
+  return ring.enter(true, 1000) == 0 && ring.peek() != nullptr && ring.peek()->res == -EOPNOTSUPP;
+}
+
 /** Whether a receive may be multishot: without, it is refused at once, before the lack of buffers is found. */
 bool multishot_recv_works(uring::Ring& ring) {
   while (ring.peek() != nullptr) ring.advance();
@@ -79,9 +104,14 @@ bool skip_success_works() {
   return works;
 }
 
+bool zero_copy_works() {
+  static const bool works = try_zero_copy();
+  return works;
+}
+
 }  // namespace uring
 
-std::string probe_uring(uint32_t* features) {
+std::string probe_driver(uint32_t* features) {
   uring::Ring ring;
   std::string why = ring.open(8, 16, true, true);
   if (!why.empty()) return why;
@@ -98,7 +128,8 @@ std::string probe_uring(uint32_t* features) {
   *features = kFeatureMultishotAccept | (ring.register_file_table(1) == 0 ? kFeatureFileTable : 0u) | (ring.deferred() ? kFeatureDeferTaskrun : 0u) |
               (ring.registered() ? kFeatureRegisteredRing : 0u) |
               (multishot_recv_works(ring) ? kFeatureMultishotRecv : 0u) |
-              (uring::skip_success_works() ? kFeatureSkipSuccess : 0u);
+              (uring::skip_success_works() ? kFeatureSkipSuccess : 0u) |
+              (uring::zero_copy_works() ? kFeatureZeroCopy : 0u);
   ring.close();
   munmap(entries, 4096);
   if (result < 0) return "the kernel has no provided-buffer rings; Linux 5.19 or later is needed";

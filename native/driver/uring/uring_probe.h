@@ -7,5 +7,6 @@ namespace driver::uring {
 
 /** Whether sends may go without a completion entry when they are taken whole; tried once per process. */
 bool skip_success_works();
+bool zero_copy_works();
 
 }  // namespace driver::uring

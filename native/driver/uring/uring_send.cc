@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "driver/linux_status.h"
+#include "driver/socket.h"
 #include "driver/uring/uring_driver.h"
 #include "driver/uring/uring_op.h"
 #include "driver/uring/uring_probe.h"
@@ -33,6 +34,8 @@ void UringDriver::open_sends() {
   skip_success_ = !(config_.features_forbidden & kFeatureSkipSuccess) && skip_success_works();
   file_table_ = !(config_.features_forbidden & kFeatureFileTable) && config_.slot_count > 0 &&
                 ring_.register_file_table(static_cast<uint32_t>(config_.slot_count)) == 0;
+  zero_copy_ = config_.memory.control().zero_copy_bytes > 0 && !(config_.features_forbidden & kFeatureZeroCopy) &&
+               zero_copy_works();
   iovecs_.resize(kIovecs);
   headers_.resize(kHeaders * sizeof(msghdr));
 }
@@ -47,15 +50,22 @@ void UringDriver::send(const GatheredSend& send) {
   if (send.slices > 1 && (iovecs_used_ + send.slices > kIovecs || headers_used_ + sizeof(msghdr) > headers_.size())) {
     enter(false, 0);
   }
+  bool zero_copy = zero_copy_ && send.number >= 0;
   bool by_table = uses_file_table(send.slot, endpoint);
   Sqe* sqe = claim();
   sqe->fd = by_table ? send.slot - config_.first_slot : endpoint.fd;
   if (by_table) sqe->flags = kSqeFixedFile;
   sqe->op_flags = MSG_NOSIGNAL | (send.now ? MSG_DONTWAIT : 0);
   sqe->user_data = user_data(send.now ? kSendNow : kSendWait, send.slot, send.generation);
+  if (zero_copy) {
+    OVERLAPPED_CHECK(send.now && endpoint.notifications < layout::kNotificationsMax);
+    sqe->user_data = user_data(static_cast<uint8_t>(kSendZeroCopy + send.number), send.slot, send.generation);
+    sqe->ioprio = kSendZcReportUsage;
+    endpoint.notifications++;
+  }
   const int32_t* pair = send.pairs;
   if (send.slices == 1) {
-    sqe->opcode = kOpSend;
+    sqe->opcode = zero_copy ? kOpSendZc : kOpSend;
     sqe->addr = reinterpret_cast<uint64_t>(config_.memory.arena + pair[0]);
     sqe->len = static_cast<uint32_t>(pair[1]);
   } else {
@@ -68,13 +78,13 @@ void UringDriver::send(const GatheredSend& send) {
     *header = msghdr{};
     header->msg_iov = first;
     header->msg_iovlen = send.slices;
-    sqe->opcode = kOpSendmsg;
+    sqe->opcode = zero_copy ? kOpSendmsgZc : kOpSendmsg;
     sqe->addr = reinterpret_cast<uint64_t>(header);
     sqe->len = 1;
   }
   if (!send.now) {
     endpoint.send_pending = true;
-  } else if (skip_success_ && send.lazy) {
+  } else if (skip_success_ && send.lazy && !zero_copy) {
     // Without a completion entry a wait is not cut short by our own sends: one system call per turn.
     // MSG_WAITALL makes a short send a failure, which has an entry.
     sqe->flags |= kSqeCqeSkipSuccess;
@@ -95,6 +105,32 @@ void UringDriver::on_send_now(int32_t slot, uint32_t generation, int32_t result)
 void UringDriver::on_send_wait(int32_t slot, uint32_t generation, int32_t result) {
   at(slot).send_pending = false;
   complete(CompletionKind::kSend, slot, generation, result >= 0 ? IoStatus::kOk : status_of(-result), std::max(result, 0));
+}
+
+// --- zero copy ---------------------------------------------------------------------------------
+
+/** The result of a zero-copy send, or its notification, which follows where the result says so. */
+void UringDriver::on_zero_copy(int32_t slot, uint32_t generation, int32_t number, const Cqe& cqe) {
+  Endpoint& endpoint = session_at(slot, generation);  // the handle outlives its operations
+  OVERLAPPED_CHECK(endpoint.notifications > 0);
+  bool more = (cqe.flags & kCqeMore) != 0;
+  if (!more) endpoint.notifications--;
+  if ((cqe.flags & kCqeNotification) != 0) {
+    bool copied = (static_cast<uint32_t>(cqe.res) & kNotificationCopied) != 0;
+    complete(CompletionKind::kNotified, slot, generation, IoStatus::kOk, number, copied ? layout::kCompletionFlagCopied : 0);
+    return;
+  }
+  IoStatus status = cqe.res >= 0 || cqe.res == -EAGAIN ? IoStatus::kOk : status_of(-cqe.res);
+  if (cqe.res == -EINVAL || cqe.res == -EOPNOTSUPP) {
+    status = IoStatus::kNotSupported;
+    zero_copy_ = false;
+  }
+  complete(CompletionKind::kSend, slot, generation, status, std::max(cqe.res, 0), more ? layout::kCompletionFlagNotifies : 0);
+}
+
+/** The kernel keeps what the peer has not acknowledged, and reads it again to repeat it: only a reset ends that. */
+void UringDriver::abort_zero_copy(int32_t slot, const Endpoint& endpoint) {
+  if (endpoint.notifications > 0 && !is_lost(slot, endpoint.fd)) abort_connection(endpoint.fd);
 }
 
 // --- held completions --------------------------------------------------------------------------

@@ -20,9 +20,11 @@ std::unique_ptr<Driver> create(Kind kind) {
   return nullptr;
 }
 
-std::string probe_uring(uint32_t* features) {
-  *features = 0;
-  return "io_uring is a part of Linux";
+std::string probe_driver(uint32_t* features) {
+  // Wine's sockets are those of Linux, which copies, and gives a socket without a buffer the smallest one there is.
+  bool is_wine = GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") != nullptr;
+  *features = is_wine ? 0 : kFeatureSendBuffer;
+  return "";
 }
 
 }  // namespace driver

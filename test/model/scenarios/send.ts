@@ -370,6 +370,10 @@ const SEND = [
   'FLUSH-3',
 ]
 
+const ZERO_COPY = ['ZEROCOPY-1', 'ZEROCOPY-2', 'ZEROCOPY-3']
+/** Everything is sent without a copy; a thread may have a quarter of the chunks with the kernel, a session of that. */
+const zeroCopy: Sizes = { zeroCopyBytes: 1, chunkBytes: 16, chunkCount: 32 }
+
 export const scenarios: readonly Scenario[] = [
   send('send: main sends', SEND, { main: [3], loop: 'whole' }),
   send('send: main sends twice', SEND, { main: [3, 3] }),
@@ -442,6 +446,63 @@ export const scenarios: readonly Scenario[] = [
     main: [24],
     second: [3],
     loop: 'none',
+  }),
+  send('zero copy: a notification is late, main sends', [...SEND, ...ZERO_COPY], {
+    sizes: zeroCopy,
+    late: [3],
+    main: [3],
+  }),
+  send('zero copy: two gathers are held', [...SEND, ...ZERO_COPY], {
+    sizes: zeroCopy,
+    late: [12],
+    own: [12],
+    main: [3],
+    loop: 'turn',
+  }),
+  send('zero copy: the kernel has as much as it may', [...SEND, ...ZERO_COPY], {
+    sizes: { zeroCopyBytes: 1 },
+    late: [3],
+    own: [3],
+    main: [3],
+    loop: 'turn',
+  }),
+  send('zero copy: an echo by reference, main sends', [...SEND, ...ZERO_COPY, 'BUFFER-2'], {
+    sizes: zeroCopy,
+    echo: true,
+    main: [3],
+  }),
+  send('zero copy: a gather is taken in part, main sends', [...SEND, ...ZERO_COPY, 'HEAP-2'], {
+    sizes: zeroCopy,
+    own: [6],
+    main: [3],
+    script: [3],
+  }),
+  send('zero copy: refused, main sends', [...SEND, ...ZERO_COPY], {
+    sizes: zeroCopy,
+    maxGather: 1,
+    before: [3, 3],
+    main: [3],
+    script: ['refuse', 4],
+    loop: 'turn',
+  }),
+  send('zero copy: main closes the session before the notification', [...END, ...ZERO_COPY], {
+    sizes: { ...zeroCopy, sessionsPerWorker: 1 },
+    late: [3],
+    main: ['close'],
+    hasSuccessor: true,
+  }),
+  send('zero copy: the peer ends its stream before the notification', [...END, ...ZERO_COPY], {
+    sizes: zeroCopy,
+    isEnded: true,
+    late: [3],
+    main: [3],
+  }),
+  send('zero copy: the owner terminates the session, main sends', [...END, ...ZERO_COPY], {
+    sizes: { ...zeroCopy, sessionsPerWorker: 1 },
+    late: [3],
+    own: ['terminate'],
+    main: [3],
+    hasSuccessor: true,
   }),
   send('session: main closes it while its messages wait', [...REQUEST, ...END], {
     before: [3, 3],

@@ -167,6 +167,10 @@ const SEND = ['SENDLIST-2', 'SENDFLAG-1', 'SENDFLAG-2', 'FLUSH-1', 'FLUSH-2', 'F
 const END = ['LANE-3', 'LANE-4', 'IOCOUNT-2', 'IOCOUNT-3', 'IOCOUNT-5']
 const LANE = ['LANE-1', 'LANE-2', 'LANE-4', 'SENDLIST-2']
 
+const ZERO_COPY = ['ZEROCOPY-1', 'ZEROCOPY-2', 'ZEROCOPY-3']
+/** Everything is sent without a copy; a thread may have a quarter of the chunks with the kernel, a session of that. */
+const zeroCopy: Sizes = { zeroCopyBytes: 1, chunkBytes: 16, chunkCount: 64 }
+
 export const scenarios: readonly Scenario[] = [
   sendThread('send thread: main sends', SEND, { main: [3] }),
   sendThread('send thread: a completion is late while both sleep, main sends', SEND, {
@@ -249,6 +253,35 @@ export const scenarios: readonly Scenario[] = [
     main: [3],
     ownerTurns: 1,
     laneTurns: [1],
+  }),
+  sendThread(
+    'send thread: zero copy, main closes before the notification',
+    [...END, ...ZERO_COPY],
+    {
+      sizes: zeroCopy,
+      before: [3],
+      isSubmitted: true,
+      main: ['close'],
+      ownerTurns: 1,
+      laneTurns: [1],
+    },
+  ),
+  sendThread('send thread: zero copy, the owner terminates', [...END, ...ZERO_COPY], {
+    sizes: zeroCopy,
+    before: [3],
+    isSubmitted: true,
+    own: ['terminate'],
+    ownerTurns: 1,
+    laneTurns: [1],
+  }),
+  sendThread('lane: chosen before a notification has come', [...SEND, ...LANE, ...ZERO_COPY], {
+    lanes: 2,
+    sizes: zeroCopy,
+    before: [3],
+    isSubmitted: true,
+    main: ['lane 2', 3],
+    ownerTurns: 0,
+    laneTurns: [1, 1],
   }),
   sendThread('lane: main sends, chooses another lane, sends', [...SEND, ...LANE], {
     lanes: 2,

@@ -57,6 +57,7 @@ Planned::Planned() {
   control.submissions_at = region(kDrivers * kSubmissionWords * 4);
   control.counters_at = region(kThreads * shared::Memory::kCountersStride * 8);
   control.control_words = at;
+  control.zero_copy_bytes = 1;
   control.chunk_byte_at = (kWorkers * kBuffers * kBufferStride + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   control.heap_byte_at = control.chunk_byte_at + kChunks * kChunkBytes;
   control.arena_bytes = control.heap_byte_at + kWorkers * kBlocks * kBlockBytes;
@@ -411,7 +412,7 @@ int main(int count, char** arguments) {
     }
   }
   uint32_t features = 0;
-  std::string denied = options.driver == driver::Kind::kUring ? driver::probe_uring(&features) : "";
+  std::string denied = options.driver == driver::Kind::kUring ? driver::probe_driver(&features) : "";
   if (!denied.empty()) {
     std::fprintf(stderr, "stress: io_uring cannot be tested: %s\n", denied.c_str());
     return kNotTested;
