@@ -3,7 +3,6 @@
 // Thread: one process that starts servers and load clients and otherwise sleeps.
 
 import { appendFileSync, writeFileSync } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { buildPrograms } from './lib/build.mjs'
@@ -16,6 +15,7 @@ import {
   benchFolder,
   endStartedOnSignal,
   logFile,
+  machineFacts,
   rawFolder,
   resultsFolder,
   rootFolder,
@@ -111,12 +111,7 @@ function note(benchCase, contestant, round, outcome) {
 function writeReport(outcomes, missing) {
   const report = {
     at: new Date().toISOString(),
-    machine: {
-      cpu: os.cpus()[0]?.model.trim() ?? 'unknown CPU',
-      cores: os.availableParallelism(),
-      kernel: `Linux ${os.release()}`,
-      node: process.versions.node,
-    },
+    machine: machineFacts(),
     options: { seconds: options.seconds, rounds: options.rounds },
     missing,
     cases: summarizeCases(outcomes),

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1113614483
+export const LAYOUT_HASH = 726722625
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -634,95 +634,125 @@ export const Counter = {
   GATHER_SLICES: 20,
   /** Times the thread took what others had handed over: of a session at most one gather each. */
   FLUSHES: 21,
+  /** Gathers of one slice. */
+  GATHERS_TO1: 22,
+  /** Gathers of one slice. */
+  GATHERS_TO2: 23,
+  /** Gathers of 3 to 4 slices. */
+  GATHERS_TO4: 24,
+  /** Gathers of 5 to 8 slices. */
+  GATHERS_TO8: 25,
+  /** Gathers of 9 to 16 slices. */
+  GATHERS_TO16: 26,
+  /** Gathers of 17 to 32 slices. */
+  GATHERS_TO32: 27,
+  /** Gathers of 33 to 64 slices. */
+  GATHERS_TO64: 28,
+  /** Gathers of 65 to 128 slices. */
+  GATHERS_TO128: 29,
+  /** Gathers of 129 to 256 slices. */
+  GATHERS_TO256: 30,
+  /** Gathers of 257 to 512 slices. */
+  GATHERS_TO512: 31,
+  /** Gathers of 513 to 1024 slices. */
+  GATHERS_TO1024: 32,
   /** Sends that the socket took only in part. */
-  SHORT_SENDS: 22,
+  SHORT_SENDS: 33,
+  /** Sends that were over when the call that handed them to the system returned; short ones, too. */
+  SENDS_INLINE: 34,
+  /** Sends that waited for room in their socket. */
+  SENDS_PENDING: 35,
+  /** Receives of bytes that the receive before, which had filled its buffer, had left in the socket. */
+  RECVS_INLINE: 36,
+  /** Receives that waited for bytes. */
+  RECVS_PENDING: 37,
   /** Messages handed to update threads in their receive buffer. */
-  JOBS_BY_REFERENCE: 23,
+  JOBS_BY_REFERENCE: 38,
   /** Times receiving stopped because an update thread had enough to do. */
-  JOBS_STALLED: 24,
+  JOBS_STALLED: 39,
   /** onTick rounds run. */
-  TICKS: 25,
+  TICKS: 40,
   /** Ticks that began after the next one was due. */
-  TICKS_LATE: 26,
+  TICKS_LATE: 41,
   /** Ticks left out because they were overdue. */
-  TICKS_SKIPPED: 27,
+  TICKS_SKIPPED: 42,
   /** Bytes copied to overflow blocks. */
-  OVERFLOW_BYTES: 28,
+  OVERFLOW_BYTES: 43,
   /** Sends refused: the session had maxBackpressure queued. */
-  SEND_FULL: 29,
+  SEND_FULL: 44,
   /** Sends to a session that is closing or gone. */
-  SEND_CLOSED: 30,
+  SEND_CLOSED: 45,
   /** Sends refused: no chunk or node was free. */
-  SEND_DROPPED: 31,
+  SEND_DROPPED: 46,
   /** Send flags found held. */
-  FLAG_CONTENDED: 32,
+  FLAG_CONTENDED: 47,
   /** Compare-exchanges that had to be repeated. */
-  CAS_RETRIES: 33,
+  CAS_RETRIES: 48,
   /** Jobs that a job thread has run, those that failed among them. */
-  JOBS_RUN: 34,
+  JOBS_RUN: 49,
   /** Jobs that threw or rejected. */
-  JOBS_FAILED: 35,
+  JOBS_FAILED: 50,
   /** Jobs refused: the thread had as many in the queue as it may. */
-  JOBS_FULL: 36,
+  JOBS_FULL: 51,
   /** Results dropped: the session that they were for, or the thread that asked, was gone. */
-  JOBS_DROPPED: 37,
+  JOBS_DROPPED: 52,
   /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
-  BUFFERS_USED: 38,
+  BUFFERS_USED: 53,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 39,
+  BUFFERS_STARVED: 54,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 40,
+  QUEUE_OVERFLOWS: 55,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 41,
+  FRAMES_COPIED: 56,
   /** Joins refused: the group had as many members as its capacity says. */
-  GROUP_FULL: 42,
+  GROUP_FULL: 57,
   /** Joins refused: as many groups as there may be were alive. */
-  GROUPS_EXHAUSTED: 43,
+  GROUPS_EXHAUSTED: 58,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 44,
+  OPEN_ABANDONED: 59,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 45,
+  HANDLER_ERRORS: 60,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 46,
+  SLOTS_RETIRED: 61,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 47,
+  ENDED_NONE: 62,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 48,
+  ENDED_PEER_CLOSED: 63,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 49,
+  ENDED_PEER_RESET: 64,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 50,
+  ENDED_LOCAL_CLOSE: 65,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 51,
+  ENDED_LOCAL_TERMINATE: 66,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 52,
+  ENDED_REFUSED: 67,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 53,
+  ENDED_TABLE_FULL: 68,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 54,
+  ENDED_FRAME_TOO_LONG: 69,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 55,
+  ENDED_FRAME_INVALID: 70,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 56,
+  ENDED_HANDLER_ERROR: 71,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 57,
+  ENDED_IDLE_TIMEOUT: 72,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 58,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 73,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 59,
+  ENDED_CLOSE_TIMEOUT: 74,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 60,
+  ENDED_OVERFLOW: 75,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 61,
+  ENDED_SERVER_STOP: 76,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 62,
+  ENDED_WORKER_LOST: 77,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 63,
+  ENDED_CONNECT_FAILED: 78,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 64,
+  ENDED_IO_ERROR: 79,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 65
+export const COUNTER_COUNT = 80
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -747,7 +777,22 @@ export const COUNTER_NAMES: readonly string[] = [
   'gathers',
   'gatherSlices',
   'flushes',
+  'gathersTo1',
+  'gathersTo2',
+  'gathersTo4',
+  'gathersTo8',
+  'gathersTo16',
+  'gathersTo32',
+  'gathersTo64',
+  'gathersTo128',
+  'gathersTo256',
+  'gathersTo512',
+  'gathersTo1024',
   'shortSends',
+  'sendsInline',
+  'sendsPending',
+  'recvsInline',
+  'recvsPending',
   'jobsByReference',
   'jobsStalled',
   'ticks',

@@ -615,8 +615,15 @@ export class Sender<T extends Outbox> {
     outbox.waitFirst = node
     outbox.waitCount -= slices
     if (node === 0) outbox.waitLast = 0
-    this.#counters[Counter.GATHERS]++
-    this.#counters[Counter.GATHER_SLICES] += slices
+    this.#countGather(slices)
+  }
+
+  #countGather(slices: number): void {
+    const counters = this.#counters
+    counters[Counter.GATHERS]++
+    counters[Counter.GATHER_SLICES] += slices
+    // Buckets are powers of two: 1, 2, 3 to 4, 5 to 8, …
+    counters[Counter.GATHERS_TO1 + 32 - Math.clz32(slices - 1)]++
   }
 
   /** Takes what other threads pushed, oldest first, behind what waits [SENDLIST-2]. */
@@ -797,8 +804,7 @@ export class Sender<T extends Outbox> {
     }
     this.#words[bytesAt] = bytes
     outbox.waiting = true
-    this.#counters[Counter.GATHERS]++
-    this.#counters[Counter.GATHER_SLICES] += slices
+    this.#countGather(slices)
   }
 
   /** Nothing more will be sent: drops what waits, with its references. */
