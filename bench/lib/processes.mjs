@@ -87,7 +87,15 @@ export async function runOnce({ contestant, benchCase, seconds, rootFolder, logF
  * Runs the load client of a case, with the words of `prefix` in front. Returns { result } or
  * { failure }, or both with faults.
  */
-export async function runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid, port, prefix = [] }) {
+export async function runClient({
+  benchCase,
+  seconds,
+  warmupSeconds,
+  rootFolder,
+  pid,
+  port,
+  prefix = [],
+}) {
   const cores = coresFor(benchCase.cores ?? benchCase.threads).client
   const times = ['--secs', seconds, '--warmup', warmupSeconds, '--hold', seconds]
   const target = ['--port', port, '--pid', pid]
@@ -131,7 +139,7 @@ function parseLine(text) {
   }
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = net.createServer()
     probe.on('error', reject)

@@ -98,7 +98,8 @@ function eachRow(cases, toCells) {
 }
 
 function figureTable(cases) {
-  return markdownTable(2, 
+  return markdownTable(
+    2,
     ['case', 'server', 'figure', 'unit', 'per second', 'p50 / p99 µs'],
     eachRow(cases, (entry, row) => [
       entry.name,
@@ -124,7 +125,8 @@ function ratioTable(cases) {
     toRole(row, 'peer'),
     toRole(row, 'ours'),
   ])
-  return markdownTable(2, 
+  return markdownTable(
+    2,
     ['case', 'server', 'to the C limit', 'to node:net', 'to ours with workers alone'],
     rows.filter(([, , ...ratios]) => ratios.some(Boolean)),
   )
@@ -132,7 +134,8 @@ function ratioTable(cases) {
 
 function busyTable(cases) {
   const share = (value) => (value === undefined ? '' : value.toFixed(2))
-  return markdownTable(2, 
+  return markdownTable(
+    2,
     ['case', 'server', 'server', 'client', 'other'],
     eachRow(cases, (entry, row) => [
       entry.name,
