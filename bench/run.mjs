@@ -27,7 +27,8 @@ const otherScripts = `other scripts (--help):
   bench/syscalls.mjs    system calls per echo, counted from outside
   bench/allocation.mjs  what a message leaves for the garbage collector
   bench/hop.mjs         the way from a worker to the update thread, beside a wake
-  bench/pin.mjs         a pin beside a session lock`
+  bench/pin.mjs         a pin beside a session lock
+  bench/analyses.mjs    the analyses in docs/analysis`
 
 const options = readOptions()
 if (options.help) {

@@ -89,9 +89,9 @@ function draw({ title, x, y, series }, drawSeries) {
   const scale = scaleOf(x, y, series, top)
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT + legend.height}" font-family="sans-serif" font-size="12">`,
-    `<title>${escape(title)}</title>`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
-    `<text x="${LEFT}" y="22" font-size="15" fill="#222222">${escape(title)}</text>`,
+    `<text x="${LEFT}" y="22" font-size="15" fill="#222222">${escaped(title)}</text>`,
     ...legend.lines,
     ...axes(x, y, scale, top),
     ...series.flatMap((one, index) => drawSeries(scale, one, index)),
@@ -116,7 +116,7 @@ function legendOf(series) {
     const color = COLORS[index % COLORS.length]
     lines.push(
       `<rect x="${round(left)}" y="${middle - 5}" width="12" height="10" fill="${color}"/>`,
-      `<text x="${round(left + 17)}" y="${middle + 4}" fill="#222222">${escape(name)}</text>`,
+      `<text x="${round(left + 17)}" y="${middle + 4}" fill="#222222">${escaped(name)}</text>`,
     )
     left += width
   })
@@ -165,20 +165,20 @@ function axes(x, y, scale, top) {
     const at = round(scale.y(tick))
     return [
       `<line x1="${LEFT}" y1="${at}" x2="${right}" y2="${at}" stroke="#dddddd"/>`,
-      `<text x="${LEFT - 8}" y="${round(at + 4)}" text-anchor="end" fill="#444444">${escape(short(tick))}</text>`,
+      `<text x="${LEFT - 8}" y="${round(at + 4)}" text-anchor="end" fill="#444444">${escaped(short(tick))}</text>`,
     ]
   })
   const places = x.places.map(
     (text, index) =>
-      `<text x="${round(scale.x(index))}" y="${scale.bottom + 18}" text-anchor="middle" fill="#444444">${escape(text)}</text>`,
+      `<text x="${round(scale.x(index))}" y="${scale.bottom + 18}" text-anchor="middle" fill="#444444">${escaped(text)}</text>`,
   )
   const middle = (top + scale.bottom) / 2
   return [
     ...ticks,
     `<line x1="${LEFT}" y1="${scale.bottom}" x2="${right}" y2="${scale.bottom}" stroke="#444444"/>`,
     ...places,
-    `<text x="${(LEFT + right) / 2}" y="${scale.bottom + 42}" text-anchor="middle" fill="#222222">${escape(x.label)}</text>`,
-    `<text transform="translate(18 ${round(middle)}) rotate(-90)" text-anchor="middle" fill="#222222">${escape(y.label)}</text>`,
+    `<text x="${(LEFT + right) / 2}" y="${scale.bottom + 42}" text-anchor="middle" fill="#222222">${escaped(x.label)}</text>`,
+    `<text transform="translate(18 ${round(middle)}) rotate(-90)" text-anchor="middle" fill="#222222">${escaped(y.label)}</text>`,
   ]
 }
 
@@ -199,7 +199,7 @@ function round(value) {
   return Number(value.toFixed(1))
 }
 
-function escape(text) {
+function escaped(text) {
   const entities = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   return String(text).replace(/[&<>"]/g, (character) => entities[character])
 }

@@ -65,7 +65,7 @@ function waysTable(figures) {
       const rounds = roundsOf(figures, way, atOnce)
       const base = roundsOf(figures, WAYS[0], atOnce)
       return [
-        number(atOnce),
+        String(atOnce),
         way,
         spread(summaryOf(rounds, 'accepts_per_s'), number),
         spread(ratioOf(rounds, base, 'accepts_per_s'), times),

@@ -18,7 +18,7 @@ const LOADS = [
   { name: '64 connections, 2 workers', connections: 64, depth: 1, workers: 2 },
 ]
 /** Times the measured seconds: the server is compiled meanwhile. */
-const WARMUP = 2
+const WARMUP = 3
 /** Entries of the port for each measured second. */
 const ENTRIES_PER_SECOND = 200_000
 
@@ -65,7 +65,7 @@ function socketTable(figures) {
         return [
           load.name,
           driver,
-          number(batch),
+          String(batch),
           spread(summaryOf(rounds, 'cpu_us_per_msg'), number),
           spread(ratioOf(rounds, base, 'cpu_us_per_msg'), (ratio) => ratio.toFixed(2)),
           number(summaryOf(rounds, 'calls_per_msg').median),

@@ -106,7 +106,7 @@ function roundsOf({ busy }, way, load) {
 }
 
 function loadName({ size, connections }) {
-  return `${sizeName(size)}, ${number(connections)} connections`
+  return `${sizeName(size)}, ${connections} connections`
 }
 
 function busyTable(figures) {
