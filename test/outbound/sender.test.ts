@@ -157,7 +157,9 @@ describe('own sends', () => {
       for (const of of slices) counts[Math.ceil(Math.log2(of))]++
       return counts
     }
-    const counted = Array.from({ length: 11 }, (_, i) => count((Counter.GATHERS_TO1 + i) as Counter))
+    const counted = Array.from({ length: 11 }, (_, i) =>
+      count((Counter.GATHERS_TO1 + i) as Counter),
+    )
     expect(counted).toEqual(buckets(owner.sends.map(({ slices }) => slices.length)))
     expect(count(Counter.GATHERS)).toBe(owner.sends.length)
     expect(COUNTER_NAMES[Counter.GATHERS_TO1 + 10]).toBe('gathersTo1024')
