@@ -3,7 +3,6 @@
 // Thread: one process that starts servers and load clients and otherwise sleeps.
 
 import { appendFileSync, writeFileSync } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { buildPrograms } from './lib/build.mjs'
@@ -16,6 +15,7 @@ import {
   benchFolder,
   endStartedOnSignal,
   logFile,
+  machineFacts,
   rawFolder,
   resultsFolder,
   rootFolder,
@@ -27,7 +27,8 @@ const otherScripts = `other scripts (--help):
   bench/syscalls.mjs    system calls per echo, counted from outside
   bench/allocation.mjs  what a message leaves for the garbage collector
   bench/hop.mjs         the way from a worker to the update thread, beside a wake
-  bench/pin.mjs         a pin beside a session lock`
+  bench/pin.mjs         a pin beside a session lock
+  bench/analyses.mjs    the analyses in docs/analysis`
 
 const options = readOptions()
 if (options.help) {
@@ -111,12 +112,7 @@ function note(benchCase, contestant, round, outcome) {
 function writeReport(outcomes, missing) {
   const report = {
     at: new Date().toISOString(),
-    machine: {
-      cpu: os.cpus()[0]?.model.trim() ?? 'unknown CPU',
-      cores: os.availableParallelism(),
-      kernel: `Linux ${os.release()}`,
-      node: process.versions.node,
-    },
+    machine: machineFacts(),
     options: { seconds: options.seconds, rounds: options.rounds },
     missing,
     cases: summarizeCases(outcomes),

@@ -1,5 +1,5 @@
 // What: builds the C programs of the benchmark with the system's compiler, when out of date.
-// Flow: bench/limit, bench/load -> cc -> bench/bin.
+// Flow: bench/limit, bench/load, bench/scenario -> cc -> bench/bin.
 // Thread: the benchmark's own process.
 
 import { execFileSync } from 'node:child_process'
@@ -12,6 +12,10 @@ const programs = [
   { name: 'uring_echo', sources: ['limit/uring_echo.c'] },
   { name: 'epoll_echo', sources: ['limit/epoll_echo.c'] },
   { name: 'wake', sources: ['load/wake.c'] },
+  ...['accept', 'echo_ways', 'gather_client', 'gather_limit', 'zero_copy'].map((name) => ({
+    name,
+    sources: [`scenario/${name}.c`],
+  })),
   {
     name: 'load_client',
     sources: [
@@ -31,7 +35,7 @@ const programs = [
 /** Builds every program older than any source or header; throws with the compiler's words. */
 export function buildPrograms(benchFolder) {
   const newestSource = Math.max(
-    ...['limit', 'load'].map((folder) => newestFile(path.join(benchFolder, folder))),
+    ...['limit', 'load', 'scenario'].map((folder) => newestFile(path.join(benchFolder, folder))),
   )
   mkdirSync(path.join(benchFolder, 'bin'), { recursive: true })
   for (const { name, sources } of programs) {
@@ -47,5 +51,6 @@ export function buildPrograms(benchFolder) {
 }
 
 function newestFile(folder) {
-  return Math.max(...readdirSync(folder).map((name) => statSync(path.join(folder, name)).mtimeMs))
+  const sources = readdirSync(folder).filter((name) => /\.[ch]$/.test(name))
+  return Math.max(...sources.map((name) => statSync(path.join(folder, name)).mtimeMs))
 }

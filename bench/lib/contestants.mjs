@@ -69,6 +69,12 @@ const layouts = [
   },
 ].filter(({ name, options }) => name === WORKERS_ALONE || serverKnows(options))
 
+/** Starts our server on a port, with a handler of handlers/ and these options. */
+export function ourCommand(port, handler, options) {
+  const script = [process.execPath, 'bench/lib/overlapped_server.mjs']
+  return [...script, port, `bench/handlers/${handler}.mjs`, JSON.stringify(options)]
+}
+
 function overlapped(driver, { name, modes, options }) {
   const alone = `overlapped ${driver}`
   return {
@@ -80,13 +86,11 @@ function overlapped(driver, { name, modes, options }) {
     modes,
     warmupSeconds: JAVASCRIPT_WARMUP_SECONDS,
     needs: 'dist/src/index.js',
-    command: ({ port, threads, mode, states }) => [
-      ...[process.execPath, 'bench/lib/overlapped_server.mjs', port, `bench/handlers/${mode}.mjs`],
-      JSON.stringify({
+    command: ({ port, threads, mode, states }) =>
+      ourCommand(port, mode, {
         ...{ driver, workers: threads, maxSessions: SESSIONS_MAX, data: { states } },
         ...options,
       }),
-    ],
   }
 }
 

@@ -40,9 +40,10 @@ export function start(command, options) {
 
 /**
  * Starts a server, lets `use` have its process and port, and stops it. Returns what `use` returned,
- * and the server's words; `started` is false when it never accepted.
+ * and the server's words; `started` is false when it never accepted. One that cannot be reached from
+ * here says by its words that it accepts: `says`.
  */
-export async function withServer({ command, cores, rootFolder, logFile }, use) {
+export async function withServer({ command, cores, rootFolder, logFile, says }, use) {
   const port = await freePort()
   const log = openSync(logFile, 'a')
   const wordsBegin = fstatSync(log).size
@@ -54,7 +55,8 @@ export async function withServer({ command, cores, rootFolder, logFile }, use) {
   const words = () => readFileSync(logFile).subarray(wordsBegin).toString()
   let used
   try {
-    if (!(await accepts(server, port))) return { started: false, words: words() }
+    const isThere = says ? () => words().includes(says) : () => canConnect(port)
+    if (!(await comes(server, isThere))) return { started: false, words: words() }
     await sleep(SETTLE_MS)
     used = await use({ server, port, words })
   } finally {
@@ -81,27 +83,52 @@ export async function runOnce({ contestant, benchCase, seconds, rootFolder, logF
   return foreignPercent === undefined ? outcome : withShare(outcome, run.words, foreignPercent)
 }
 
-/** Runs the load client of a case. Returns { result } or { failure }, or both with faults. */
-export async function runClient({ benchCase, seconds, warmupSeconds, rootFolder, pid, port }) {
+/**
+ * Runs the load client of a case, with the words of `prefix` in front. Returns { result } or
+ * { failure }, or both with faults.
+ */
+export async function runClient({
+  benchCase,
+  seconds,
+  warmupSeconds,
+  rootFolder,
+  pid,
+  port,
+  prefix = [],
+}) {
   const cores = coresFor(benchCase.cores ?? benchCase.threads).client
   const times = ['--secs', seconds, '--warmup', warmupSeconds, '--hold', seconds]
   const target = ['--port', port, '--pid', pid]
-  const command = pinned(cores, ['bench/bin/load_client', ...target, ...times, ...benchCase.client])
-  const client = start(command, { cwd: rootFolder, stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  let words = ''
-  client.stdout.on('data', (text) => (output += text))
-  client.stderr.on('data', (text) => (words += text))
-  const closed = new Promise((resolve) => client.on('close', resolve))
+  const client = ['bench/bin/load_client', ...target, ...times, ...benchCase.client]
   const limitMs = (seconds + warmupSeconds) * 1000 + CLIENT_GRACE_MS
-  const timer = setTimeout(() => client.kill('SIGKILL'), limitMs)
-  const code = await client.ended
-  await closed
-  clearTimeout(timer)
+  const { code, output, words } = await runToEnd(pinned(cores, [...prefix, ...client]), {
+    ...{ rootFolder, limitMs },
+  })
   const result = parseLine(output)
   if (code === 0 && result) return { result }
   if (code === 3) return { result, failure: `the load client found ${result?.errors} faults` }
   return { failure: `the load client ended with ${code}: ${words.trim()}` }
+}
+
+/**
+ * Runs a program to its end, from the root folder. Returns its exit code, or the signal that ended it, what it
+ * wrote to stdout and its words on stderr; `read` has the former as it comes.
+ */
+export async function runToEnd(command, { rootFolder, limitMs, read }) {
+  const child = start(command, { cwd: rootFolder, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  let words = ''
+  child.stdout.on('data', (text) => {
+    output += text
+    read?.(output)
+  })
+  child.stderr.on('data', (text) => (words += text))
+  const closed = new Promise((resolve) => child.on('close', resolve))
+  const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
+  const code = await child.ended
+  await closed
+  clearTimeout(timer)
+  return { code, output, words }
 }
 
 function parseLine(text) {
@@ -112,7 +139,7 @@ function parseLine(text) {
   }
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = net.createServer()
     probe.on('error', reject)
@@ -123,15 +150,15 @@ function freePort() {
   })
 }
 
-/** True once the server takes a connection; false when it has ended or takes too long. */
-async function accepts(server, port) {
+/** True once the server is there; false when it has ended or takes too long. */
+async function comes(server, isThere) {
   let ended = false
   server.ended.then(() => {
     ended = true
   })
   const deadline = Date.now() + START_TIMEOUT_MS
   while (!ended && Date.now() < deadline) {
-    if (await canConnect(port)) return true
+    if (await isThere()) return true
     await sleep(START_POLL_MS)
   }
   return false

@@ -2,6 +2,7 @@
 // Flow: outcomes of all runs -> summarizeCases -> markdown and JSON.
 // Thread: the benchmark's own process.
 
+import { markdownTable } from './markdown.mjs'
 import { betterOf, number, spread, summarize, summarizeRatio } from './statistics.mjs'
 
 /** One entry per case, with a row per contestant: figures by round, summary, ratios, failures. */
@@ -90,12 +91,6 @@ export function markdownReport({ at, machine, options, missing, cases }) {
   ].join('\n')
 }
 
-function table(heads, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`
-  const rule = heads.map((_, i) => (i < 2 ? '---' : '---:'))
-  return [line(heads), line(rule), ...rows.map(line)]
-}
-
 function eachRow(cases, toCells) {
   return cases.flatMap((entry) =>
     entry.rows.filter((row) => row.summary).map((row) => toCells(entry, row)),
@@ -103,7 +98,8 @@ function eachRow(cases, toCells) {
 }
 
 function figureTable(cases) {
-  return table(
+  return markdownTable(
+    2,
     ['case', 'server', 'figure', 'unit', 'per second', 'p50 / p99 µs'],
     eachRow(cases, (entry, row) => [
       entry.name,
@@ -129,7 +125,8 @@ function ratioTable(cases) {
     toRole(row, 'peer'),
     toRole(row, 'ours'),
   ])
-  return table(
+  return markdownTable(
+    2,
     ['case', 'server', 'to the C limit', 'to node:net', 'to ours with workers alone'],
     rows.filter(([, , ...ratios]) => ratios.some(Boolean)),
   )
@@ -137,7 +134,8 @@ function ratioTable(cases) {
 
 function busyTable(cases) {
   const share = (value) => (value === undefined ? '' : value.toFixed(2))
-  return table(
+  return markdownTable(
+    2,
     ['case', 'server', 'server', 'client', 'other'],
     eachRow(cases, (entry, row) => [
       entry.name,

@@ -1,8 +1,9 @@
-// What: what the scripts of the benchmark have in common: where things are, and their end by a signal.
+// What: what the scripts of the benchmark have in common: where things are, what they run on, their end by a signal.
 // Flow: run.mjs, allocation.mjs, syscalls.mjs -> this.
 // Thread: the script's.
 
 import { mkdirSync } from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +17,16 @@ export const rawFolder = path.join(resultsFolder, 'raw')
 export const logFile = path.join(rawFolder, 'servers.log')
 
 mkdirSync(rawFolder, { recursive: true })
+
+/** What figures belong to. */
+export function machineFacts() {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown CPU',
+    cores: os.availableParallelism(),
+    kernel: `Linux ${os.release()}`,
+    node: process.versions.node,
+  }
+}
 
 /** A script that is ended ends what it has started. */
 export function endStartedOnSignal() {

@@ -3,7 +3,7 @@
 // Thread: any.
 
 /** Hash of the schema; the addon carries the same. */
-export const LAYOUT_HASH = -1356512916
+export const LAYOUT_HASH = -1915885270
 
 /** First word of the control memory ("OVLP"). */
 export const MAGIC = 1331055696
@@ -653,105 +653,135 @@ export const Counter = {
   GATHER_SLICES: 20,
   /** Times the thread took what others had handed over: of a session at most one gather each. */
   FLUSHES: 21,
+  /** Gathers of one slice. */
+  GATHERS_TO1: 22,
+  /** Gathers of two slices. */
+  GATHERS_TO2: 23,
+  /** Gathers of 3 to 4 slices. */
+  GATHERS_TO4: 24,
+  /** Gathers of 5 to 8 slices. */
+  GATHERS_TO8: 25,
+  /** Gathers of 9 to 16 slices. */
+  GATHERS_TO16: 26,
+  /** Gathers of 17 to 32 slices. */
+  GATHERS_TO32: 27,
+  /** Gathers of 33 to 64 slices. */
+  GATHERS_TO64: 28,
+  /** Gathers of 65 to 128 slices. */
+  GATHERS_TO128: 29,
+  /** Gathers of 129 to 256 slices. */
+  GATHERS_TO256: 30,
+  /** Gathers of 257 to 512 slices. */
+  GATHERS_TO512: 31,
+  /** Gathers of 513 to 1024 slices. */
+  GATHERS_TO1024: 32,
   /** Sends that the socket took only in part. */
-  SHORT_SENDS: 22,
+  SHORT_SENDS: 33,
   /** Gathers that the kernel took without a copy, or said so at first. */
-  ZERO_COPY_SENDS: 23,
+  ZERO_COPY_SENDS: 34,
   /** Of them, those of which its notification said that it had copied. */
-  ZERO_COPY_COPIED: 24,
+  ZERO_COPY_COPIED: 35,
   /** Gathers for which zero copy failed for lack of memory or support; they were sent again, copied. */
-  ZERO_COPY_REFUSED: 25,
+  ZERO_COPY_REFUSED: 36,
   /** Gathers that were long enough and copied, because the kernel held as much as it may. */
-  ZERO_COPY_LIMITED: 26,
+  ZERO_COPY_LIMITED: 37,
   /** Protocols for which the thread ended zero copy: the kernel copied, or refused, each time. */
-  ZERO_COPY_GIVEN_UP: 27,
+  ZERO_COPY_GIVEN_UP: 38,
+  /** Sends that were over when the call that handed them to the system returned; short ones, too. */
+  SENDS_INLINE: 39,
+  /** Sends that waited for room in their socket. */
+  SENDS_PENDING: 40,
+  /** Receives of bytes that the receive before, which had filled its buffer, had left in the socket. */
+  RECVS_INLINE: 41,
+  /** Receives that waited for bytes. */
+  RECVS_PENDING: 42,
   /** Messages handed to update threads in their receive buffer. */
-  JOBS_BY_REFERENCE: 28,
+  JOBS_BY_REFERENCE: 43,
   /** Times receiving stopped because an update thread had enough to do. */
-  JOBS_STALLED: 29,
+  JOBS_STALLED: 44,
   /** onTick rounds run. */
-  TICKS: 30,
+  TICKS: 45,
   /** Ticks that began after the next one was due. */
-  TICKS_LATE: 31,
+  TICKS_LATE: 46,
   /** Ticks left out because they were overdue. */
-  TICKS_SKIPPED: 32,
+  TICKS_SKIPPED: 47,
   /** Bytes copied to overflow blocks. */
-  OVERFLOW_BYTES: 33,
+  OVERFLOW_BYTES: 48,
   /** Sends refused: the session had maxBackpressure queued. */
-  SEND_FULL: 34,
+  SEND_FULL: 49,
   /** Sends to a session that is closing or gone. */
-  SEND_CLOSED: 35,
+  SEND_CLOSED: 50,
   /** Sends refused: no chunk or node was free. */
-  SEND_DROPPED: 36,
+  SEND_DROPPED: 51,
   /** Send flags found held. */
-  FLAG_CONTENDED: 37,
+  FLAG_CONTENDED: 52,
   /** Compare-exchanges that had to be repeated. */
-  CAS_RETRIES: 38,
+  CAS_RETRIES: 53,
   /** Jobs that a job thread has run, those that failed among them. */
-  JOBS_RUN: 39,
+  JOBS_RUN: 54,
   /** Jobs that threw or rejected. */
-  JOBS_FAILED: 40,
+  JOBS_FAILED: 55,
   /** Jobs refused: the thread had as many in the queue as it may. */
-  JOBS_FULL: 41,
+  JOBS_FULL: 56,
   /** Results dropped: the session that they were for, or the thread that asked, was gone. */
-  JOBS_DROPPED: 42,
+  JOBS_DROPPED: 57,
   /** Receive buffers that the driver does not have, as of its last wait: a level, not a sum. */
-  BUFFERS_USED: 43,
+  BUFFERS_USED: 58,
   /** Times receiving stopped because no receive buffer was free. */
-  BUFFERS_STARVED: 44,
+  BUFFERS_STARVED: 59,
   /** Times the kernel held completions back because its queue was full (io_uring). */
-  QUEUE_OVERFLOWS: 45,
+  QUEUE_OVERFLOWS: 60,
   /** Frames that straddled receive buffers and were copied together. */
-  FRAMES_COPIED: 46,
+  FRAMES_COPIED: 61,
   /** Joins refused: the group had as many members as its capacity says. */
-  GROUP_FULL: 47,
+  GROUP_FULL: 62,
   /** Joins refused: as many groups as there may be were alive. */
-  GROUPS_EXHAUSTED: 48,
+  GROUPS_EXHAUSTED: 63,
   /** Reservations left open at the end of a turn. */
-  OPEN_ABANDONED: 49,
+  OPEN_ABANDONED: 64,
   /** Errors that handlers threw or rejected with. */
-  HANDLER_ERRORS: 50,
+  HANDLER_ERRORS: 65,
   /** Slots whose generations are used up. */
-  SLOTS_RETIRED: 51,
+  SLOTS_RETIRED: 66,
   /** Sessions that ended so: It has not ended. */
-  ENDED_NONE: 52,
+  ENDED_NONE: 67,
   /** Sessions that ended so: The peer ended its stream. */
-  ENDED_PEER_CLOSED: 53,
+  ENDED_PEER_CLOSED: 68,
   /** Sessions that ended so: The peer reset the connection. */
-  ENDED_PEER_RESET: 54,
+  ENDED_PEER_RESET: 69,
   /** Sessions that ended so: session.close() or runtime.close(). */
-  ENDED_LOCAL_CLOSE: 55,
+  ENDED_LOCAL_CLOSE: 70,
   /** Sessions that ended so: session.terminate(). */
-  ENDED_LOCAL_TERMINATE: 56,
+  ENDED_LOCAL_TERMINATE: 71,
   /** Sessions that ended so: onConnectionRequest returned false. */
-  ENDED_REFUSED: 57,
+  ENDED_REFUSED: 72,
   /** Sessions that ended so: maxSessions sessions were open. */
-  ENDED_TABLE_FULL: 58,
+  ENDED_TABLE_FULL: 73,
   /** Sessions that ended so: A frame announced, or grew to, more than maxPayloadLength. */
-  ENDED_FRAME_TOO_LONG: 59,
+  ENDED_FRAME_TOO_LONG: 74,
   /** Sessions that ended so: A header that cannot be: a length below the header it includes. */
-  ENDED_FRAME_INVALID: 60,
+  ENDED_FRAME_INVALID: 75,
   /** Sessions that ended so: The handler threw or rejected. */
-  ENDED_HANDLER_ERROR: 61,
+  ENDED_HANDLER_ERROR: 76,
   /** Sessions that ended so: Nothing was received for idleTimeout. */
-  ENDED_IDLE_TIMEOUT: 62,
+  ENDED_IDLE_TIMEOUT: 77,
   /** Sessions that ended so: No message came within firstMessageTimeout. */
-  ENDED_FIRST_MESSAGE_TIMEOUT: 63,
+  ENDED_FIRST_MESSAGE_TIMEOUT: 78,
   /** Sessions that ended so: The peer did not end its stream within closeTimeout. */
-  ENDED_CLOSE_TIMEOUT: 64,
+  ENDED_CLOSE_TIMEOUT: 79,
   /** Sessions that ended so: The memory for unsent bytes or partial frames ran out and this session held the most. */
-  ENDED_OVERFLOW: 65,
+  ENDED_OVERFLOW: 80,
   /** Sessions that ended so: The server stopped. */
-  ENDED_SERVER_STOP: 66,
+  ENDED_SERVER_STOP: 81,
   /** Sessions that ended so: The worker that owned the session ended. */
-  ENDED_WORKER_LOST: 67,
+  ENDED_WORKER_LOST: 82,
   /** Sessions that ended so: The outbound connection was not made. */
-  ENDED_CONNECT_FAILED: 68,
+  ENDED_CONNECT_FAILED: 83,
   /** Sessions that ended so: The system reported an error that has no reason of its own. */
-  ENDED_IO_ERROR: 69,
+  ENDED_IO_ERROR: 84,
 } as const
 export type Counter = (typeof Counter)[keyof typeof Counter]
-export const COUNTER_COUNT = 70
+export const COUNTER_COUNT = 85
 /** Names of Counter, by value. */
 export const COUNTER_NAMES: readonly string[] = [
   'turns',
@@ -776,12 +806,27 @@ export const COUNTER_NAMES: readonly string[] = [
   'gathers',
   'gatherSlices',
   'flushes',
+  'gathersTo1',
+  'gathersTo2',
+  'gathersTo4',
+  'gathersTo8',
+  'gathersTo16',
+  'gathersTo32',
+  'gathersTo64',
+  'gathersTo128',
+  'gathersTo256',
+  'gathersTo512',
+  'gathersTo1024',
   'shortSends',
   'zeroCopySends',
   'zeroCopyCopied',
   'zeroCopyRefused',
   'zeroCopyLimited',
   'zeroCopyGivenUp',
+  'sendsInline',
+  'sendsPending',
+  'recvsInline',
+  'recvsPending',
   'jobsByReference',
   'jobsStalled',
   'ticks',

@@ -1083,6 +1083,12 @@ export const structs: readonly Struct[] = [
   },
 ]
 
+/** Least and most slices of each bucket of the histogram of gathers: powers of two up to GATHER_MAX. */
+const gatherSizes: readonly (readonly [least: number, most: number])[] = Array.from(
+  { length: 11 },
+  (_, power) => [power === 0 ? 1 : 2 ** (power - 1) + 1, 2 ** power],
+)
+
 const closeReasons: Enum['members'] = [
   ['NONE', 'It has not ended.'],
   ['PEER_CLOSED', 'The peer ended its stream.'],
@@ -1275,6 +1281,17 @@ export const enums: readonly Enum[] = [
         'FLUSHES',
         'Times the thread took what others had handed over: of a session at most one gather each.',
       ],
+      ...gatherSizes.map(
+        ([least, most]) =>
+          [
+            `GATHERS_TO${most}`,
+            most === 1
+              ? 'Gathers of one slice.'
+              : most === 2
+                ? 'Gathers of two slices.'
+                : `Gathers of ${least} to ${most} slices.`,
+          ] as const,
+      ),
       ['SHORT_SENDS', 'Sends that the socket took only in part.'],
       ['ZERO_COPY_SENDS', 'Gathers that the kernel took without a copy, or said so at first.'],
       ['ZERO_COPY_COPIED', 'Of them, those of which its notification said that it had copied.'],
@@ -1290,6 +1307,16 @@ export const enums: readonly Enum[] = [
         'ZERO_COPY_GIVEN_UP',
         'Protocols for which the thread ended zero copy: the kernel copied, or refused, each time.',
       ],
+      [
+        'SENDS_INLINE',
+        'Sends that were over when the call that handed them to the system returned; short ones, too.',
+      ],
+      ['SENDS_PENDING', 'Sends that waited for room in their socket.'],
+      [
+        'RECVS_INLINE',
+        'Receives of bytes that the receive before, which had filled its buffer, had left in the socket.',
+      ],
+      ['RECVS_PENDING', 'Receives that waited for bytes.'],
       ['JOBS_BY_REFERENCE', 'Messages handed to update threads in their receive buffer.'],
       ['JOBS_STALLED', 'Times receiving stopped because an update thread had enough to do.'],
       ['TICKS', 'onTick rounds run.'],

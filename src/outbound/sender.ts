@@ -631,14 +631,21 @@ export class Sender<T extends Outbox> {
     outbox.waitFirst = node
     outbox.waitCount -= slices
     if (node === 0) outbox.waitLast = 0
-    this.#counters[Counter.GATHERS]++
-    this.#counters[Counter.GATHER_SLICES] += slices
+    this.#countGather(slices)
     if (this.#zeroCopy === null) return
     const number = this.#zeroCopy.takeNumber(outbox)
     if (number === NO_NUMBER) return
     const headerAt = bytesAt + 1 - SEND_HEADER_WORDS
     const asked = SEND_FLAG_ZERO_COPY | (number << SEND_NUMBER_SHIFT)
     words[headerAt] = words[headerAt] | (asked << 8)
+  }
+
+  #countGather(slices: number): void {
+    const counters = this.#counters
+    counters[Counter.GATHERS]++
+    counters[Counter.GATHER_SLICES] += slices
+    // Buckets are powers of two: 1, 2, 3 to 4, 5 to 8, …
+    counters[Counter.GATHERS_TO1 + 32 - Math.clz32(slices - 1)]++
   }
 
   /** Takes what other threads pushed, oldest first, behind what waits [SENDLIST-2]. */
@@ -847,8 +854,7 @@ export class Sender<T extends Outbox> {
     }
     this.#words[bytesAt] = bytes
     outbox.waiting = true
-    this.#counters[Counter.GATHERS]++
-    this.#counters[Counter.GATHER_SLICES] += slices
+    this.#countGather(slices)
   }
 
   /** Nothing more will be sent: drops what waits, with its references. */

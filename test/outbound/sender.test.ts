@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { Encoder } from '../../src/framing/encode.ts'
 import { delimiter } from '../../src/framing/framing.ts'
 import {
+  COUNTER_NAMES,
   Counter,
   IO_RELEASED,
   IoStatus,
@@ -136,6 +137,33 @@ describe('own sends', () => {
       expect(owner.send(a, payloadOf(OWNER, i, length))).toBe(true)
     finish(rig)
     expect(a.stream.length).toBe(10 + 4094 + 4095 + 10_000 + 20_000 + 10 + 12)
+  })
+
+  it('are counted by the slices of their gathers', () => {
+    const { rig, owner, a, b, count } = rigOf({ maxGather: 64 })
+    const wanted = [1, 2, 3, 4, 5, 8, 9, 32]
+    for (const slices of wanted) {
+      for (let i = 0; i < slices; i++) {
+        owner.send(a, payloadOf(OWNER, 0, 10))
+        // Between two of them, so that they are no one slice.
+        if (i < slices - 1) owner.share([b], payloadOf(OWNER, 0, 10))
+      }
+      owner.rest()
+    }
+    const toA = owner.sends.filter(({ slot }) => slot === a.slot).map(({ slices }) => slices.length)
+    expect(toA).toEqual(wanted)
+    const buckets = (slices: readonly number[]) => {
+      const counts = Array.from({ length: 11 }, () => 0)
+      for (const of of slices) counts[Math.ceil(Math.log2(of))]++
+      return counts
+    }
+    const counted = Array.from({ length: 11 }, (_, i) =>
+      count((Counter.GATHERS_TO1 + i) as Counter),
+    )
+    expect(counted).toEqual(buckets(owner.sends.map(({ slices }) => slices.length)))
+    expect(count(Counter.GATHERS)).toBe(owner.sends.length)
+    expect(COUNTER_NAMES[Counter.GATHERS_TO1 + 10]).toBe('gathersTo1024')
+    finish(rig)
   })
 
   it('are taken in gathers of at most maxGather slices, one after the other', () => {

@@ -75,6 +75,8 @@ describe('defaults', () => {
       completionBatch: 1024,
       ioUringWithout: [],
       iocpWithout: [],
+      zeroCopy: 'off',
+      poison: false,
       idleTimeout: 120_000,
       firstMessageTimeout: 0,
       closeTimeout: 5000,

@@ -260,8 +260,10 @@ void EpollDriver::send(const GatheredSend& send) {
   if (!send.now) {
     endpoint.pending.assign(iovecs_.begin(), iovecs_.begin() + static_cast<ptrdiff_t>(send.slices));
     send_pending(send.slot, endpoint);
+    shared::count(config_.counters, endpoint.pending.empty() ? layout::Counter::kSendsInline : layout::Counter::kSendsPending);
     return;
   }
+  shared::count(config_.counters, layout::Counter::kSendsInline);
   shared::count(config_.counters, layout::Counter::kSyscalls);
   ssize_t sent;
   if (send.slices == 1) {
@@ -340,6 +342,8 @@ void EpollDriver::read(int32_t slot, Endpoint& endpoint) {
     ssize_t received = recv_now(endpoint.fd, memory, static_cast<size_t>(control.recv_buffer_bytes));
     if (received > 0) {
       free_buffers_.pop_back();
+      shared::count(config_.counters, endpoint.behind ? layout::Counter::kRecvsInline : layout::Counter::kRecvsPending);
+      endpoint.behind = received == control.recv_buffer_bytes;
       complete(CompletionKind::kRecv, slot, endpoint.generation, IoStatus::kOk, static_cast<int32_t>(received), 0, buffer);
       // A short read empties the socket (epoll(7)); only a hang-up behind it needs one more.
       if (received < control.recv_buffer_bytes && !endpoint.hangup) {
@@ -352,7 +356,7 @@ void EpollDriver::read(int32_t slot, Endpoint& endpoint) {
     if (received == 0) return end_recv(slot, endpoint, IoStatus::kEndOfStream);
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return end_recv(slot, endpoint, status_of(errno));
-    endpoint.readable = false;
+    endpoint.readable = endpoint.behind = false;
     return;
   }
 }

@@ -48,6 +48,7 @@ class EpollDriver final : public SocketDriver {
     Recv recv = Recv::kIdle;
     bool queued = false;    // true exactly when it is in readable_
     bool readable = false;  // an edge came and no EAGAIN or short read since
+    bool behind = false;    // its last receive left bytes in the socket, as far as it could tell
     bool hangup = false;    // RDHUP, HUP or ERR came: a read to the end tells which
     bool connecting = false;
     bool starved = false;

@@ -61,6 +61,7 @@ class IocpDriver final : public SocketDriver {
     Recv recv = Recv::kIdle;
     bool queued = false;   // true exactly when it is in readable_; outlives the session, as the entry does
     bool starved = false;
+    bool behind = false;   // the last read filled its buffer: there may be more in the socket
     layout::IoStatus failed = layout::IoStatus::kOk;  // what a receive that was to be paused found
     iocp::Operation* receiving = nullptr;
     iocp::Operation* sending = nullptr;

@@ -29,6 +29,7 @@ void IocpDriver::send(const GatheredSend& send) {
   if (!send.now || forbids(kFeatureTrySend)) return send_waiting(send, endpoint);
   shared::count(config_.counters, layout::Counter::kSyscalls);
   Called called = send_now(endpoint.fd, buffers_.data(), static_cast<uint32_t>(send.slices));
+  shared::count(config_.counters, layout::Counter::kSendsInline);
   if (send.lazy && called.error == 0 && called.bytes == static_cast<uint32_t>(send.bytes)) {
     held_.push_back({send.slot, send.generation, send.bytes, false});
     return;
@@ -45,6 +46,7 @@ void IocpDriver::send_waiting(const GatheredSend& send, Endpoint& endpoint) {
   endpoint.sending = operation;
   begin(*operation, port);
   Called called = iocp::send(endpoint.fd, buffers_.data(), static_cast<uint32_t>(send.slices), *operation);
+  shared::count(config_.counters, called.pending ? layout::Counter::kSendsPending : layout::Counter::kSendsInline);
   if (!ends_at_once(called, port)) return;
   endpoint.sending = nullptr;
   pool_.give(operation);

@@ -122,6 +122,7 @@ inline constexpr uint32_t kSetupCqsize = 1u << 3, kSetupClamp = 1u << 4, kSetupS
 inline constexpr uint32_t kEnterGetevents = 1u << 0, kEnterExtArg = 1u << 3, kEnterRegisteredRing = 1u << 4;
 
 inline constexpr uint32_t kCqeBuffer = 1u << 0, kCqeMore = 1u << 1, kCqeNotification = 1u << 3;
+inline constexpr uint32_t kCqeSockNonempty = 1u << 2;      // Linux 5.19; never set before
 inline constexpr uint32_t kNotificationCopied = 1u << 31;  // in its result
 inline constexpr uint32_t kCqeBufferShift = 16;
 

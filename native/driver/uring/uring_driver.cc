@@ -276,6 +276,7 @@ void UringDriver::submitted(bool now) {
 
 void UringDriver::enter(bool wait, int64_t timeout_ms) {
   shared::count(config_.counters, layout::Counter::kSyscalls);
+  enters_++;
   ring_.enter(wait, timeout_ms);
   if (ring_.claimed() > 0) return;
   iovecs_used_ = headers_used_ = 0;

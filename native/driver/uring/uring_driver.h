@@ -66,11 +66,13 @@ class UringDriver final : public SocketDriver {
     bool in_kernel = false;  // the kernel has its receive: the last completion of it was not seen
     bool restarting = false;  // a cancel of its receive is on its way, after which it is armed again
     bool one_by_one = false;  // had more waiting than its share: one buffer at a time until its socket is empty
+    bool behind = false;  // its last receive left bytes in the socket
     uint32_t turn = 0;       // of its last buffers, and how many they were
     int32_t taken = 0;
     int32_t deferred = 0;    // its completions in deferred_
     bool to_look_at = false;  // in to_look_at_; outlives the session, as the entry does
     uint32_t held = 0;  // number of its last lazy send, see held_first_
+    uint32_t send_enters = 0;  // enters_ when its last SEND without SEND_FLAG_NOW was claimed
     File file = File::kNone;
     uint8_t sends = 0;  // while its socket is not in the file table
     uint8_t notifications = 0;  // zero-copy sends of which the kernel has not said that it has read them
@@ -156,6 +158,7 @@ class UringDriver final : public SocketDriver {
   };
   std::deque<Deferred> deferred_;
   uint32_t turn_ = 0;
+  uint32_t enters_ = 0;  // calls of enter()
 
   /** Slots that received bytes on a receive that goes on: each is looked at once when no more come. */
   std::vector<int32_t> to_look_at_;

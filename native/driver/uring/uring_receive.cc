@@ -218,6 +218,8 @@ void UringDriver::on_recv(int32_t slot, Endpoint& endpoint, const Cqe& cqe) {
     endpoint.turn = turn_;
     endpoint.taken++;
     if (cqe.res == config_.memory.control().recv_buffer_bytes) waited_.more = true;
+    shared::count(config_.counters, endpoint.behind ? layout::Counter::kRecvsInline : layout::Counter::kRecvsPending);
+    endpoint.behind = (cqe.flags & kCqeSockNonempty) != 0;
     complete(CompletionKind::kRecv, slot, generation, IoStatus::kOk, cqe.res, 0, buffer);
     if (more) {
       look_later(slot, endpoint);

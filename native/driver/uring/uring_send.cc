@@ -84,6 +84,7 @@ void UringDriver::send(const GatheredSend& send) {
   }
   if (!send.now) {
     endpoint.send_pending = true;
+    endpoint.send_enters = enters_;
   } else if (skip_success_ && send.lazy && !zero_copy) {
     // Without a completion entry a wait is not cut short by our own sends: one system call per turn.
     // MSG_WAITALL makes a short send a failure, which has an entry.
@@ -97,6 +98,7 @@ void UringDriver::send(const GatheredSend& send) {
 
 void UringDriver::on_send_now(int32_t slot, uint32_t generation, int32_t result) {
   settle_held(slot, generation);
+  shared::count(config_.counters, layout::Counter::kSendsInline);
   // EAGAIN: the socket took nothing; that is an outcome, not a failure.
   bool took = result >= 0 || result == -EAGAIN;
   complete(CompletionKind::kSend, slot, generation, took ? IoStatus::kOk : status_of(-result), std::max(result, 0));
@@ -104,6 +106,9 @@ void UringDriver::on_send_now(int32_t slot, uint32_t generation, int32_t result)
 
 void UringDriver::on_send_wait(int32_t slot, uint32_t generation, int32_t result) {
   at(slot).send_pending = false;
+  // One that did not wait has its completion before the next enter.
+  bool is_inline = enters_ - at(slot).send_enters <= 1;
+  shared::count(config_.counters, is_inline ? layout::Counter::kSendsInline : layout::Counter::kSendsPending);
   complete(CompletionKind::kSend, slot, generation, result >= 0 ? IoStatus::kOk : status_of(-result), std::max(result, 0));
 }
 
@@ -120,6 +125,7 @@ void UringDriver::on_zero_copy(int32_t slot, uint32_t generation, int32_t number
     complete(CompletionKind::kNotified, slot, generation, IoStatus::kOk, number, copied ? layout::kCompletionFlagCopied : 0);
     return;
   }
+  shared::count(config_.counters, layout::Counter::kSendsInline);
   IoStatus status = cqe.res >= 0 || cqe.res == -EAGAIN ? IoStatus::kOk : status_of(-cqe.res);
   if (cqe.res == -EINVAL || cqe.res == -EOPNOTSUPP) {
     status = IoStatus::kNotSupported;
@@ -145,6 +151,7 @@ void UringDriver::report_held() {
   for (size_t i = 0; i < held_taken_; i++) {
     const HeldSend& held = held_[i];
     if (held.settled) continue;
+    shared::count(config_.counters, layout::Counter::kSendsInline);
     complete(CompletionKind::kSend, held.slot, held.generation, IoStatus::kOk, held.bytes);
   }
   held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(held_taken_));
