@@ -168,6 +168,8 @@ export function assembleWorker(
   const showContent = (link: Forwarder) => {
     lifecycle.showAttached()
     link.publish()
+    // At once: content begins while this thread does the rest of its turn.
+    waker.flush()
   }
 
   const turn = () => {

@@ -11,7 +11,7 @@ namespace loop {
 
 namespace {
 
-// A wait that is longer than this is followed by a reading of the CPU clock, which is a system call.
+// After a wait that is longer than this the CPU clock is read before the next: a system call, for which nobody waits then.
 constexpr int64_t kCpuTimeEveryNs = 1'000'000;
 // Longest sleep; wakes are not lost, this only bounds what a bug could cost.
 constexpr int64_t kSleepMaxMs = 10'000;
@@ -133,6 +133,8 @@ driver::Waited Round::wait(int64_t timeout_ms) {
 }
 
 void Round::fall_asleep() {
+  if (cpu_time_due_) publish_cpu_time();
+  cpu_time_due_ = false;
   asleep_at_ns_ = base::now_ns();
   shared::count(counters_, layout::Counter::kSleeps);
   int64_t interval_ns = int64_t{block_->receive_interval_ms} * 1'000'000;
@@ -146,7 +148,7 @@ void Round::wake_up(const driver::Waited& waited) {
   stamp_turn(awake_at_ns_);
   int64_t waited_ns = awake_at_ns_ - asleep_at_ns_;
   shared::count(counters_, layout::Counter::kWaitedNs, static_cast<double>(waited_ns));
-  if (waited_ns > kCpuTimeEveryNs) publish_cpu_time();
+  cpu_time_due_ = waited_ns > kCpuTimeEveryNs;
 }
 
 /**

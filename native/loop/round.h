@@ -91,6 +91,8 @@ class Round {
   /** When the last sleep began and ended; and whether it brought something, but not more than there was. */
   int64_t asleep_at_ns_ = 0;
   int64_t awake_at_ns_ = 0;
+  /** The CPU time that is published is of before a long wait. */
+  bool cpu_time_due_ = false;
   bool may_rest_ = false;
   /** When accepting was found to have ended; 0: it goes on. */
   int64_t starved_at_ns_ = 0;

@@ -44,9 +44,9 @@ abstract class Reader implements FrameReader {
 
   abstract read(session: LiveSession, buffer: number, start: number, end: number): void
 
-  /** Says where the messages lie that are handed over next; -1: in no receive buffer. */
-  protected begin(buffer: number): void {
-    this.#packet.enter(buffer, this.protocol.encoder)
+  /** Says where the messages lie that are handed over next, -1: in no receive buffer; and where they end. */
+  protected begin(buffer: number, end: number): void {
+    this.#packet.enter(buffer, this.protocol.encoder, end)
   }
 
   /** Hands a message to the handler. */
@@ -111,7 +111,7 @@ abstract class Reader implements FrameReader {
     // The handler may end the session; the memory is ours until it returns.
     session.partialAt = -1
     session.partialCapacity = session.partialLength = 0
-    this.begin(-1)
+    this.begin(-1, at + length)
     this.deliver(session, at, at + headerBytes, at + length - trailerBytes, at + length)
     this.core.heap.free(at, capacity)
   }
@@ -146,7 +146,7 @@ class LengthPrefixReader extends Reader {
       if (at === -1 || !this.goesOn(session, buffer, at, end)) return
     }
     const headerBytes = this.#headerBytes
-    this.begin(buffer)
+    this.begin(buffer, end)
     while (end - at >= headerBytes) {
       const payload = this.#payloadBytes(at)
       if (payload < 0 || payload > this.#payloadMax) {
@@ -240,6 +240,7 @@ class DelimiterReader extends Reader {
     const { bytes } = this
     const width = this.#sequence.length
     let frameStart = start
+    this.begin(buffer, end)
     for (let at = start; at < end; at++) {
       if (bytes[at] !== this.#last) continue
       if (session.partialLength > 0) {
@@ -253,13 +254,13 @@ class DelimiterReader extends Reader {
           return
         }
         this.deliverPartial(session, 0, this.#trailerBytes)
+        this.begin(buffer, end)
       } else {
         if (at + 1 - frameStart < width || !this.#endsHere(at + 1)) continue
         if (at + 1 - width - frameStart > this.#payloadMax) {
           this.fail(session, CloseReason.FRAME_TOO_LONG)
           return
         }
-        this.begin(buffer)
         this.deliver(session, frameStart, frameStart, at + 1 - this.#trailerBytes, at + 1)
         frameStart = at + 1
       }
@@ -288,7 +289,7 @@ class DelimiterReader extends Reader {
 
 class RawReader extends Reader {
   override read(session: LiveSession, buffer: number, start: number, end: number): void {
-    this.begin(buffer)
+    this.begin(buffer, end)
     this.deliver(session, start, start, end, end)
   }
 }

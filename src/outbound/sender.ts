@@ -105,6 +105,8 @@ export class Sender<T extends Outbox> {
   #openOutbox: T | null = null
   /** Its slot, when the session is another worker's; -1: none. The slot is pinned. */
   #openSlot = -1
+  /** What waited for that session beside the slice, when somebody looked last; -1: nobody has since the slice began. */
+  openQueued = -1
   /** Its node, taken when it was begun, so that ending it cannot fail. */
   #openNode = 0
   #openBlock = 0
@@ -258,6 +260,7 @@ export class Sender<T extends Outbox> {
       return true
     }
     this.#openSlot = slot
+    this.openQueued = -1
     this.#openNode = node
     this.#openBlock = block
     this.#openStart = start

@@ -74,10 +74,21 @@ export class ForeignSends {
     length: number,
   ): SendResult {
     encoder.check(length)
-    const refused = this.#refusal(slot, length, this.#sender.openBytes(slot))
-    if (refused !== null) return refused
+    const sender = this.#sender
+    const openBytes = sender.openBytes(slot)
+    // What goes into a slice that is open needs no second look at the session: it is sent with what is in it already.
+    const { openQueued } = sender
+    if (
+      openBytes === 0 ||
+      openQueued === -1 ||
+      openQueued + openBytes + length > this.#maxBackpressure
+    ) {
+      const refused = this.#refusal(slot, length, openBytes)
+      if (refused !== null) return refused
+      if (openBytes > 0) sender.openQueued = this.#queued - openBytes
+    }
     if (length + encoder.headerBytes + encoder.trailerBytes === 0) return 'queued'
-    return this.#counted(this.#sender.writeForeign(slot, encoder, bytes, start, length))
+    return this.#counted(sender.writeForeign(slot, encoder, bytes, start, length))
   }
 
   /** Queues a buffer that many sessions get. */

@@ -18,6 +18,9 @@ export class PacketCursor implements Packet {
   frameEnd = -1
   /** Receive buffer that holds the whole frame; -1 when it was copied together. */
   buffer = -1
+  /** End of the bytes that were received with it, and whether it is the first of them. */
+  limit = -1
+  isFirst = true
   /** Framing that the frame was received by. */
   encoder: Encoder | null = null
   /** The buffer as a block to send from, while the frame can go out as it came; NO_BLOCK: it must be copied. */
@@ -43,9 +46,11 @@ export class PacketCursor implements Packet {
     this.#retain = retain
   }
 
-  /** The next messages lie in this receive buffer; -1: in memory that is used again at once. */
-  enter(buffer: number, encoder: Encoder): void {
+  /** The next messages lie in this receive buffer, up to `limit`; -1: in memory that is used again at once. */
+  enter(buffer: number, encoder: Encoder, limit: number): void {
     this.buffer = buffer
+    this.limit = limit
+    this.isFirst = true
     this.encoder = encoder
     this.echoBlock = buffer === -1 || !encoder.echoes ? NO_BLOCK : receiveBufferBlock(buffer)
   }

@@ -227,7 +227,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
 
   #deliver(session: ContentSession, start: number, length: number): void {
     const packet = this.#packet
-    packet.enter(-1, session.protocol.encoder)
+    packet.enter(-1, session.protocol.encoder, start + length)
     packet.start = start
     packet.end = start + length
     this.#hand(session, packet)
@@ -236,7 +236,7 @@ export class Content implements ContentHome, FailureHome<ContentSession> {
   /** A message that was copied while its session was paused. */
   #deliverHeld(session: ContentSession, bytes: Uint8Array): void {
     const packet = this.#parts.packetOf(bytes)
-    packet.enter(-1, session.protocol.encoder)
+    packet.enter(-1, session.protocol.encoder, bytes.length)
     packet.start = 0
     packet.end = bytes.length
     this.#hand(session, packet)

@@ -152,13 +152,16 @@ export class Forwarder implements ContentLink, JobMemory {
   }
 
   #received(session: LiveSession, packet: Packet): void {
-    const { start, end, buffer } = packet as PacketCursor
+    const cursor = packet as PacketCursor
+    const { start, end, buffer, limit } = cursor
     const way = this.#wayOf(session)
     const { producer } = way
     const { slot } = session
+    if (cursor.isFirst) producer.endSpan()
+    cursor.isFirst = false
     const length = end - start
     if (length <= PACKED_BYTES_MAX) {
-      producer.putPacked(JobKind.RECV, slot, start, length)
+      producer.putPacked(JobKind.RECV, slot, start, length, limit)
     } else if (buffer !== -1 && this.#lentCount < this.#buffersMax) {
       this.#lend(buffer)
       producer.putInBuffer(JobKind.RECV, slot, start, length, buffer)

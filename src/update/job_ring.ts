@@ -20,6 +20,8 @@ import { exchange, load, store } from '../shared/atomics.ts'
 const KIND_BITS = 8
 /** Payloads that are shorter are copied byte by byte: a call costs more. */
 const CALL_BYTES = 48
+/** Payloads that were received behind one another are copied together, up to this much at a time: a call costs as much. */
+const SPAN_BYTES = 1024
 
 /** First word of the ring from a thread with a driver to an update thread. */
 function ringAt(arena: Arena, producer: number, update: number): number {
@@ -53,6 +55,10 @@ export class JobProducer {
   readonly #byteCapacity: number
   #byteTail = 0
   #byteHead = 0
+  /** Bytes of the arena that were copied with the last payload, and how far away they are now; the end is 0 when none were. */
+  #spanStart = 0
+  #spanEnd = 0
+  #spanShift = 0
   /** By record: where its payload ends, and what is given back when it is consumed. */
   readonly #byteEnds: Int32Array
   readonly #blocks: Int32Array
@@ -123,14 +129,61 @@ export class JobProducer {
     this.#byteHead = this.#byteEnds[(head - 1) & this.#mask]
     this.#head = head
     // Nothing waits: the next payload goes to the start of the region, which is in the cache, not on through all of it.
-    if (head === this.#tail)
+    if (head === this.#tail) {
       this.#byteTail = this.#byteHead =
         (this.#byteTail + this.#byteCapacity - 1) & -this.#byteCapacity
+      this.#spanEnd = 0
+    }
     return true
   }
 
   /** A record of two values; the caller has seen that there is room. */
   put(kind: JobKind, slot: number, first: number, second: number): void {
+    // What gives back everything up to here must not come before payloads that are copied already.
+    this.#spanEnd = 0
+    this.#putRecord(kind, slot, first, second, this.#byteTail)
+  }
+
+  /**
+   * A payload of the arena, copied; the caller has seen that there is room, for SPAN_BYTES at least where `limit` is
+   * given: the end of what was received with it, which is copied ahead. Until endSpan() that must stay as it is.
+   */
+  putPacked(
+    kind: JobKind,
+    slot: number,
+    start: number,
+    length: number,
+    limit = start + length,
+  ): void {
+    const end = start + length
+    if (start < this.#spanStart || end > this.#spanEnd) this.#copy(start, length, limit)
+    // Its own end, not that of all that was copied: those behind it are still to be consumed.
+    const byteEnd = (this.#byteTail - (this.#spanEnd - end)) | 0
+    this.#putRecord(kind, slot, start + this.#spanShift, length, byteEnd)
+    if (limit === end) this.#spanEnd = 0
+  }
+
+  /** The payloads that come now may lie where others lay that were copied. */
+  endSpan(): void {
+    this.#spanEnd = 0
+  }
+
+  #copy(start: number, length: number, limit: number): void {
+    // Nothing is copied ahead where it cannot be another like this.
+    const together = limit - start >= 2 * length && length < SPAN_BYTES
+    const span = together ? Math.min(limit - start, SPAN_BYTES) : length
+    this.#byteTail = (this.#byteTail + this.#padding(span)) | 0
+    const to = this.#byteAt + (this.#byteTail & (this.#byteCapacity - 1))
+    const bytes = this.#bytes
+    if (span < CALL_BYTES) for (let i = 0; i < span; i++) bytes[to + i] = bytes[start + i]
+    else bytes.copyWithin(to, start, start + span)
+    this.#byteTail = (this.#byteTail + span) | 0
+    this.#spanStart = start
+    this.#spanEnd = start + span
+    this.#spanShift = to - start
+  }
+
+  #putRecord(kind: JobKind, slot: number, first: number, second: number, byteEnd: number): void {
     assert(this.waiting <= this.#mask, 'JOBRING-3: nothing is overwritten before it was consumed')
     const index = this.#tail & this.#mask
     const at = this.#recordsAt + index * JOB_WORDS
@@ -138,19 +191,8 @@ export class JobProducer {
     words[at] = kind | (slot << KIND_BITS)
     words[at + JOB_FIRST] = first
     words[at + JOB_SECOND] = second
-    this.#byteEnds[index] = this.#byteTail
+    this.#byteEnds[index] = byteEnd
     this.#tail = (this.#tail + 1) | 0
-  }
-
-  /** A payload of the arena, copied; the caller has seen that there is room. */
-  putPacked(kind: JobKind, slot: number, start: number, length: number): void {
-    this.#byteTail = (this.#byteTail + this.#padding(length)) | 0
-    const to = this.#byteAt + (this.#byteTail & (this.#byteCapacity - 1))
-    const bytes = this.#bytes
-    if (length < CALL_BYTES) for (let i = 0; i < length; i++) bytes[to + i] = bytes[start + i]
-    else bytes.copyWithin(to, start, start + length)
-    this.#byteTail = (this.#byteTail + length) | 0
-    this.put(kind, slot, to, length)
   }
 
   /** A payload by reference: its receive buffer is released when the record was consumed. */

@@ -26,7 +26,7 @@ function setup(payload: Uint8Array = PAYLOAD) {
   const start = arena.plan.recvByteAt + 100
   arena.bytes.fill(0xaa, start - 50, start + payload.length + 50)
   arena.bytes.set(payload, start)
-  packet.enter(0, new Encoder(lengthPrefix({ bytes: 2 })))
+  packet.enter(0, new Encoder(lengthPrefix({ bytes: 2 })), 1000)
   Object.assign(packet, { start, end: start + payload.length })
   Object.assign(packet, { frameStart: start - 2, frameEnd: start + payload.length })
   return { arena, packet, retained, buffers }
@@ -129,7 +129,7 @@ describe('bytes', () => {
 
   it('are a copy where the frame lies in no receive buffer', () => {
     const { packet, arena } = setup()
-    packet.enter(-1, new Encoder(lengthPrefix({ bytes: 2 })))
+    packet.enter(-1, new Encoder(lengthPrefix({ bytes: 2 })), 1000)
     expect(packet.echoBlock).toBe(NO_BLOCK)
     const view = packet.bytes
     arena.bytes[packet.start] = 1
@@ -138,7 +138,7 @@ describe('bytes', () => {
 
   it('do not echo by reference where the header is more than the length', () => {
     const { packet } = setup()
-    packet.enter(0, new Encoder(lengthPrefix({ bytes: 2, offset: 4 })))
+    packet.enter(0, new Encoder(lengthPrefix({ bytes: 2, offset: 4 })), 1000)
     expect(packet.echoBlock).toBe(NO_BLOCK)
   })
 

@@ -298,6 +298,85 @@ describe('packed payloads', () => {
   })
 })
 
+describe('payloads that were received together', () => {
+  /** Payloads of 10 bytes, each behind a header of 2. */
+  function received(options: SetupOptions = {}) {
+    const made = setup(options)
+    const { arena, producer, source } = made
+    const at = source(Uint8Array.from({ length: 96 }, (_, i) => i))
+    const put = (index: number, limit = at + 96) =>
+      producer.putPacked(RECV, index, at + 12 * index + 2, 10, limit)
+    /** The next record's slot, and the first byte of its payload. */
+    const look = () => {
+      producer.publish()
+      made.consumer.look()
+      const [, slot, from] = made.take() as number[]
+      return [slot, arena.bytes[from], from - at]
+    }
+    return { ...made, at, put, look }
+  }
+
+  it('are copied at once: what lies there later does not count', () => {
+    const { arena, at, put, look } = received()
+    put(0)
+    arena.bytes.fill(255, at, at + 96)
+    put(1)
+    put(7)
+    const [first, second, last] = [look(), look(), look()]
+    expect([first, second, last].map(([slot, byte]) => [slot, byte])).toEqual([
+      [0, 2],
+      [1, 14],
+      [7, 86],
+    ])
+    expect(second[2]).toBe(first[2] + 12)
+  })
+
+  it('are copied anew when others were received, or something else was put between them', () => {
+    const { arena, producer, at, put, look, take } = received()
+    put(0)
+    producer.endSpan()
+    arena.bytes[at + 14] = 99
+    put(1)
+    producer.put(JOIN, 5, 0, 0)
+    arena.bytes[at + 26] = 98
+    put(2)
+    expect(look().slice(0, 2)).toEqual([0, 2])
+    expect(look().slice(0, 2)).toEqual([1, 99])
+    expect(take()?.[0]).toBe(JOIN)
+    expect(look().slice(0, 2)).toEqual([2, 98])
+  })
+
+  it('are each given back when it was consumed, not with the first of them [JOBRING-3]', () => {
+    const { consumer, producer, put, look } = received()
+    for (const index of [0, 1, 2]) put(index)
+    look()
+    consumer.consumed()
+    producer.reclaim()
+    // 94 bytes were copied, with the header of the first message left out; 10 of them are free.
+    expect(producer.hasRoom(BYTES - 94)).toBe(true)
+    for (const index of [1, 2]) expect(look().slice(0, 2)).toEqual([index, 12 * index + 2])
+    expect(producer.hasRoom(BYTES - 94 + 1)).toBe(false)
+  })
+
+  it('begin anew with the region', () => {
+    const { arena, consumer, producer, at, put, look } = received()
+    put(0)
+    look()
+    consumer.consumed()
+    producer.reclaim()
+    arena.bytes[at + 14] = 99
+    put(1)
+    expect(look().slice(0, 2)).toEqual([1, 99])
+  })
+
+  it('are copied one by one where no other like it is there', () => {
+    const { producer, at, put } = received()
+    put(0, at + 12 + 9)
+    expect(producer.hasRoom(BYTES - 10)).toBe(true)
+    expect(producer.hasRoom(BYTES - 9)).toBe(false)
+  })
+})
+
 describe('memory that records hold', () => {
   it('is given back once, in order, when they were consumed [JOBRING-2]', () => {
     const { consumer, producer, back, source, take } = setup()
