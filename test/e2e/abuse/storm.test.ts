@@ -12,6 +12,8 @@ import { expectNothingLost, snapshot, turnChunks } from '../../helpers/table_sna
 const CONNECTS = 50_000
 const AT_ONCE = 1_100
 const HITS = 10_000
+/** Storms until so many were seen; of each at least one in 20. */
+const STORMS_MAX = 20
 /** Dead connections wait for their turn beside the live ones, so there are more slots than these. */
 const MAX_SESSIONS = 4_096
 const CHUNK_BYTES = 4_096
@@ -106,11 +108,13 @@ describe.each(drivers)('%s', (driver) => {
   it.each([1, 2])('a reset right behind a byte is always heard, workers: %i', async (workers) => {
     // Without a message there is no answer, whose send would fail.
     const test = await startServer({ ...options, workers })
-    const peers = new Abuse('hit', test.port(), { count: HITS })
-    expect(await peers.report()).toMatchObject({ connected: HITS, sent: HITS })
+    // Who is reset while still in the backlog is never seen: on a busy machine that is most of them.
+    for (let storm = 0; test.count('joined') < HITS; storm++) {
+      expect(storm).toBeLessThan(STORMS_MAX)
+      const peers = new Abuse('hit', test.port(), { count: HITS })
+      expect(await peers.report()).toMatchObject({ connected: HITS, sent: HITS })
+    }
     await test.until('all to leave', () => test.server.monitor.snapshot().sessions === 0)
-    // Who is reset while still in the backlog is never seen.
-    expect(test.count('joined')).toBeGreaterThan(HITS / 2)
     expect(test.count('endedPeerReset')).toBe(test.count('joined'))
   })
 })
