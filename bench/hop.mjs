@@ -15,18 +15,20 @@ import { number, spread, summarize } from './lib/statistics.mjs'
 
 /** The update thread is to run on a core of its own; the client shares both, with each layout. */
 const CORES = 2
-const INTERVAL_MS = 20
+/** Between two messages all threads sleep; after the longer time their code and data are in no cache any more. */
+const INTERVALS_MS = [1, 20]
 /** What a hop may take beside the wake. */
 const SPARE_US = 20
 
 const LAYOUTS = ['worker', 'update eager']
 
-const idle = {
-  name: `idle: 1 connection, a message every ${INTERVAL_MS} ms`,
+const idles = INTERVALS_MS.map((intervalMs) => ({
+  name: `idle: 1 connection, a message every ${intervalMs} ms`,
+  intervalMs,
   mode: 'stamp',
-  client: ['--mode', 'ping', '--size', 64, '--interval', INTERVAL_MS],
+  client: ['--mode', 'ping', '--size', 64, '--interval', intervalMs],
   fields: ['there_p50_us', 'there_p99_us', 'p50_us', 'p99_us'],
-}
+}))
 const loaded = {
   name: 'loaded: 64 connections, 1 message in flight each',
   mode: 'echo',
@@ -67,8 +69,9 @@ async function measureAll() {
     return 1
   }
 
-  const wakes = { [INTERVAL_MS]: [], 0: [] } // By interval, a result for each round.
-  const runs = [idle, loaded].flatMap((benchCase) =>
+  // By interval, a result for each round.
+  const wakes = Object.fromEntries([...INTERVALS_MS, 0].map((intervalMs) => [intervalMs, []]))
+  const runs = [...idles, loaded].flatMap((benchCase) =>
     servers.map((contestant) => ({ benchCase, contestant, results: [] })),
   )
   for (let round = 1; round <= options.rounds; round++) {
@@ -96,24 +99,30 @@ function measureWake(first, second, intervalMs) {
 
 function report(wakes, runs) {
   console.log(`µs: median (least..greatest) of ${options.rounds} rounds of ${options.seconds} s\n`)
-  console.log(
-    `one wake, the other core idle for ${INTERVAL_MS} ms: ${percentiles(wakes[INTERVAL_MS])}`,
-  )
+  for (const intervalMs of INTERVALS_MS) {
+    console.log(
+      `one wake, the other core idle for ${intervalMs} ms: ${percentiles(wakes[intervalMs])}`,
+    )
+  }
   console.log(`one wake, again and again: ${percentiles(wakes[0])}`)
   for (const { benchCase, contestant, results } of runs) {
     console.log(`${benchCase.name}; ${contestant.name}`)
     for (const field of benchCase.fields) console.log(`  ${field}: ${figure(results, field)}`)
   }
+  for (const idle of idles) reportHop(idle, wakes[idle.intervalMs], runs)
+}
+
+function reportHop(idle, wakes, runs) {
   const [worker, update] = runs.filter(({ benchCase }) => benchCase === idle)
   if (update === undefined) return
   const hops = update.results.map((result, round) => {
     return result.there_p50_us - worker.results[round].there_p50_us
   })
-  const above = hops.map((hop, round) => hop - wakes[INTERVAL_MS][round].p50_us)
+  const above = hops.map((hop, round) => hop - wakes[round].p50_us)
   const summary = summarize(above)
   if (summary === undefined) return // Failures, which are told.
   const verdict = summary.median <= SPARE_US ? 'no more' : 'MORE'
-  console.log(`\nidle hop (there_p50 of update less that of worker): ${text(hops)}`)
+  console.log(`\n${idle.name}: hop (there_p50 of update less that of worker): ${text(hops)}`)
   console.log(`above one wake: ${text(above)}, ${verdict} than the ${SPARE_US} it may be`)
 }
 
