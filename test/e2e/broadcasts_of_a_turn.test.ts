@@ -14,8 +14,12 @@ const MIB = 2 ** 20
 const SESSIONS = 300
 /** Number of the last broadcast of a test. */
 const END = 1_000_000
-/** Most of them lie behind one another; some end a chunk of 64 KiB, or do not fit one. */
-const SIZES = [4, 5, 64, 1000, 4, 9000, 60_000, 17, 17, 70_000, 4, 3000, 33_000, 8]
+/** Most of them lie behind one another; some begin a chunk of 64 KiB. */
+const SIZES = [4, 5, 64, 1000, 4, 9000, 60_000, 17, 17, 30_000, 4, 3000, 33_000, 8]
+/** Messages from this number on fit no chunk: each session gets its own copy. */
+const LONG = 500_000
+const LONG_BYTES = 70_000
+const sizeOf = (number: number) => (number < LONG ? SIZES[number % SIZES.length] : LONG_BYTES)
 
 interface Step {
   readonly number: number
@@ -39,7 +43,7 @@ afterEach(goOn)
 const broadcasts = (first: number, count: number, more: Partial<Step> = {}): Step[] =>
   Array.from({ length: count }, (_, at) => ({
     number: first + at,
-    size: SIZES[(first + at) % SIZES.length],
+    size: sizeOf(first + at),
     ...more,
   }))
 
@@ -51,7 +55,7 @@ async function hearAll(client: Client): Promise<number[]> {
     const number = message.readUInt32BE(0)
     expect(message.equals(numbered(number, message.length))).toBe(true)
     if (number === END) return numbers
-    if (number < END) expect(message).toHaveLength(SIZES[number % SIZES.length])
+    if (number < END) expect(message).toHaveLength(sizeOf(number))
     numbers.push(number)
   }
 }
@@ -127,7 +131,7 @@ describe.each(drivers.flatMap((driver) => modes.map((mode) => ({ driver, mode })
       const test = await start()
       const clients = await connectMany(test, 8)
       const first = broadcasts(0, 3)
-      const second = broadcasts(3, 6)
+      const second = [broadcasts(3, 6), broadcasts(LONG, 1), broadcasts(9, 3)].flat()
       const results = turn(test, [...first, { rests: true }, ...second])
       await test.until('the thread to rest', () => Atomics.load(word, 0) === 1)
       const connected = Array.from({ length: 8 }, () => Client.connect(test.port()))
