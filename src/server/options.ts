@@ -141,8 +141,9 @@ export interface ServerOptions {
   /** Slices in one gathered send. Default 64. */
   readonly maxGather?: number
   /**
-   * Gathered sends that the kernel reads where they lie, instead of copying them; io_uring only. `auto` takes those of
-   * 32 KiB and more, until the kernel copies them all the same. Default `off`.
+   * Gathered sends that the kernel reads where they lie, instead of copying them; on io_uring. `auto` takes those of
+   * 32 KiB and more, until the kernel copies them all the same. On iocp `{ minBytes }`, whatever the number, takes the send
+   * buffer away from all sockets, and `auto` is `off`. Default `off`.
    */
   readonly zeroCopy?: ZeroCopy
   /** Completions taken per turn. Default 1024. */

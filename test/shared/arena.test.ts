@@ -28,15 +28,21 @@ describe('Arena', () => {
     expect(plan.recvBuffersPerWorker).toBe(SMALL.receiveBuffers)
     expect(plan.arenaBytes).toBe(words[CONTROL_ARENA_BYTES])
     for (const [name, value] of Object.entries(plan))
-      expect(Number.isInteger(value) && value >= 0, name).toBe(true)
+      expect(typeof value === 'boolean' || (Number.isInteger(value) && value >= 0), name).toBe(true)
   })
 
   it('reads what was written, every word of it', () => {
     const { words, arena } = unitMemory()
-    const names = Object.keys(arena(1).plan)
-    const plan = Object.fromEntries(names.map((name, at) => [name, 100 + at])) as unknown as Plan
-    writePlan(words, plan)
-    expect(readPlan(words)).toEqual(plan)
+    const fields = Object.entries(arena(1).plan)
+    const flags = fields.filter(([, value]) => typeof value === 'boolean').map(([name]) => name)
+    expect(flags).not.toEqual([])
+    for (const flag of flags) {
+      const plan = Object.fromEntries(
+        fields.map(([name], at) => [name, flags.includes(name) ? name === flag : 100 + at]),
+      ) as unknown as Plan
+      writePlan(words, plan)
+      expect(readPlan(words)).toEqual(plan)
+    }
   })
 
   it('finds thread blocks and session slots', () => {

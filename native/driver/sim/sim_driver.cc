@@ -263,6 +263,10 @@ void SimDriver::close_socket(int32_t slot, uint32_t generation, bool resets) {
 void SimDriver::borrow(int32_t slot, uint32_t generation) {
   Endpoint& endpoint = endpoints_[static_cast<size_t>(slot)];
   if (endpoint.used) return world_.violate("BORROW of what is borrowed already");
+  layout::Session& session = config_.memory.session(slot);
+  if (static_cast<uint32_t>(shared::atomic(session.generation).load()) != generation ||
+      shared::atomic(session.handle).load() == 0)
+    return world_.violate("BORROW of a session that its owner does not have");
   endpoint = Endpoint{};
   endpoint.used = true;
   endpoint.generation = generation;

@@ -21,12 +21,14 @@ interface Options {
   readonly sessions: number
   /** Between the two broadcasts: a message to the first session, or nothing. */
   readonly between?: 'send'
+  /** The first broadcast is the thread's, too. */
+  readonly hasBoth?: true
   /** What the owner does: sends to the first session, ends it, or takes one more and tells of it. */
   readonly own: 'send' | 'terminate' | 'accept' | 'nothing'
 }
 
 function broadcasts(name: string, invariants: readonly string[], options: Options): Scenario {
-  const { sessions: count, between, own } = options
+  const { sessions: count, between, hasBoth = false, own } = options
   const world = new World({ workers: 2, chunkBytes: 512 })
   const { words } = world
   return {
@@ -51,9 +53,10 @@ function broadcasts(name: string, invariants: readonly string[], options: Option
         if (isTold) sinceTold++
       }
       // The first one is on its way when the threads start.
-      tell()
+      if (!hasBoth) tell()
       const threads = {
         other() {
+          if (hasBoth) tell()
           if (between === 'send') {
             const payload = ledgers[0].payload(2)
             const result = other.runtime.send(first.id, payload)
@@ -118,6 +121,11 @@ function gotAsNewcomer(worker: ModelWorker, session: LiveSession): number {
 export const scenarios: readonly Scenario[] = [
   broadcasts('broadcast: two to two sessions are one slice, their owner sends', AUDIENCE, {
     sessions: 2,
+    own: 'send',
+  }),
+  broadcasts('broadcast: the walk and what makes its slice longer', AUDIENCE, {
+    sessions: 1,
+    hasBoth: true,
     own: 'send',
   }),
   broadcasts('broadcast: a message to the session between two', AUDIENCE, {

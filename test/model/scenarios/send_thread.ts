@@ -2,7 +2,7 @@
 // Flow: worker.ts, sender.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
-import { SESSION_LANE_WANTED } from '../../../src/layout/layout.ts'
+import { SESSION_LANE_WANTED, SESSION_SENDER } from '../../../src/layout/layout.ts'
 import { store } from '../../../src/shared/atomics.ts'
 import type { Scenario } from '../explore.ts'
 import { Peer, type Step } from '../native.ts'
@@ -53,6 +53,7 @@ function sendThread(
   const world = new World({ senders: laneCount, sessionsPerWorker: 1, ...sizes })
   const { words } = world
   const acts: readonly Act[] = [...before, ...later, ...own, ...main]
+  const chosen = acts.filter((one) => String(one).startsWith('lane ')).at(-1)
   const isCut = acts.includes('terminate') || script.includes('fail') || isEnded || own.length > 0
   return {
     name,
@@ -140,6 +141,12 @@ function sendThread(
             restAll([worker], lanes)
           }
           ledger.check(peer, isCut)
+          if (chosen !== undefined && !isCut && !acts.includes('close')) {
+            // A wish that comes while the flag is held waits for the next message.
+            const places = [SESSION_SENDER, SESSION_LANE_WANTED]
+            const lanesOf = places.map((place) => `lane ${words[session.at + place] - 1}`)
+            check(lanesOf.includes(chosen as string), 'LANE-1: the last wish is granted, or stands')
+          }
           if (acts.includes('close') || isEnded)
             check(worker.lifecycle.registry.live.length === (hasSuccessor ? 1 : 0), 'it has ended')
           if (acts.includes('close') && !isCut)
