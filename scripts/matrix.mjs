@@ -136,12 +136,12 @@ export function tableOf(rows) {
 export const LINUX = ['io_uring', 'epoll']
 export const WINDOWS = ['iocp']
 
-/** Prints the table of these reports; what is wrong with it. */
-export function printMatrix(reports) {
+/** Prints the table of these reports, by `say`; what is wrong with it. */
+export function printMatrix(reports, say = console.log) {
   const rows = rowsOf(reports)
-  for (const each of tableOf(rows)) console.log(each)
+  for (const each of tableOf(rows)) say(each)
   const complaints = complaintsOf(rows)
-  for (const each of complaints) console.log(`MISSING: ${each}`)
+  for (const each of complaints) say(`MISSING: ${each}`)
   return complaints
 }
 
