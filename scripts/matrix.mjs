@@ -16,7 +16,8 @@ const E2E = 'test/e2e/'
 
 /** The driver that a test's titles name; undefined: none, it runs on whatever the system has. */
 function driverOf(titles) {
-  const words = titles.join(' ').split(/[\s,]+/)
+  // What vitest takes from an object it puts into quotes.
+  const words = titles.join(' ').split(/[\s,']+/)
   return DRIVERS.find((driver) => words.includes(driver))
 }
 

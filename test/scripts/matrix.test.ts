@@ -40,13 +40,17 @@ describe('the table of tests by driver', () => {
   it('finds the driver in the titles', () => {
     const rows = rowsOf([
       reportOf(SENDING, ['sim > sends'], ['io_uring > sends', 'failed']),
-      reportOf('test/e2e/stop.test.ts', ['epoll, mode worker > stops'], ['has no driver > runs']),
+      reportOf(
+        'test/e2e/stop.test.ts',
+        ["'epoll', mode 'worker' > stops"],
+        ['has no driver > runs'],
+      ),
     ])
     expect(rows).toEqual([
       { file: SENDING, name: 'sends', cells: { sim: 'passed', io_uring: 'failed' } },
       {
         file: 'test/e2e/stop.test.ts',
-        name: '*, mode worker > stops',
+        name: "'*', mode 'worker' > stops",
         cells: { epoll: 'passed' },
       },
       {
