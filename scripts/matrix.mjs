@@ -58,13 +58,14 @@ export function rowsOf(reports) {
   return [...rows.values()]
 }
 
-function isListed(driver, { file, name }) {
-  return missing.some(
-    (each) =>
-      each.driver === driver &&
-      each.file === file &&
-      (each.test === undefined || each.test === name),
-  )
+/** Whether an entry of the list is about a row: its file, a group of tests in it, or the test. */
+function isAbout({ file, test }, row) {
+  if (file !== row.file) return false
+  return test === undefined || test === row.name || row.name.startsWith(`${test} > `)
+}
+
+function isListed(driver, row) {
+  return missing.some((each) => each.driver === driver && isAbout(each, row))
 }
 
 /** Drivers of which any test ran. */
@@ -97,9 +98,10 @@ export function complaintsOf(rows) {
         complaints.push(`${driver} has ${where}, and the list says that it lacks it`)
     }
   }
-  for (const { driver, file, test } of missing) {
+  for (const each of missing) {
+    const { driver, file, test } = each
     if (!columns.includes(driver)) continue
-    if (!rows.some((row) => row.file === file && (test === undefined || row.name === test)))
+    if (!rows.some((row) => isAbout(each, row)))
       complaints.push(`the list names ${file}${test ? `: ${test}` : ''}, which there is not`)
   }
   return complaints

@@ -90,6 +90,17 @@ describe('the table of tests by driver', () => {
     ])
   })
 
+  it('takes an entry for a group of tests', () => {
+    const file = 'test/e2e/driver.test.ts'
+    const group = 'features of io_uring ruled out'
+    const both = reportOf(file, ['io_uring > echoes'], ['epoll > echoes'])
+    expect(sentences(both, reportOf(file, [`${group} > skipSuccess`]))).toEqual([])
+    const other = reportOf(file, [`${group} or not > skipSuccess`])
+    expect(sentences(both, other)).toEqual([
+      `epoll lacks ${file}: ${group.replace('io_uring', '*')} or not > skipSuccess`,
+    ])
+  })
+
   it('complains of an entry of the list that names no test', () => {
     const complaints = complaintsOf(rowsOf([reportOf(SENDING, ['sim > sends'])]))
     expect(complaints).toContain(
