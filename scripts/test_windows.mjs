@@ -7,13 +7,15 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build as bundle } from 'vite'
 import { missing } from '../test/driver/missing.mjs'
 import { buildWindows } from './build_windows.mjs'
 import { build, root } from './setup.mjs'
@@ -27,6 +29,8 @@ const LOCK = 'package-lock.json'
 const INSTALLED = join(FOLDER, 'node_modules', LOCK)
 const COMPILER = 'x86_64-w64-mingw32-gcc-posix'
 const REPORT = 'report.json'
+/** Programs, and modules that each thread of them has to itself: as they are. */
+const OF_PROGRAMS = /^src\/(cli|load|layout\/generate|layout\/schema|config\/options_page)\b/
 /** Exit code where Wine, the compiler or the dependencies cannot be had. */
 const NOT_SET_UP = 77
 /** Everything that a driver is tested by; what IOCP lacks is on the list. */
@@ -68,6 +72,47 @@ function copyPackage() {
   }
 }
 
+/**
+ * Of the built package two files, what main loads and what all threads do, in place of a hundred: Wine opens files
+ * slowly, and each thread of each test opened all of them. Each module is still there, as what it was: it takes what it
+ * exports from one of the two. They lie in a folder of `src`, where `import.meta.url` is as deep as it was.
+ */
+async function bundlePackage() {
+  const inDist = (/** @type {string} */ path) => relative(join(root, 'dist'), path)
+  const ofMain = /^src\/(server|monitor|config\/load_config|index)\b/
+  const modules = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' }).filter(
+    (path) => path.endsWith('.js') && !OF_PROGRAMS.test(path),
+  )
+  const isOfThreads = (/** @type {string} */ path) => modules.includes(path) && !ofMain.test(path)
+  await bundle({
+    root,
+    configFile: false,
+    logLevel: 'warn',
+    build: {
+      ssr: true,
+      minify: false,
+      outDir: join(FOLDER, 'dist'),
+      emptyOutDir: false,
+      rolldownOptions: {
+        input: Object.fromEntries(
+          modules.map((path) => [path.slice(0, -'.js'.length), join(root, 'dist', path)]),
+        ),
+        output: {
+          entryFileNames: '[name].js',
+          chunkFileNames: 'src/server/bundle_[name].js',
+          codeSplitting: {
+            groups: [
+              // First: a group takes along what it imports.
+              { name: 'threads', test: (id) => isOfThreads(inDist(id)), priority: 2 },
+              { name: 'main', test: (id) => modules.includes(inDist(id)), priority: 1 },
+            ],
+          },
+        },
+      },
+    },
+  })
+}
+
 /** Everything that is needed, on first use; a sentence for what cannot be had. */
 function setUp() {
   mkdirSync(FOLDER, { recursive: true })
@@ -94,6 +139,7 @@ function startPeers() {
 async function testWindows(args) {
   if (!setUp()) return NOT_SET_UP
   copyPackage()
+  await bundlePackage()
   process.chdir(FOLDER)
   const excluded = missing.filter(({ driver, test }) => driver === 'iocp' && test === undefined)
   const peers = await startPeers()

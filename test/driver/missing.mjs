@@ -2,6 +2,7 @@
 // Flow: this -> conform.ts and test_windows.mjs, which leave them out; matrix.mjs, which allows nothing else to be absent.
 // Thread: none; data.
 
+/** `test`: one, or a group of them; a whole file without. */
 /** @typedef {{ driver: 'sim' | 'io_uring' | 'epoll' | 'iocp', file: string, test?: string, reason: string }} Missing */
 
 const CONNECTING = 'test/driver/connecting.test.ts'
@@ -52,6 +53,30 @@ const ofSuite = [
   })),
 ]
 
+/** End-to-end tests of what one driver alone has. */
+const ofOne = [
+  {
+    drivers: ['epoll', 'iocp'],
+    file: 'test/e2e/driver.test.ts',
+    test: 'features of * ruled out',
+    reason: 'they are those of io_uring',
+  },
+  {
+    drivers: ['io_uring', 'epoll'],
+    file: 'test/e2e/driver.test.ts',
+    test: 'ways of * ruled out',
+    reason: 'they are those of IOCP',
+  },
+  {
+    drivers: ['epoll', 'iocp'],
+    file: 'test/e2e/zero_copy.test.ts',
+    test: '*, zeroCopy auto',
+    reason: 'only io_uring is told whether the kernel has copied',
+  },
+].flatMap(({ drivers, ...rest }) =>
+  drivers.map((driver) => ({ driver: /** @type {Missing['driver']} */ (driver), ...rest })),
+)
+
 /** End-to-end tests that IOCP lacks, by file. @type {Readonly<Record<string, string>>} */
 const notOnWindows = {
   'test/e2e/abuse/exhaustion.test.ts': 'limits of descriptors are those of Linux (prlimit)',
@@ -62,7 +87,6 @@ const notOnWindows = {
   'test/e2e/abuse/storm.test.ts':
     'its client is a program in C for Linux; windows.test.ts has storms from such a client',
   'test/e2e/cli.test.ts': 'it drives a shell, signals and Unix pipes',
-  'test/e2e/driver.test.ts': 'it rules out features of io_uring',
   'test/e2e/examples.test.ts': 'it reads what child processes print by pipes, which Wine refuses',
   'test/e2e/load.test.ts':
     'the load client is a user of the library, whose drivers are tested beside it',
@@ -75,6 +99,7 @@ const notOnWindows = {
 /** @type {readonly Missing[]} */
 export const missing = [
   ...ofSuite,
+  ...ofOne,
   ...Object.entries(notOnWindows).map(([file, reason]) => ({
     driver: /** @type {const} */ ('iocp'),
     file,

@@ -15,6 +15,7 @@ import { type Driver, driverKind } from '../helpers/drivers.ts'
 import { Client } from '../helpers/e2e_client.ts'
 import { until } from '../helpers/e2e_server.ts'
 import { silentPort } from '../helpers/outbound_peer.ts'
+import { hasRemotePeers, RemotePeer } from '../helpers/remote_peer.ts'
 import {
   BATCH,
   type Destination,
@@ -26,7 +27,6 @@ import {
   PlaceThread,
   SENDER,
 } from './place.ts'
-import { hasRemotePeers, RemotePeer } from './remote_peer.ts'
 import type { Completion } from './trace.ts'
 
 const THREAD = new URL('../helpers/driver_thread.mjs', import.meta.url)

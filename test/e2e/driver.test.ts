@@ -1,4 +1,4 @@
-// What: io_uring with each of its features ruled out, few receive buffers, a full completion queue: nothing is lost.
+// What: io_uring and IOCP with each of their ways ruled out, few receive buffers, a full completion queue: nothing is lost.
 // Flow: verifying clients -> a raw echo server -> the same bytes.
 // Thread: the test's; the server's workers.
 
@@ -23,7 +23,10 @@ async function echoAll(server: TestServer, clients: number, bytes: number): Prom
   )
 }
 
+const RECEIVE_BUFFER_BYTES = 16_384
+
 const options = {
+  receiveBufferSize: RECEIVE_BUFFER_BYTES,
   listeners: [{ port: 0, framing: raw() }],
   handler: handler('blocking_echo'),
   data: { blockMs: 0 },
@@ -31,24 +34,21 @@ const options = {
 
 stopAfterEach()
 
+const eachAndAll = <T>(names: readonly T[]) => [
+  ...names.map((name) => ({ without: [name] })),
+  { without: names },
+]
+
 function ruledOut(): void {
-  it.each([
-    ['multishotRecv'],
-    ['multishotAccept'],
-    ['deferTaskrun'],
-    ['registeredRing'],
-    ['skipSuccess'],
-    ['fileTable'],
-    [
-      'multishotRecv',
-      'multishotAccept',
-      'deferTaskrun',
-      'registeredRing',
-      'skipSuccess',
-      'fileTable',
-    ],
-  ] as const)('%s %s %s %s %s', async (...ioUringWithout) => {
-    const without = ioUringWithout.filter((feature) => feature !== undefined)
+  const features = [
+    'multishotRecv',
+    'multishotAccept',
+    'deferTaskrun',
+    'registeredRing',
+    'skipSuccess',
+    'fileTable',
+  ] as const
+  it.each(eachAndAll(features))('$without', async ({ without }) => {
     const server = await startServer({ ...options, driver: 'io_uring', ioUringWithout: without })
     expect(server.server.info().driverReason).toBe(
       `asked for; ioUringWithout rules out ${without.join(', ')}`,
@@ -78,7 +78,39 @@ function ruledOut(): void {
   })
 }
 
-if (drivers.includes('io_uring')) describe('io_uring without', ruledOut)
+function otherWays(): void {
+  const ways = ['zeroByteReceive', 'trySend', 'queuedSuccess'] as const
+  it.each(eachAndAll(ways))('$without', async ({ without }) => {
+    const server = await startServer({ ...options, driver: 'iocp', iocpWithout: without })
+    expect(server.server.info().driverReason).toBe(
+      `asked for; iocpWithout rules out ${without.join(', ')}`,
+    )
+    await echoAll(server, 40, 100_000)
+    await server.until('every session has left', () => server.count('left') === 40)
+    expect(server.count('bytesIn')).toBe(4_000_000)
+    expect(server.count('bytesOut')).toBe(4_000_000)
+    // Whatever way was taken, it was counted once.
+    expect(server.count('sendsInline') + server.count('sendsPending')).toBe(server.count('gathers'))
+    const receives = server.count('recvsInline') + server.count('recvsPending')
+    expect(receives).toBeGreaterThanOrEqual(Math.ceil(4_000_000 / RECEIVE_BUFFER_BYTES))
+    expect(server.count('recvsPending')).toBeGreaterThanOrEqual(40)
+  })
+
+  it('a peer that does not read, while every send pends', async () => {
+    const bytes = 8_000_000
+    const server = await startServer({ ...options, driver: 'iocp', iocpWithout: ['trySend'] })
+    const client = await Client.connect(server.port(), { paused: true })
+    const sent = randomBytes(bytes)
+    client.write(sent)
+    await server.until('a send that waits', () => server.count('sendsPending') > 0)
+    await echoAll(server, 10, 10_000)
+    client.resume()
+    expect((await client.take(bytes)).equals(sent)).toBe(true)
+  })
+}
+
+if (drivers.includes('io_uring')) describe('features of io_uring ruled out', ruledOut)
+if (drivers.includes('iocp')) describe('ways of iocp ruled out', otherWays)
 
 describe.each(drivers)('%s', (driver) => {
   it('goes on when receive buffers run out', async () => {

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url))
 
-describe('under a filter that denies io_uring', () => {
+describe('under a filter of system calls', () => {
   let folder = ''
   let deny = ''
 

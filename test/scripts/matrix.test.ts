@@ -3,11 +3,29 @@
 // Thread: the test's.
 
 import { describe, expect, it } from 'vitest'
-import { complaintsOf, driversOf, fileOf, LINUX, rowsOf, tableOf } from '../../scripts/matrix.mjs'
+import {
+  complaintsOf,
+  driversOf,
+  fileOf,
+  LINUX,
+  rowsOf,
+  tableOf,
+  WINDOWS,
+} from '../../scripts/matrix.mjs'
+import { countMatrix } from '../../scripts/test.mjs'
 
 const SENDING = 'test/driver/sending.test.ts'
 
-function reportOf(file: string, ...tests: [titles: string, status?: string][]) {
+type Test = [titles: string, status?: string]
+
+/** A report as Windows' Node makes it. */
+function onWindows(file: string, ...tests: Test[]) {
+  const { report } = reportOf(file, ...tests)
+  const testResults = report.testResults.map((each) => ({ ...each, name: `Z:${each.name}` }))
+  return { report: { testResults }, fallback: WINDOWS }
+}
+
+function reportOf(file: string, ...tests: Test[]) {
   const assertionResults = tests.map(([titles, status = 'passed']) => {
     const parts = titles.split(' > ')
     return { ancestorTitles: parts.slice(0, -1), title: parts.at(-1), status }
@@ -22,13 +40,17 @@ describe('the table of tests by driver', () => {
   it('finds the driver in the titles', () => {
     const rows = rowsOf([
       reportOf(SENDING, ['sim > sends'], ['io_uring > sends', 'failed']),
-      reportOf('test/e2e/stop.test.ts', ['epoll, mode worker > stops'], ['has no driver > runs']),
+      reportOf(
+        'test/e2e/stop.test.ts',
+        ["'epoll', mode 'worker' > stops"],
+        ['has no driver > runs'],
+      ),
     ])
     expect(rows).toEqual([
       { file: SENDING, name: 'sends', cells: { sim: 'passed', io_uring: 'failed' } },
       {
         file: 'test/e2e/stop.test.ts',
-        name: '*, mode worker > stops',
+        name: "'*', mode 'worker' > stops",
         cells: { epoll: 'passed' },
       },
       {
@@ -68,6 +90,17 @@ describe('the table of tests by driver', () => {
     ])
   })
 
+  it('takes an entry for a group of tests', () => {
+    const file = 'test/e2e/driver.test.ts'
+    const group = 'features of io_uring ruled out'
+    const both = reportOf(file, ['io_uring > echoes'], ['epoll > echoes'])
+    expect(sentences(both, reportOf(file, [`${group} > skipSuccess`]))).toEqual([])
+    const other = reportOf(file, [`${group} or not > skipSuccess`])
+    expect(sentences(both, other)).toEqual([
+      `epoll lacks ${file}: ${group.replace('io_uring', '*')} or not > skipSuccess`,
+    ])
+  })
+
   it('complains of an entry of the list that names no test', () => {
     const complaints = complaintsOf(rowsOf([reportOf(SENDING, ['sim > sends'])]))
     expect(complaints).toContain(
@@ -86,5 +119,65 @@ describe('the table of tests by driver', () => {
       'yes      FAILED   sending: sends',
       '2        -        test/e2e/stop.test.ts',
     ])
+  })
+
+  describe('of IOCP', () => {
+    const stops: Test[] = [['io_uring > stops'], ['epoll > stops'], ['has no driver > runs']]
+    const linux = [
+      reportOf(SENDING, ['io_uring > sends'], ['epoll > sends']),
+      reportOf('test/e2e/stop.test.ts', ...stops),
+    ]
+
+    it('is content with a file that ran on Windows, whether its tests name a driver or not', () => {
+      const windows = [
+        onWindows(SENDING, ['iocp > sends']),
+        onWindows('test/e2e/stop.test.ts', ['iocp > stops'], ['has no driver > runs']),
+      ]
+      expect(sentences(...linux, ...windows)).toEqual([])
+    })
+
+    it('complains of a test that was left out, or skipped', () => {
+      const windows = [
+        onWindows(SENDING, ['iocp > sends', 'pending']),
+        onWindows('test/e2e/stop.test.ts', ['has no driver > runs']),
+      ]
+      expect(sentences(...linux, ...windows)).toEqual([
+        `iocp lacks ${SENDING}: sends`,
+        'iocp lacks test/e2e/stop.test.ts: stops',
+      ])
+    })
+
+    it('complains of a file that was not run, unless the list has it', () => {
+      const windows = onWindows(SENDING, ['iocp > sends'])
+      const listed = reportOf('test/e2e/seccomp.test.ts', ['is denied'])
+      expect(sentences(...linux, listed, windows)).toEqual([
+        'iocp lacks test/e2e/stop.test.ts: stops',
+        'iocp lacks test/e2e/stop.test.ts: has no driver > runs',
+      ])
+    })
+
+    it('complains of a listed file that ran', () => {
+      const ran = onWindows('test/e2e/seccomp.test.ts', ['is denied'])
+      expect(sentences(ran)).toEqual([
+        'iocp has test/e2e/seccomp.test.ts: is denied, and the list says that it lacks it',
+      ])
+    })
+
+    it('whatever is lacking, or that none of it ran, fails in CI', () => {
+      const rest = [reportOf(SENDING, ['sim > sends'])]
+      const told: string[] = []
+      const say = (line: string) => told.push(line)
+      expect(countMatrix([...linux, ...rest], true, say)).toEqual({ passed: 0, failed: 1 })
+      expect(told).toContain('MISSING: all of iocp')
+      const windows = onWindows('test/e2e/stop.test.ts', ['iocp > stops'])
+      expect(countMatrix([...linux, ...rest, windows], true, say)).toEqual({ passed: 0, failed: 1 })
+      expect(told).toContain(`MISSING: iocp lacks ${SENDING}: sends`)
+    })
+
+    it('elsewhere a system that cannot be had is told, and allowed', () => {
+      const told: string[] = []
+      countMatrix(linux, false, (line) => told.push(line))
+      expect(told).toContain('SKIPPED: all of iocp')
+    })
   })
 })

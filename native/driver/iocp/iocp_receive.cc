@@ -56,7 +56,6 @@ uint8_t* IocpDriver::buffer_memory(int32_t buffer) const {
 
 /** Half of the buffers stay for those who have something to read: a pending receive holds one for as long as it likes. */
 void IocpDriver::arm_recv(int32_t slot, Endpoint& endpoint) {
-  endpoint.behind = false;
   bool into_buffer = forbids(kFeatureZeroByteReceive) &&
                      2 * free_buffers_.size() > static_cast<size_t>(config_.buffer_count);
   Operation* operation = take_operation(into_buffer ? OperationKind::kReceive : OperationKind::kProbe, slot, endpoint.generation);
@@ -71,7 +70,8 @@ void IocpDriver::arm_recv(int32_t slot, Endpoint& endpoint) {
   endpoint.receiving = operation;
   begin(*operation, *port_);
   Called called = receive(endpoint.fd, memory, room, *operation);
-  shared::count(config_.counters, called.pending ? layout::Counter::kRecvsPending : layout::Counter::kRecvsInline);
+  // What comes now was not left by the receive before.
+  if (called.pending) endpoint.behind = false;
   if (!ends_at_once(called, *port_)) return;
   endpoint.receiving = nullptr;
   if (into_buffer && called.error == 0 && called.bytes > 0) {
@@ -87,6 +87,9 @@ void IocpDriver::arm_recv(int32_t slot, Endpoint& endpoint) {
 }
 
 void IocpDriver::received(int32_t slot, Endpoint& endpoint, int32_t buffer, uint32_t bytes) {
+  shared::count(config_.counters, endpoint.behind ? layout::Counter::kRecvsInline : layout::Counter::kRecvsPending);
+  // A short receive empties the socket.
+  endpoint.behind = bytes == static_cast<uint32_t>(config_.memory.control().recv_buffer_bytes);
   complete(CompletionKind::kRecv, slot, endpoint.generation, IoStatus::kOk, static_cast<int32_t>(bytes), 0, buffer);
 }
 
@@ -143,9 +146,6 @@ void IocpDriver::read(int32_t slot, Endpoint& endpoint) {
     if (called.bytes == 0) return end_recv(slot, endpoint, IoStatus::kEndOfStream);
     free_buffers_.pop_back();
     received(slot, endpoint, buffer, called.bytes);
-    if (endpoint.behind) shared::count(config_.counters, layout::Counter::kRecvsInline);
-    // A short read empties the socket.
-    endpoint.behind = called.bytes == room;
     if (!endpoint.behind) return arm_recv(slot, endpoint);
   }
 }

@@ -1,11 +1,11 @@
 // What: a peer whose socket is another process's on Linux: what a client inside of Wine cannot do.
-// Flow: real_place.ts -> this -> remote_peer.mjs -> the driver under test.
+// Flow: real_place.ts, bad_input.test.ts -> this -> remote_peer.mjs -> the driver under test.
 // Thread: the test's.
 
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { until } from '../helpers/e2e_server.ts'
-import type { Peer } from './place.ts'
+import type { Peer } from '../driver/place.ts'
+import { until } from './e2e_server.ts'
 
 /** Set by scripts/test_windows.mjs: where such peers are had. */
 const PORT = Number(process.env.TESTS_REMOTE_PEERS ?? 0)
