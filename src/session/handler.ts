@@ -142,7 +142,7 @@ export interface Session<Data = unknown> {
   moveTo(thread: string): boolean
   /**
    * Its sends go through another send thread: 0 is the first one, 1 to `send.lanes` are those beside it. It changes when
-   * nothing of it is on its way; the order stays.
+   * nothing of it is on its way, which may be before the next send only; the order stays.
    * @throws {OverlappedError} ERR_ARGUMENT, where there is no such send thread
    */
   useLane(lane: number): void
