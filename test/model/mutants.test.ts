@@ -11,7 +11,7 @@ import { type Mutant, Mutants, PARTS } from './mutate.ts'
 /** Share of mutants that must be noticed. */
 const KILLED_MIN = 0.9
 /** Each mutant is a few schedules, a survivor some thousands. */
-const TIMEOUT_MS = 600_000
+const TIMEOUT_MS = 1_800_000
 
 /** `* \`name\`: reason` of the page. */
 function explained(): Map<string, string> {
