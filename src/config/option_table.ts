@@ -348,7 +348,7 @@ export const server: Readonly<Record<keyof ServerOptions, Entry>> = {
     max: 2 ** 30,
     unit: 'bytes',
     default: 'off',
-    doc: 'Gathered sends of so many bytes are read by the kernel where they lie (io_uring, Linux 6.2). `auto` begins at 32768 and ends where the kernel copies all the same. In files and flags the number alone.',
+    doc: 'Gathered sends of so many bytes are read by the kernel where they lie (io_uring, Linux 6.2; IOCP, there sends of any size). `auto` begins at 32768 and ends where the kernel copies all the same. In files and flags the number alone.',
     reason: 'A gather is at most what a session may have queued.',
   },
   completionBatch: {
