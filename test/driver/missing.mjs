@@ -63,6 +63,13 @@ const ofSome = [
     reason: NO_RESET,
   },
   {
+    drivers: ['iocp'],
+    file: 'test/e2e/update_behind.test.ts',
+    test: 'thousands of sessions that speak between two ticks hold no receive buffers',
+    reason:
+      'Wine is so slow with thousands of sockets that most of them are heard in one turn, in which buffers do run out',
+  },
+  {
     drivers: ['epoll', 'iocp'],
     file: 'test/e2e/driver.test.ts',
     test: 'features of * ruled out',
