@@ -54,6 +54,27 @@ const ofSuite = [
   })),
 ]
 
+const MODES = ['worker', 'update', 'send']
+const ACCEPTS_AHEAD =
+  'on Windows libuv accepts ahead: who connects to a peer that stops may be connected for a moment'
+const OUTBOUND = {
+  'reconnecting > goes on until somebody listens, and again after the peer was restarted':
+    ACCEPTS_AHEAD,
+  'reconnecting > brings the sessions of each thread back to it, with what it keeps for them':
+    ACCEPTS_AHEAD,
+  'a protocol that is given in the call > has the handler that the call names: started before, ticking, stopped after':
+    'under Wine its two calls are so far apart that the second finds the handler in its onStart, for which no call waits',
+}
+/** Of sessions that connect out. @type {Missing[]} */
+const ofOutbound = MODES.flatMap((mode) =>
+  Object.entries(OUTBOUND).map(([test, reason]) => ({
+    driver: /** @type {const} */ ('iocp'),
+    file: 'test/e2e/outbound.test.ts',
+    test: `'*', mode '${mode}' > ${test}`,
+    reason,
+  })),
+)
+
 /** End-to-end tests of what one driver alone has, or Wine has not. */
 const ofSome = [
   {
@@ -114,6 +135,7 @@ const notOnWindows = {
 export const missing = [
   ...ofSuite,
   ...ofSome,
+  ...ofOutbound,
   ...Object.entries(notOnWindows).map(([file, reason]) => ({
     driver: /** @type {const} */ ('iocp'),
     file,
