@@ -8,6 +8,8 @@
 const CONNECTING = 'test/driver/connecting.test.ts'
 const NO_TIMEOUT =
   'a system gives a connection up after minutes; what users ask for is a timer of the session, which cancels'
+const NO_RESET =
+  'where no receive is pending Wine takes the error from the socket, and what follows is its end'
 
 /** Of the drivers' suite. @type {Missing[]} */
 const ofSuite = [
@@ -48,13 +50,46 @@ const ofSuite = [
     driver: /** @type {const} */ ('iocp'),
     file: 'test/driver/receiving.test.ts',
     test,
-    reason:
-      'where no receive is pending Wine takes the error from the socket, and what follows is its end',
+    reason: NO_RESET,
   })),
 ]
 
-/** End-to-end tests of what one driver alone has. */
-const ofOne = [
+const MODES = ['worker', 'update', 'send']
+const ACCEPTS_AHEAD =
+  'on Windows libuv accepts ahead: who connects to a peer that stops may be connected for a moment'
+const OUTBOUND = {
+  'reconnecting > goes on until somebody listens, and again after the peer was restarted':
+    ACCEPTS_AHEAD,
+  'reconnecting > brings the sessions of each thread back to it, with what it keeps for them':
+    ACCEPTS_AHEAD,
+  'a protocol that is given in the call > has the handler that the call names: started before, ticking, stopped after':
+    'under Wine its two calls are so far apart that the second finds the handler in its onStart, for which no call waits',
+}
+/** Of sessions that connect out. @type {Missing[]} */
+const ofOutbound = MODES.flatMap((mode) =>
+  Object.entries(OUTBOUND).map(([test, reason]) => ({
+    driver: /** @type {const} */ ('iocp'),
+    file: 'test/e2e/outbound.test.ts',
+    test: `'*', mode '${mode}' > ${test}`,
+    reason,
+  })),
+)
+
+/** End-to-end tests of what one driver alone has, or Wine has not. */
+const ofSome = [
+  {
+    drivers: ['iocp'],
+    file: 'test/e2e/driver.test.ts',
+    test: 'hears of a reset that came with bytes, both before the worker looked',
+    reason: NO_RESET,
+  },
+  {
+    drivers: ['iocp'],
+    file: 'test/e2e/update_behind.test.ts',
+    test: 'thousands of sessions that speak between two ticks hold no receive buffers',
+    reason:
+      'Wine is so slow with thousands of sockets that most of them are heard in one turn, in which buffers do run out',
+  },
   {
     drivers: ['epoll', 'iocp'],
     file: 'test/e2e/driver.test.ts',
@@ -99,7 +134,8 @@ const notOnWindows = {
 /** @type {readonly Missing[]} */
 export const missing = [
   ...ofSuite,
-  ...ofOne,
+  ...ofSome,
+  ...ofOutbound,
   ...Object.entries(notOnWindows).map(([file, reason]) => ({
     driver: /** @type {const} */ ('iocp'),
     file,

@@ -5,6 +5,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach } from 'vitest'
 import { until } from './e2e_server.ts'
+import { hasRemotePeers, RemotePeer } from './remote_peer.ts'
 import { listenSilently } from './silent_listener.mjs'
 
 /** Nobody listens there, and no socket is given it as its own, so none connects to itself. */
@@ -95,6 +96,12 @@ export class Peer {
 
 /** Port of a socket that listens on 127.0.0.1 and answers nobody, because its backlog is full. */
 export async function silentPort(): Promise<number> {
+  // On Windows libuv accepts ahead, and no backlog is ever full: there it is one on Linux.
+  if (hasRemotePeers) {
+    const peer = await RemotePeer.listenSilently()
+    ends.push(async () => peer.socket.destroy())
+    return peer.port
+  }
   const { port, close } = await listenSilently()
   ends.push(close)
   return port
