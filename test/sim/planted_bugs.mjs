@@ -2,8 +2,12 @@
 // Flow: this -> thread_hooks.mjs plants one in every thread -> planted_bugs.test.ts.
 // Thread: any.
 
-/** By name: what class of bug it is, and in which file which text becomes which. The text is there exactly once. */
-/** @type {Readonly<Record<string, { what: string, file: string, find: string, replace: string }>>} */
+/**
+ * By name: what class of bug it is, and in which file which text becomes which. The text is there exactly once. `aim`: the
+ * worlds that it needs, where they are few.
+ * @typedef {{ what: string, aim?: 'content elsewhere' | 'sends elsewhere', file: string, find: string, replace: string }} PlantedBug
+ */
+/** @type {Readonly<Record<string, PlantedBug>>} */
 export const plantedBugs = {
   flagClearedLate: {
     what: 'the send flag is cleared after the list was taken',
@@ -226,7 +230,7 @@ export const plantedBugs = {
   completionKeptBack: {
     what: 'a thread sleeps over a completion behind which something waits',
     file: 'src/outbound/sender.js',
-    find: 'if (outbox.flightFirst !== 0)\n            this.#behindFlight = true;\n        //',
+    find: 'if (outbox.flightFirst !== 0)\n            this.#behindFlight = !this.#sendsPend;\n        //',
     replace: 'if (outbox.flightFirst !== 0)\n            ;\n        //',
   },
   endedSessionHolds: {
@@ -305,12 +309,14 @@ export const plantedBugs = {
   },
   heldBehindDeferred: {
     what: 'bytes that waited for a ring are read before older ones that a pause has kept',
+    aim: 'content elsewhere',
     file: 'src/inbound/dispatcher.js',
     find: 'const waits = session.paused || session.held !== null;',
     replace: 'const waits = session.paused;',
   },
   cutStreamEnded: {
     what: 'a send thread ends the stream of a session that it has killed for memory',
+    aim: 'sends elsewhere',
     file: 'src/send/send_side.js',
     find: 'const isWhole = !outbox.sendDead;',
     replace: 'const isWhole = true;',

@@ -36,8 +36,9 @@ async function expectFound(environment: SimEnvironment, what: string): Promise<v
 describe('a bug of the package is found', () => {
   it.each(Object.entries(plantedBugs))(
     '%s',
-    async (name, { what }) => {
-      await expectFound(makeEnvironment(addon, await loadThreads(name)), what)
+    async (name, { what, aim = null }) => {
+      const threads = await loadThreads(name)
+      await expectFound(makeEnvironment(addon, threads, 'none', null, aim), what)
     },
     SEARCH_TIMEOUT_MS,
   )

@@ -102,6 +102,7 @@ const OTHER_SHAPES: readonly Shape[] = [
   { workers: 2, updates: 2, senders: 1 },
   { workers: 1, updates: 2, senders: 2 },
 ]
+const SENDING_SHAPES = OTHER_SHAPES.filter(({ senders }) => senders > 0)
 /** Some end before the driver answers. */
 const CONNECT_TIMEOUTS_MS = [0.1, 1_000]
 const CONNECT_CODES: readonly string[] = [
@@ -148,6 +149,8 @@ export interface SimEnvironment {
   /** How often what happened, over all worlds. */
   readonly seen: Map<string, number>
   readonly trace: ((line: string) => void) | null
+  /** Only worlds whose content, or whose sends, are in other threads; null: all. */
+  readonly aim: 'content elsewhere' | 'sends elsewhere' | null
 }
 
 export function makeEnvironment(
@@ -155,8 +158,9 @@ export function makeEnvironment(
   threads: readonly ThreadModules[],
   driverBug: DriverBug = 'none',
   trace: SimEnvironment['trace'] = null,
+  aim: SimEnvironment['aim'] = null,
 ): SimEnvironment {
-  return { addon, threads, driverBug, memories: new Map(), seen: new Map(), trace }
+  return { addon, threads, driverBug, memories: new Map(), seen: new Map(), trace, aim }
 }
 
 /** Runs the world of a seed to its end. @throws what is wrong, without the seed */
@@ -217,9 +221,9 @@ export class Simulation {
     this.addon = environment.addon
     const random = new Random(seed)
     this.random = random
-    const { threads, driverBug } = environment
-    const shape = random.chance(OTHERS_PERCENT)
-      ? random.pick(OTHER_SHAPES)
+    const { threads, driverBug, aim } = environment
+    const shape = random.chance(aim === null ? OTHERS_PERCENT : 100)
+      ? random.pick(aim === 'sends elsewhere' ? SENDING_SHAPES : OTHER_SHAPES)
       : { workers: random.between(1, WORKERS_MAX), updates: 0, senders: 0 }
     const { workers, updates, senders } = shape
     const ids = threadIds({ ...shape, jobs: 0 })
