@@ -112,6 +112,9 @@ const ofSome = [
   drivers.map((driver) => ({ driver: /** @type {Missing['driver']} */ (driver), ...rest })),
 )
 
+const ENDS_IN_CALLS =
+  'it ends threads and processes in the middle of calls; under Wine 8 such a process at times waits for ever for an answer of its server'
+
 /** End-to-end tests that IOCP lacks, by file. @type {Readonly<Record<string, string>>} */
 const notOnWindows = {
   'test/e2e/abuse/exhaustion.test.ts': 'limits of descriptors are those of Linux (prlimit)',
@@ -125,6 +128,10 @@ const notOnWindows = {
   'test/e2e/examples.test.ts': 'it reads what child processes print by pipes, which Wine refuses',
   'test/e2e/load.test.ts':
     'the load client is a user of the library, whose drivers are tested beside it',
+  'test/e2e/lost_worker.test.ts': ENDS_IN_CALLS,
+  'test/e2e/node_apis.test.ts':
+    "its fetch fails now and then under Wine ('connect UNKNOWN'), of which the cause is not known",
+  'test/e2e/termination.test.ts': ENDS_IN_CALLS,
   'test/e2e/seccomp.test.ts': 'filters of system calls are of Linux',
   'test/e2e/socket_options.test.ts':
     'it reads options by pidfd_getfd(2); the suite of the drivers shows what they do (A11)',
