@@ -31,6 +31,8 @@ const COMPILER = 'x86_64-w64-mingw32-gcc-posix'
 const REPORT = 'report.json'
 /** Programs, and modules that each thread of them has to itself: as they are. */
 const OF_PROGRAMS = /^src\/(cli|load|layout\/generate|layout\/schema|config\/options_page)\b/
+/** Three times what it takes on a busy machine with two cores. */
+const LIMIT_MS = 45 * 60_000
 /** Exit code where Wine, the compiler or the dependencies cannot be had. */
 const NOT_SET_UP = 77
 /** Everything that a driver is tested by; what IOCP lacks is on the list. */
@@ -144,7 +146,7 @@ async function testWindows(args) {
   const excluded = missing.filter(({ driver, test }) => driver === 'iocp' && test === undefined)
   const peers = await startPeers()
   process.env.TESTS_REMOTE_PEERS = `${peers.port}`
-  const code = await runWindowsNode([
+  const argv = [
     'node_modules/vitest/vitest.mjs',
     'run',
     // Wine's processes are slow to start, several at a time.
@@ -154,7 +156,8 @@ async function testWindows(args) {
     `--outputFile.json=${REPORT}`,
     ...excluded.flatMap(({ file }) => ['--exclude', file]),
     ...args,
-  ])
+  ]
+  const code = await runWindowsNode(argv, LIMIT_MS)
   peers.stop()
   return code
 }

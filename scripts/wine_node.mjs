@@ -142,8 +142,14 @@ function follow(/** @type {string} */ path, /** @type {NodeJS.WriteStream} */ to
   }
 }
 
-/** Runs it as a shell would, and resolves with the exit code. */
-export async function runWindowsNode(/** @type {readonly string[]} */ argv) {
+/**
+ * Runs it as a shell would, and resolves with the exit code. After `limitMs` everything in this Wine prefix is ended: a
+ * process that waits for Wine's server for ever hears no signal.
+ */
+export async function runWindowsNode(
+  /** @type {readonly string[]} */ argv,
+  /** @type {number} */ limitMs = Number.POSITIVE_INFINITY,
+) {
   const { file, args, env } = windowsNode()
   const folder = mkdtempSync(join(tmpdir(), 'wine-node-'))
   // libuv refuses Unix pipes under Wine, but not files.
@@ -156,8 +162,13 @@ export async function runWindowsNode(/** @type {readonly string[]} */ argv) {
   // Both are Ctrl+C to a program of Windows; its SIGTERM would end it at once.
   const pass = () => child.kill('SIGINT')
   for (const signal of signals) process.on(signal, pass)
+  const endMs = Date.now() + limitMs
   const timer = setInterval(() => {
     for (const follower of followers) follower.copy()
+    if (Date.now() < endMs || child.killed) return
+    console.error(`wine-node: not over after ${limitMs / 60_000} minutes, ended`)
+    spawnSync('wineserver', ['-k'], { env, stdio: 'ignore' })
+    child.kill('SIGKILL')
   }, POLL_MS)
   const code = await new Promise((resolve, reject) => {
     child.on('error', reject)
