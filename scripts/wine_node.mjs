@@ -33,6 +33,8 @@ const PREFIX = join(CACHE, 'prefix')
 const WINE = '/usr/lib/wine/wine64'
 const POLL_MS = 20
 const CHUNK_BYTES = 65_536
+/** Exit code of what was ended, as timeout(1) has it. */
+const LATE = 124
 
 /** What Wine sees of the environment: nothing of it is written outside of the cache. */
 function wineEnvironment(/** @type {string} */ prefix) {
@@ -143,8 +145,8 @@ function follow(/** @type {string} */ path, /** @type {NodeJS.WriteStream} */ to
 }
 
 /**
- * Runs it as a shell would, and resolves with the exit code. After `limitMs` everything in this Wine prefix is ended: a
- * process that waits for Wine's server for ever hears no signal.
+ * Runs it as a shell would, and resolves with the exit code. After `limitMs` everything in this Wine prefix is ended, and
+ * the code is 124: a process that waits for Wine's server for ever hears no signal.
  */
 export async function runWindowsNode(
   /** @type {readonly string[]} */ argv,
@@ -163,9 +165,11 @@ export async function runWindowsNode(
   const pass = () => child.kill('SIGINT')
   for (const signal of signals) process.on(signal, pass)
   const endMs = Date.now() + limitMs
+  let isLate = false
   const timer = setInterval(() => {
     for (const follower of followers) follower.copy()
-    if (Date.now() < endMs || child.killed) return
+    if (Date.now() < endMs || isLate) return
+    isLate = true
     console.error(`wine-node: not over after ${limitMs / 60_000} minutes, ended`)
     spawnSync('wineserver', ['-k'], { env, stdio: 'ignore' })
     child.kill('SIGKILL')
@@ -185,7 +189,8 @@ export async function runWindowsNode(
   closeSync(stdout)
   closeSync(stderr)
   rmSync(folder, { recursive: true, force: true })
-  return code
+  // What is ended with the prefix ends with 0.
+  return isLate ? LATE : code
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
