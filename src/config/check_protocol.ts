@@ -111,7 +111,9 @@ function checkFraming(label: string, given: Values): Framing {
 /** The file: URL of a handler, as text. */
 export function handlerUrl(label: string, handler: string | URL): string {
   const text = String(handler)
-  const schemeless = !/^[a-z][a-z0-9+.-]*:/i.test(text)
+  // A drive of Windows looks like a scheme.
+  const hasDrive = process.platform === 'win32' && /^[a-z]:[\\/]/i.test(text)
+  const schemeless = hasDrive || !/^[a-z][a-z0-9+.-]*:/i.test(text)
   if (schemeless && text !== '' && !text.includes('\0')) return pathToFileURL(resolve(text)).href
   const url = !schemeless && URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol === 'file:' && url.host === '') return url.href

@@ -3,6 +3,7 @@
 // Thread: the test's; the server's workers.
 
 import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import { lengthPrefix, raw } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { drivers } from '../helpers/drivers.ts'
@@ -112,6 +113,11 @@ if (drivers.includes('io_uring')) describe('features of io_uring ruled out', rul
 if (drivers.includes('iocp')) describe('ways of iocp ruled out', otherWays)
 
 describe.each(drivers)('%s', (driver) => {
+  it('takes a handler by its path, as the system writes it', async () => {
+    const byPath = fileURLToPath(handler('blocking_echo'))
+    await echoAll(await startServer({ ...options, driver, handler: byPath }), 1, 1000)
+  })
+
   it('goes on when receive buffers run out', async () => {
     const server = await startServer({
       ...options,
