@@ -179,9 +179,12 @@ function sessionsAreFree(): boolean {
 
 /** Nothing was lost since `before`; waits for what ends a little later (a descriptor, a promise). */
 export async function expectNothingLost(test: TestServer, before: Snapshot): Promise<void> {
-  await until(`descriptors to be ${before.descriptors} again`, () => {
-    return descriptors() <= before.descriptors
-  })
+  // Wine has descriptors of its own in a process, which come and go by the dozen: there stop.test.ts counts them, at the end.
+  const countsDescriptors = process.platform !== 'win32'
+  if (countsDescriptors)
+    await until(`descriptors to be ${before.descriptors} again`, () => {
+      return descriptors() <= before.descriptors
+    })
   const after = await snapshot(test)
   const { sessions: wordsBefore, descriptors: openBefore, ...restBefore } = before
   const { sessions: wordsAfter, descriptors: openAfter, ...restAfter } = after
@@ -195,7 +198,7 @@ export async function expectNothingLost(test: TestServer, before: Snapshot): Pro
   }
   expect(changed).toEqual([])
   expect(restAfter).toEqual(restBefore)
-  expect(openAfter).toBeLessThanOrEqual(openBefore)
+  if (countsDescriptors) expect(openAfter).toBeLessThanOrEqual(openBefore)
 }
 
 /** Has every worker do something, and returns what each reported. */
