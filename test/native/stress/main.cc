@@ -57,7 +57,6 @@ Planned::Planned() {
   control.submissions_at = region(kDrivers * kSubmissionWords * 4);
   control.counters_at = region(kThreads * shared::Memory::kCountersStride * 8);
   control.control_words = at;
-  control.zero_copy_bytes = 1;
   control.chunk_byte_at = (kWorkers * kBuffers * kBufferStride + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   control.heap_byte_at = control.chunk_byte_at + kChunks * kChunkBytes;
   control.arena_bytes = control.heap_byte_at + kWorkers * kBlocks * kBlockBytes;

@@ -19,8 +19,6 @@ constexpr int kRoundsPerTurn = 4;
 constexpr int32_t kGather = 16;
 // After workers_stop, when the last sessions end by themselves.
 constexpr int64_t kEndingMs = 1;
-// Of a number of a zero-copy send: it is taken, and nothing is held for it.
-constexpr int32_t kNothing = -1;
 
 }  // namespace
 
@@ -137,10 +135,7 @@ void Worker::drain() {
         received(*session, completion);
         break;
       case CompletionKind::kSend:
-        completed(*session, static_cast<IoStatus>(completion.status), completion.result, completion.flags);
-        break;
-      case CompletionKind::kNotified:
-        notified(*session, completion.result);
+        completed(*session, static_cast<IoStatus>(completion.status), completion.result);
         break;
       case CompletionKind::kPaused:
         if (session->receiving == Receiving::kPausing) session->receiving = Receiving::kPaused;
@@ -263,7 +258,6 @@ void Worker::end_stream(Session& session) {
 
 void Worker::drop_base_when_idle(Session& session) {
   if (!session.counted || session.receiving != Receiving::kEnded || session.sending()) return;
-  if (session.notifications > 0) return;
   session.counted = false;
   if (release(session.words->io_count)) {
     released_.push_back(&session);
@@ -313,7 +307,6 @@ void Worker::finish_releases() {
     Session& session = *released_.back();
     released_.pop_back();
     expect(!session.sending() && session.overflow.empty(), "IOCOUNT-4: at count 0 nothing is queued");
-    expect(session.notifications == 0, "ZEROCOPY-3: who is released has no notification outstanding");
     expect(atomic(session.words->send_head).load() == 0 && atomic(session.words->send_flag).load() == 0,
            "IOCOUNT-4: at count 0 the list is empty and the flag free");
     to(session, SessionState::kReleased);
@@ -436,10 +429,7 @@ void Worker::submit_next(Session& session) {
   int32_t* entry = area_ + mine_.submission_used;
   mine_.submission_used += length;
   if (!lazy) prompt_sends_ = true;
-  int32_t number = session.flight_number = take_number(session);
-  int32_t flags = layout::kSendFlagNow | (lazy ? layout::kSendFlagLazy : 0);
-  if (number >= 0) flags |= layout::kSendFlagZeroCopy | number << layout::kSendNumberShift;
-  entry[0] = word(SubmissionOp::kSend, flags, slices);
+  entry[0] = word(SubmissionOp::kSend, layout::kSendFlagNow | (lazy ? layout::kSendFlagLazy : 0), slices);
   entry[1] = session.slot;
   entry[2] = static_cast<int32_t>(session.generation);
   int32_t at = session.wait_first;
@@ -481,39 +471,8 @@ void Worker::take_shared(Session& session) {
   session.wait_last = newest;
 }
 
-/** Every second gather goes without a copy, where the session has a number left. */
-int32_t Worker::take_number(Session& session) {
-  if (random_.one_in(2)) return -1;
-  auto free = std::find(session.numbers.begin(), session.numbers.end(), 0);
-  if (free == session.numbers.end()) return -1;
-  *free = kNothing;
-  session.notifications++;
-  return static_cast<int32_t>(free - session.numbers.begin());
-}
-
-void Worker::notified(Session& session, int32_t number) {
-  int32_t held = std::exchange(session.numbers[static_cast<size_t>(number)], 0);
-  expect(held != 0 && number != session.flight_number, "ZEROCOPY-1: a notification comes once, after the result of its send");
-  session.notifications--;
-  for (int32_t at = held; at > 0;) {
-    layout::Node slice = node(at);
-    look_at(slice.offset, slice.length);
-    drop_node(at);
-    at = slice.next;
-  }
-  if (session.notifications == 0 && !session.sending()) submit_next(session);
-}
-
-void Worker::completed(Session& session, IoStatus status, int32_t taken, int32_t flags) {
+void Worker::completed(Session& session, IoStatus status, int32_t taken) {
   expect(session.waiting || session.flight_first != 0, "SENDFLAG-3: a session has one send in flight");
-  bool notifies = (flags & layout::kCompletionFlagNotifies) != 0;
-  if (session.flight_number >= 0 && !notifies) {
-    session.numbers[static_cast<size_t>(session.flight_number)] = 0;
-    session.notifications--;
-  }
-  if (!notifies || taken == 0) session.flight_number = -1;
-  // Refused: it is copied, like what a socket does not take.
-  if (status == IoStatus::kNoResources || status == IoStatus::kNotSupported) status = IoStatus::kOk;
   bytes_out_ = options.plant == Plant::kOverflow ? bytes_out_ + taken : taken;
   if (session.waiting) {
     session.waiting = false;
@@ -562,18 +521,16 @@ bool Worker::idle(const Session& session) {
          atomic(session.words->send_head).load() == 0;
 }
 
-/** Copies what was not taken; drops every node of the gather, or holds it for its notification. */
+/** Copies what was not taken, drops every node of the gather. */
 void Worker::spill_flight(Session& session, int32_t taken) {
   int32_t skip = taken;
   for (int32_t at = session.flight_first; at != 0;) {
     layout::Node slice = node(at);
     if (skip < slice.length) overflow(session, slice.offset + skip, slice.length - skip);
     skip = std::max(0, skip - slice.length);
-    if (session.flight_number < 0) drop_node(at);
+    drop_node(at);
     at = slice.next;
   }
-  if (session.flight_number >= 0) session.numbers[static_cast<size_t>(session.flight_number)] = session.flight_first;
-  session.flight_number = -1;
   session.flight_first = session.flight_bytes = 0;
 }
 

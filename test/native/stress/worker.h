@@ -3,7 +3,6 @@
 // Thread: one for each worker.
 #pragma once
 
-#include <array>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -36,10 +35,6 @@ class Worker : public DriverThread {
     int32_t wait_first = 0, wait_last = 0, wait_count = 0;
     int32_t flight_first = 0, flight_bytes = 0;
     int32_t foreign_bytes = 0;
-    /** Zero copy: nodes that wait for a notification, by number; kNothing: none, but a notification follows. */
-    std::array<int32_t, layout::kNotificationsMax> numbers{};
-    int32_t notifications = 0;
-    int32_t flight_number = -1;
     struct Block {
       int32_t at;
       int32_t start;
@@ -90,9 +85,7 @@ class Worker : public DriverThread {
   void flush_one(Session& session);
   void submit_next(Session& session);
   void take_shared(Session& session);
-  void completed(Session& session, layout::IoStatus status, int32_t taken, int32_t flags);
-  int32_t take_number(Session& session);
-  void notified(Session& session, int32_t number);
+  void completed(Session& session, layout::IoStatus status, int32_t taken);
   void sent_all(Session& session);
   bool idle(const Session& session);
   void spill_flight(Session& session, int32_t taken);
