@@ -77,7 +77,7 @@ const reports = []
 function tell(report, isOk, isSample = false) {
   const isSkipFailure = isCi && vitestArgs.length === 0
   const total = countReport(report, isSkipFailure, isSample)
-  const broken = total.broken.map((name) => `did not load: ${relative(root, name)}`)
+  const broken = total.broken.map((name) => `did not load, or did not end: ${relative(root, name)}`)
   const skipped = total.skipped.map((name) => `skipped: ${name}`)
   for (const line of [...broken, ...skipped]) console.log(line)
   failureMessages.push(...total.messages, ...broken, ...(isSkipFailure ? skipped : []))

@@ -31,8 +31,10 @@ const COMPILER = 'x86_64-w64-mingw32-gcc-posix'
 const REPORT = 'report.json'
 /** Programs, and modules that each thread of them has to itself: as they are. */
 const OF_PROGRAMS = /^src\/(cli|load|layout\/generate|layout\/schema|config\/options_page)\b/
-/** Three times what it takes on a busy machine with two cores. */
-const LIMIT_MS = 45 * 60_000
+/** vitest tells of each test and ends one after a minute, its hooks after two more: who is silent for longer hangs. */
+const SILENCE_MS = 5 * 60_000
+/** As many files at a time, each in a Wine of its own: what does not end takes no other with it. */
+const PREFIXES = ['prefix', 'prefix_2']
 /** Exit code where Wine, the compiler or the dependencies cannot be had. */
 const NOT_SET_UP = 77
 /** Everything that a driver is tested by; what IOCP lacks is on the list. */
@@ -58,9 +60,9 @@ function installForWindows() {
   return true
 }
 
-/** What Wine lacks for vitest. */
-function addRandomBytes() {
-  const prefix = /** @type {string} */ (windowsNode().env.WINEPREFIX)
+/** What Wine lacks for vitest. @param {string} name */
+function addRandomBytes(name) {
+  const prefix = /** @type {string} */ (windowsNode(name).env.WINEPREFIX)
   const library = join(prefix, 'drive_c/windows/system32/bcryptprimitives.dll')
   if (existsSync(library)) return true
   const source = 'scripts/windows/bcryptprimitives.c'
@@ -120,7 +122,8 @@ function setUp() {
   mkdirSync(FOLDER, { recursive: true })
   rmSync(join(FOLDER, REPORT), { force: true })
   try {
-    return build() === 0 && buildWindows() === 0 && installForWindows() && addRandomBytes()
+    if (build() !== 0 || buildWindows() !== 0 || !installForWindows()) return false
+    return PREFIXES.every(addRandomBytes)
   } catch (error) {
     console.error(`test:windows: ${error instanceof Error ? error.message : error}`)
     return false
@@ -137,18 +140,63 @@ function startPeers() {
   })
 }
 
-/** Each by name: what projects of vitest include is not to be excluded by an option. */
-function allTests() {
-  const excluded = missing.filter(({ driver, test }) => driver === 'iocp' && test === undefined)
-  return FOLDERS.flatMap((folder) =>
+const allFiles = () =>
+  FOLDERS.flatMap((folder) =>
     readdirSync(join(root, folder), { encoding: 'utf8', recursive: true })
       .filter((file) => file.endsWith('.test.ts'))
-      .map((file) => `${folder}/${file}`)
-      .filter((file) => !excluded.some((entry) => entry.file === file)),
+      .map((file) => `${folder}/${file}`),
   )
+
+/** Whether the list says that nothing of it is to run. @param {string} file */
+const isMissing = (file) =>
+  missing.some((each) => each.driver === 'iocp' && each.file === file && each.test === undefined)
+
+/** @typedef {{ numFailedTests: number, testResults: { name: string, status: string, assertionResults: object[] }[] }} Report */
+
+/**
+ * Runs vitest there for one file; what it reports. What does not come to a report is a file that failed without a test.
+ * @param {string} test @param {string} prefix @param {string[]} options @returns {Promise<{ code: number, report: Report }>}
+ */
+async function testFile(test, prefix, options) {
+  const place = `report_${prefix}.json`
+  rmSync(place, { force: true })
+  const argv = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--reporter=verbose',
+    '--reporter=json',
+    `--outputFile.json=${place}`,
+    ...options,
+    test,
+  ]
+  const code = await runWindowsNode(argv, { silenceMs: SILENCE_MS, prefix })
+  if (existsSync(place)) return { code, report: JSON.parse(readFileSync(place, 'utf8')) }
+  console.error(`test:windows: ${test} has no report; exit code ${code}`)
+  const name = join(FOLDER, test)
+  const testResults = [{ name, status: 'failed', assertionResults: [] }]
+  return { code: code || 1, report: { numFailedTests: 1, testResults } }
 }
 
-/** Runs vitest there; its exit code. @param {string[]} args */
+/** All files, as many at a time as there are prefixes; the exit code. @param {string[]} tests @param {string[]} options */
+async function testFiles(tests, options) {
+  const waiting = [...tests]
+  /** @type {Report} */
+  const all = { numFailedTests: 0, testResults: [] }
+  let exitCode = 0
+  const work = async (/** @type {string} */ prefix) => {
+    for (let test = waiting.shift(); test !== undefined; test = waiting.shift()) {
+      const { code, report } = await testFile(test, prefix, options)
+      exitCode ||= code
+      all.numFailedTests += report.numFailedTests
+      all.testResults.push(...report.testResults)
+    }
+  }
+  await Promise.all(PREFIXES.map(work))
+  writeFileSync(REPORT, JSON.stringify(all))
+  return exitCode
+}
+
+/** Parts of files' names, and options of vitest; without files all that are not listed as missing. @param {string[]} args */
 async function testWindows(args) {
   if (!setUp()) return NOT_SET_UP
   copyPackage()
@@ -156,22 +204,16 @@ async function testWindows(args) {
   process.chdir(FOLDER)
   const peers = await startPeers()
   process.env.TESTS_REMOTE_PEERS = `${peers.port}`
-  const argv = [
-    'node_modules/vitest/vitest.mjs',
-    'run',
-    // Wine's processes are slow to start, several at a time.
-    '--maxWorkers=1',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${REPORT}`,
-    ...args,
-  ]
-  const code = await runWindowsNode(argv, LIMIT_MS)
+  const files = allFiles()
+  const isName = (/** @type {string} */ arg) => files.some((file) => file.includes(arg))
+  const named = files.filter((file) => args.some((arg) => file.includes(arg)))
+  const code = await testFiles(
+    named.length > 0 ? named : files.filter((file) => !isMissing(file)),
+    args.filter((arg) => !isName(arg)),
+  )
   peers.stop()
   return code
 }
 
-if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const args = process.argv.slice(2)
-  process.exitCode = await testWindows(args.length > 0 ? args : allTests())
-}
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  process.exitCode = await testWindows(process.argv.slice(2))

@@ -29,7 +29,7 @@ export const windowsVersions = { 20: '20.20.2', ...versions }
 const DEFAULT_MAJOR = '22'
 
 const CACHE = join(root, '.cache/wine')
-const PREFIX = join(CACHE, 'prefix')
+const PREFIX = 'prefix'
 const WINE = '/usr/lib/wine/wine64'
 const POLL_MS = 20
 const CHUNK_BYTES = 65_536
@@ -107,10 +107,11 @@ function fetchWindowsNode(/** @type {string} */ unfinished, /** @type {string} *
 
 /**
  * What is needed to run Windows' Node of a major version: Wine, a prefix, node.exe. Throws a sentence where it cannot be
- * had.
+ * had. `prefix`: its name; what runs in one prefix shares Wine's server, and ends with it.
  * @returns {{ file: string, args: (argv: readonly string[]) => string[], env: NodeJS.ProcessEnv }}
  */
-export function windowsNode(major = process.env.WINE_NODE ?? DEFAULT_MAJOR) {
+export function windowsNode(prefix = PREFIX) {
+  const major = process.env.WINE_NODE ?? DEFAULT_MAJOR
   const version = windowsVersions[/** @type {keyof typeof windowsVersions} */ (major)]
   if (version === undefined)
     throw new Error(
@@ -121,13 +122,13 @@ export function windowsNode(major = process.env.WINE_NODE ?? DEFAULT_MAJOR) {
   // Addons ask for what they need of a module of the name node.exe.
   const folder = join(CACHE, `node-${version}`)
   const why =
-    makeOnce(PREFIX, makePrefix) ??
+    makeOnce(join(CACHE, prefix), makePrefix) ??
     makeOnce(folder, (unfinished) => fetchWindowsNode(unfinished, version))
   if (why !== undefined) throw new Error(why)
   return {
     file: WINE,
     args: (argv) => [join(folder, 'node.exe'), ...argv],
-    env: wineEnvironment(PREFIX),
+    env: wineEnvironment(join(CACHE, prefix)),
   }
 }
 
@@ -136,23 +137,26 @@ function follow(/** @type {string} */ path, /** @type {NodeJS.WriteStream} */ to
   const fd = openSync(path, 'r')
   const chunk = Buffer.alloc(CHUNK_BYTES)
   return {
+    /** Whether there was anything. */
     copy() {
-      for (let read = readSync(fd, chunk); read > 0; read = readSync(fd, chunk))
+      let hasGained = false
+      for (let read = readSync(fd, chunk); read > 0; read = readSync(fd, chunk)) {
         to.write(Buffer.from(chunk.subarray(0, read)))
+        hasGained = true
+      }
+      return hasGained
     },
     close: () => closeSync(fd),
   }
 }
 
 /**
- * Runs it as a shell would, and resolves with the exit code. After `limitMs` everything in this Wine prefix is ended, and
- * the code is 124: a process that waits for Wine's server for ever hears no signal.
+ * Runs it as a shell would, and resolves with the exit code. When it has said nothing for `silenceMs`, everything in this
+ * Wine prefix is ended, and the code is 124: a process that waits for Wine's server for ever hears no signal.
+ * @param {readonly string[]} argv @param {{ silenceMs?: number, prefix?: string }} [options]
  */
-export async function runWindowsNode(
-  /** @type {readonly string[]} */ argv,
-  /** @type {number} */ limitMs = Number.POSITIVE_INFINITY,
-) {
-  const { file, args, env } = windowsNode()
+export async function runWindowsNode(argv, { silenceMs = Number.POSITIVE_INFINITY, prefix } = {}) {
+  const { file, args, env } = windowsNode(prefix)
   const folder = mkdtempSync(join(tmpdir(), 'wine-node-'))
   // libuv refuses Unix pipes under Wine, but not files.
   const places = { out: join(folder, 'out'), err: join(folder, 'err') }
@@ -164,13 +168,13 @@ export async function runWindowsNode(
   // Both are Ctrl+C to a program of Windows; its SIGTERM would end it at once.
   const pass = () => child.kill('SIGINT')
   for (const signal of signals) process.on(signal, pass)
-  const endMs = Date.now() + limitMs
+  let heardMs = Date.now()
   let isLate = false
   const timer = setInterval(() => {
-    for (const follower of followers) follower.copy()
-    if (Date.now() < endMs || isLate) return
+    for (const follower of followers) if (follower.copy()) heardMs = Date.now()
+    if (Date.now() < heardMs + silenceMs || isLate) return
     isLate = true
-    console.error(`wine-node: not over after ${limitMs / 60_000} minutes, ended`)
+    console.error(`wine-node: nothing was said for ${silenceMs / 60_000} minutes, ended`)
     spawnSync('wineserver', ['-k'], { env, stdio: 'ignore' })
     child.kill('SIGKILL')
   }, POLL_MS)

@@ -43,6 +43,8 @@ class Client {
 }
 
 describe.each(drivers)('%s', (driver) => {
+  // Wine refuses what fetch asks of its socket (missing.mjs).
+  const apis = driver === 'iocp' ? APIS.filter((api) => api !== 'fetch') : APIS
   let http: HttpServer
   let server: Server
   let port = 0
@@ -67,13 +69,13 @@ describe.each(drivers)('%s', (driver) => {
     http.close()
   })
 
-  it.each(APIS)('%s answers on an idle server', async (api) => {
+  it.each(apis)('%s answers on an idle server', async (api) => {
     const client = new Client(port)
     for (let i = 0; i < 5; i++) expect(await client.ask(`do ${api}`)).toBe(api)
     client.end()
   })
 
-  it.each(APIS)('%s answers while 64 connections echo at full rate', async (api) => {
+  it.each(apis)('%s answers while 64 connections echo at full rate', async (api) => {
     const load = Array.from({ length: LOAD_CONNECTIONS }, () => new Client(port))
     let loading = true
     let echoes = 0
