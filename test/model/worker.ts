@@ -54,6 +54,8 @@ export const framing: Framing = {
 export const encoder = new Encoder(framing)
 
 export interface WorkerOptions {
+  /** Of each listener. */
+  readonly framings?: readonly Framing[]
   readonly maxGather?: number
   readonly maxBackpressure?: number | undefined
   readonly handler?: Handler
@@ -80,6 +82,7 @@ export class ModelWorker {
       maxBackpressure = MAX_BACKPRESSURE,
       handler = {},
       writable = 0,
+      framings = [framing],
     } = options
     this.world = world
     this.thread = thread
@@ -91,15 +94,18 @@ export class ModelWorker {
       (offset, length, isNow) => checkSlice(world, offset, length, isNow),
     )
     const native = new NativeLoop(world, thread, driver)
-    const protocol: ResolvedProtocol = {
-      name: 'model',
-      framing,
-      maxPayloadLength: 64,
-      handler: HANDLER,
-      closeMode: options.closeMode ?? 'graceful',
-      noDelay: true,
-      sendBufferBytes: 0,
-      receiveBufferBytes: 0,
+    const protocols: ResolvedProtocol[] = []
+    for (const [index, one] of framings.entries()) {
+      protocols.push({
+        name: `model${index}`,
+        framing: one,
+        maxPayloadLength: 64,
+        handler: HANDLER,
+        closeMode: options.closeMode ?? 'graceful',
+        noDelay: true,
+        sendBufferBytes: 0,
+        receiveBufferBytes: 0,
+      })
     }
     const binding = {
       ...world.binding,
@@ -116,7 +122,7 @@ export class ModelWorker {
       {
         thread,
         memories: world.memories,
-        protocols: [protocol],
+        protocols,
         options: {
           data: null,
           maxBackpressure,
@@ -144,12 +150,12 @@ export class ModelWorker {
   }
 
   /** A connection that is accepted, attached and received from when this returns. */
-  accept(peer = new Peer()): LiveSession {
+  accept(peer = new Peer(), listener = 0): LiveSession {
     const { arena } = this.core
     add(arena.words, arena.threadAt(this.thread) + THREAD_ASSIGNED_SESSIONS, 1)
     this.driver.connecting.push(peer)
     const before = this.sessions.length
-    this.lifecycle.accepted(0, 0)
+    this.lifecycle.accepted(listener, 0)
     // Its handler is elsewhere.
     const { live } = this.lifecycle.registry
     if (this.core.link !== null) this.sessions.push(live[live.length - 1])
@@ -233,13 +239,20 @@ export function checkSlice(world: World, offset: number, length: number, isNow: 
   )
 }
 
+export interface MainOptions {
+  readonly maxBackpressure?: number
+  /** Of each listener. */
+  readonly framings?: readonly Framing[]
+}
+
 /** The main thread, or another one without a turn: everything it does is foreign, and published at once. */
 export class ModelMain {
   readonly sender: Sender<Outbox>
   readonly table: SessionTable
   readonly runtime: ThreadRuntime
 
-  constructor(world: World, thread = 0) {
+  constructor(world: World, thread = 0, options: MainOptions = {}) {
+    const { maxBackpressure = MAX_BACKPRESSURE, framings = [framing] } = options
     const { arena, waker, table } = world.thread(thread)
     this.sender = new Sender(arena, waker, table, false)
     this.table = table
@@ -249,9 +262,12 @@ export class ModelMain {
       table,
       groups: new GroupTable(arena),
       waker,
-      protocols: new ProtocolTable(arena, [encoder]),
-      names: ['model'],
-      maxBackpressure: 1000,
+      protocols: new ProtocolTable(
+        arena,
+        framings.map((one) => new Encoder(one)),
+      ),
+      names: framings.map((_, index) => `model${index}`),
+      maxBackpressure,
       thread: 'main',
       data: null,
       post: () => {},

@@ -219,6 +219,58 @@ export function content(
   }
 }
 
+/** Content was told `full` of what is sent by now. Its owner takes the slot; beside it content is told again, or main sends. */
+function wishes(name: string, beside: 'wish' | 'send'): Scenario {
+  const world = new World({ updates: 1, sessionsPerWorker: 1, chunkCount: 6 })
+  return {
+    name,
+    invariants: ['DRAIN-1', 'SENDFLAG-2'],
+    words: world.words,
+    build() {
+      world.reset()
+      let drains = 0
+      const handler: Handler = {
+        onDrain() {
+          drains++
+        },
+      }
+      const worker = new ModelWorker(world, 1)
+      const update = new ModelUpdate(world, handler)
+      const mainThread = new ModelMain(world)
+      const session = worker.accept()
+      restAll([worker], [update])
+      const { slot, id } = session
+      const wish = () => {
+        check(update.table.pin(id) === slot, 'an open session is pinned')
+        update.sender.slots.wantDrain(slot)
+        update.table.unpin(slot)
+        update.sender.publish()
+      }
+      wish()
+      return {
+        threads: {
+          other() {
+            if (beside === 'wish') wish()
+            else mainThread.runtime.send(id, Uint8Array.of(9))
+          },
+          owner() {
+            worker.runOnce()
+          },
+        },
+        outcome: () => String(drains),
+        check() {
+          // The turn that the flush was part of ends: content is shown what was put for it.
+          worker.turn()
+          restAll([worker], [update])
+          check(drains > 0, 'DRAIN-1: who was told full has its onDrain')
+          check(drains <= (beside === 'wish' ? 2 : 1), `DRAIN-1: ${drains} calls of onDrain`)
+          checkPristine([worker], [mainThread, update], [update])
+        },
+      }
+    },
+  }
+}
+
 const RING = ['JOBRING-1', 'JOBRING-2', 'JOBRING-3', 'JOBRING-4', 'BELL-1']
 const END = ['SESSION-3', 'IOCOUNT-3', 'REQUEST-1', 'REQUEST-2']
 
@@ -338,6 +390,8 @@ export const scenarios: readonly Scenario[] = [
     takerTurns: 0,
     later: ['fill'],
   }),
+  wishes('content: it is told full again while its owner takes the first wish', 'wish'),
+  wishes('content: it is told full, main sends while its owner takes the wish', 'send'),
   content('content: it pauses and closes, two requests at once', LIFE, {
     before: 'handled',
     ownerTurns: 2,

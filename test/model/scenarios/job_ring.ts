@@ -55,6 +55,7 @@ function ring(
       const [workerLoop, updateLoop] = loops
       const held = new Map<string, number>()
       let [lent, back] = [0, 0]
+      let [wishes, rings] = [0, 0]
       const give = (what: string) => {
         const left = held.get(what) ?? 0
         check(left === 1, 'JOBRING-2: what a record held is given back once')
@@ -105,6 +106,7 @@ function ring(
         }
         ours.flush()
         const isWaiting = put < records || lent > back
+        if (isWaiting) wishes++
         arena.words[pendingAt] = isWaiting && !producer.wantSpace() ? 1 : 0
       }
       const [headAt, tailAt] = [JOB_RING_HEAD, JOB_RING_TAIL].map((word) => plan.jobRingsAt + word)
@@ -114,7 +116,11 @@ function ring(
         theirs.answerBell()
         for (let waiting = consumer.look(); waiting > 0; waiting = consumer.look()) {
           for (let n = Math.min(waiting, pass); n > 0 && consumer.advance(); n--) takeOne()
-          if (consumer.consumed()) theirs.ringBell(consumer.producer)
+          if (consumer.consumed()) {
+            rings++
+            check(rings <= wishes, 'JOBRING-4: who asks once for room is rung once')
+            theirs.ringBell(consumer.producer)
+          }
           theirs.flush()
         }
       }

@@ -75,6 +75,8 @@ function move(name: string, options: MoveOptions): Scenario {
   } = options
   const { isSentElsewhere = false, jobRingCapacity = 8, before, turns, hears } = options
   const limit = fills ? 6 : MAX_BACKPRESSURE
+  /** It may end before it asks. */
+  const isEndedEarly = own === 'terminate' && !before.includes('old')
   const world = new World({
     updates: 2,
     senders: isSentElsewhere ? 1 : 0,
@@ -134,7 +136,8 @@ function move(name: string, options: MoveOptions): Scenario {
                 check(session.send(Uint8Array.of(8, 8, 8)) === 'full', 'no more may wait')
                 fulls++
               }
-              check(session.moveTo(NAMES[1 - here]), 'MOVE-1: it may ask')
+              const isAsked = session.moveTo(NAMES[1 - here])
+              check(isAsked || isEndedEarly, 'MOVE-1: it may ask')
               check(!session.moveTo(NAMES[1 - here]), 'MOVE-1: once at a time')
             }
             if (byte === pausesAt) session.pause()
@@ -319,6 +322,15 @@ export const scenarios: readonly Scenario[] = [
     hears: [1],
     heardThere: 1,
     moves: 1,
+    leaves: 'localTerminate',
+  }),
+  move('move: asked for while its owner terminates it', {
+    sends: [1],
+    own: 'terminate',
+    before: ['owner'],
+    turns: { owner: 1, old: 1 },
+    hears: [1],
+    heardThere: 1,
     leaves: 'localTerminate',
   }),
   move('move: the ring has no room for it', {

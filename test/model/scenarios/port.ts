@@ -572,7 +572,7 @@ function deaths(dying: Dying): Scenario[] {
   })
 }
 
-/** The queue itself: how many each poster appends; the takers take all, or until the end. */
+/** The queue itself: how many each poster appends; the takers, if any, take all, or until the end. */
 function queue(
   name: string,
   before: number,
@@ -586,7 +586,7 @@ function queue(
   const total = appends.reduce((sum, count) => sum + count, 0)
   return {
     name,
-    invariants: ['PORT-1', 'PORT-7'],
+    invariants: ['PORT-1', 'PORT-2', 'PORT-7'],
     words,
     build() {
       made.reset()
@@ -639,6 +639,12 @@ function queue(
         threads,
         outcome: () => taken.join(),
         check() {
+          const left = posted.length - taken.length
+          check(
+            queues[0].count() === (isSealed && left === 0 ? SEALED : left),
+            'PORT-2: when every call has ended, what is there is counted',
+          )
+          for (let entry = queues[0].take(); entry >= 0; entry = queues[0].take()) taken.push(entry)
           check(
             taken.toSorted().join() === posted.toSorted().join(),
             `PORT-1: posted ${posted.join()}, taken ${taken.join()}`,
@@ -646,6 +652,39 @@ function queue(
           if (appends.length === 1 && takers === 1)
             check(taken.join() === posted.join(), 'PORT-1: first in, first out')
         },
+      }
+    },
+  }
+}
+
+/** Two threads take what is there: who finds nothing counts nothing, as nobody appends. */
+function emptied(): Scenario {
+  const made = new PortWorld({ threads: 2, limit: 1, capacity: 1 })
+  const { words } = made
+  return {
+    name: 'port queue: two take until nothing is there',
+    invariants: ['PORT-1', 'PORT-2'],
+    words,
+    build() {
+      made.reset()
+      const [first, second] = [0, 1].map((thread) => new PortQueue(words, thread))
+      for (const entry of [0, 1]) first.append(entry)
+      const taken: number[] = []
+      const takeAll = (own: PortQueue) => {
+        for (let entry = own.take(); entry >= 0; entry = own.take()) taken.push(entry)
+        check(own.count() === 0, 'PORT-2: what was taken is not counted')
+      }
+      return {
+        threads: {
+          first() {
+            takeAll(first)
+          },
+          second() {
+            takeAll(second)
+          },
+        },
+        outcome: () => taken.join(),
+        check: () => check(taken.toSorted().join() === '0,1', `PORT-1: taken ${taken.join()}`),
       }
     },
   }
@@ -778,6 +817,8 @@ export const scenarios: readonly Scenario[] = [
   queue('port queue: a cell comes round', 3, [1, 1], 1, false),
   queue('port queue: one thread appends two, one takes', 0, [2], 1, false),
   queue('port queue: two take', 0, [2], 2, false),
+  queue('port queue: two threads append, nobody takes', 0, [1, 1], 0, false),
+  emptied(),
   queue('port queue: sealed while a thread appends', 0, [1], 1, true),
   ...queueDeaths('who appends', false, 3),
   ...queueDeaths('who takes', true, 4),

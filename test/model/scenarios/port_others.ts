@@ -240,22 +240,23 @@ function directGivenUp(): Scenario {
 
 /** Somebody looks at the queue, or moves it on for others, while it is used. */
 function queueSeen(name: string, isSealed: boolean): Scenario {
+  const count = isSealed ? 1 : 2
   const made = new PortWorld({ threads: 2, limit: 1, capacity: 1 })
   const { words } = made
   return {
     name: `port queue: ${name} while it is used`,
-    invariants: ['PORT-1', 'PORT-7'],
+    invariants: ['PORT-1', 'PORT-2', 'PORT-7'],
     words,
     build() {
       made.reset()
       const [user, looker] = [0, 1].map((thread) => new PortQueue(words, thread))
       user.append(0)
-      let taken = -1
+      const taken: number[] = []
       return {
         threads: {
           user() {
-            user.append(1)
-            taken = user.take()
+            for (let entry = 1; entry <= count; entry++) user.append(entry)
+            for (let left = count; left > 0; left--) taken.push(user.take())
             if (isSealed) user.seal()
           },
           looker() {
@@ -266,7 +267,9 @@ function queueSeen(name: string, isSealed: boolean): Scenario {
           },
         },
         check() {
-          check(taken === 0 && looker.take() === 1, 'PORT-1: first in, first out')
+          check(looker.count() === 1, 'PORT-2: when every call has ended, what is there is counted')
+          taken.push(looker.take())
+          check(taken.join() === [0, 1, 2].slice(0, count + 1).join(), `PORT-1: ${taken.join()}`)
           check(looker.isSealed() === isSealed, 'PORT-7: it is sealed, or not')
         },
       }

@@ -2,7 +2,8 @@
 // Flow: worker.ts -> this -> protocols.test.ts.
 // Thread: a model's threads.
 
-import { SESSION_REQUEST_CLOSE } from '../../../src/layout/layout.ts'
+import type { Framing } from '../../../src/framing/framing.ts'
+import { SESSION_QUEUED_BYTES, SESSION_REQUEST_CLOSE } from '../../../src/layout/layout.ts'
 import type { Handler } from '../../../src/session/handler.ts'
 import type { LiveSession } from '../../../src/session/session.ts'
 import { store } from '../../../src/shared/atomics.ts'
@@ -14,6 +15,7 @@ import {
   checkPristine,
   encoder,
   frame,
+  framing,
   Ledger,
   ModelMain,
   ModelWorker,
@@ -336,6 +338,100 @@ function beside(name: string, invariants: readonly string[], act: 'send' | 'clos
   return scenario
 }
 
+/** Main sends three bytes three times, of which one message may wait, while the owner sends what does. */
+function filled(): Scenario {
+  const maxBackpressure = 6
+  const world = new World()
+  const { words } = world
+  return {
+    name: 'send: main fills what may wait',
+    invariants: SEND,
+    words,
+    build() {
+      world.reset()
+      const worker = new ModelWorker(world, 1)
+      const mainThread = new ModelMain(world, 0, { maxBackpressure })
+      const session = worker.accept()
+      const ledger = new Ledger(session)
+      const results: string[] = []
+      return {
+        threads: {
+          main() {
+            for (let left = 3; left > 0; left--) {
+              const payload = ledger.payload(0)
+              const result = mainThread.runtime.send(session.id, payload)
+              ledger.note(0, payload, result)
+              results.push(result)
+              // Read without a thread: in every order of what the owner does next it is not more.
+              const queued = Atomics.load(words, session.at + SESSION_QUEUED_BYTES)
+              check(queued <= maxBackpressure, 'no more waits than may')
+            }
+            check(results[0] === 'queued', 'where nothing waits a message is taken')
+          },
+        },
+        daemons: {
+          owner() {
+            worker.turn()
+          },
+        },
+        outcome: () => results.join(),
+        check() {
+          worker.rest()
+          ledger.check(worker.peerOf(session))
+          checkPristine([worker], [mainThread])
+        },
+      }
+    },
+  }
+}
+
+/** A length that counts itself. */
+const counting: Framing = {
+  kind: 'length-prefix',
+  bytes: 1,
+  endian: 'big',
+  offset: 0,
+  includesHeader: true,
+}
+
+/** Main sends to a session of each of two listeners, whose frames differ. */
+function listeners(): Scenario {
+  const framings = [framing, counting]
+  const world = new World()
+  return {
+    name: 'send: main sends to sessions of two listeners',
+    invariants: SEND,
+    words: world.words,
+    build() {
+      world.reset()
+      const worker = new ModelWorker(world, 1, { framings })
+      const mainThread = new ModelMain(world, 0, { framings })
+      const sessions: LiveSession[] = []
+      for (const listener of framings.keys()) sessions.push(worker.accept(new Peer(), listener))
+      const payload = Uint8Array.of(7, 8)
+      return {
+        threads: {
+          main() {
+            for (const { id } of sessions) mainThread.runtime.send(id, payload)
+          },
+        },
+        daemons: {
+          owner() {
+            worker.turn()
+          },
+        },
+        check() {
+          worker.rest()
+          const [first, second] = sessions
+          check(worker.peerOf(first).bytes.join() === '2,7,8', 'a session has its own framing')
+          check(worker.peerOf(second).bytes.join() === '3,7,8', 'and another one another')
+          checkPristine([worker], [mainThread])
+        },
+      }
+    },
+  }
+}
+
 /** While a socket is full, no chunk is held for it, whoever sent: all of it was copied to the heap. */
 function checkFull(worker: ModelWorker, foreign: ModelWorker | null, mainThread: ModelMain): void {
   for (const sender of [worker.sender, mainThread.sender, ...(foreign ? [foreign.sender] : [])]) {
@@ -390,6 +486,8 @@ export const scenarios: readonly Scenario[] = [
     late: [3],
     main: [3, 3],
   }),
+  filled(),
+  listeners(),
   send('send: a worker sends', SEND, { other: [3, 3], loop: 'whole' }),
   send('send: two threads send', SEND, {
     main: [3],

@@ -33,6 +33,8 @@ interface SendThreadOptions {
   /** What the owner and main do. */
   readonly own?: readonly ('close' | 'terminate')[]
   readonly main?: readonly Act[]
+  /** The last wish comes before somebody takes the slot. */
+  readonly isGranted?: boolean
   /** The peer ends its stream before the worker waits for the first time. */
   readonly isEnded?: boolean
   /** A connection waits to be accepted as soon as the session's handle is closed: it gets the slot. */
@@ -49,6 +51,7 @@ function sendThread(
 ): Scenario {
   const { sizes = {}, lanes: laneCount = 1, maxGather = 4, script = [], before = [] } = options
   const { own = [], main = [], later = [], isEnded = false, hasSuccessor = false } = options
+  const { isGranted = false } = options
   const { isSubmitted = false, resetsOnClose = false, ownerTurns, laneTurns } = options
   const world = new World({ senders: laneCount, sessionsPerWorker: 1, ...sizes })
   const { words } = world
@@ -146,6 +149,10 @@ function sendThread(
             const places = [SESSION_SENDER, SESSION_LANE_WANTED]
             const lanesOf = places.map((place) => `lane ${words[session.at + place] - 1}`)
             check(lanesOf.includes(chosen as string), 'LANE-1: the last wish is granted, or stands')
+            if (isGranted) {
+              check(lanesOf[0] === chosen, 'LANE-1: a wish goes before a message')
+              check(words[session.at + SESSION_LANE_WANTED] === 0, 'LANE-1: it is granted once')
+            }
           }
           if (acts.includes('close') || isEnded)
             check(worker.lifecycle.registry.live.length === (hasSuccessor ? 1 : 0), 'it has ended')
@@ -293,6 +300,14 @@ export const scenarios: readonly Scenario[] = [
   sendThread('lane: main sends, chooses another lane, sends', [...SEND, ...LANE], {
     lanes: 2,
     main: [3, 'lane 2', 3],
+    ownerTurns: 0,
+    laneTurns: [1, 1],
+  }),
+  sendThread('lane: chosen before the slot is taken, main sends', [...SEND, ...LANE], {
+    lanes: 2,
+    before: [3, 'lane 2'],
+    main: [3],
+    isGranted: true,
     ownerTurns: 0,
     laneTurns: [1, 1],
   }),
