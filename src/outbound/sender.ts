@@ -1,4 +1,4 @@
-// What: the send path of a thread: slices, send lists, send flag, gather, completion, overflow.
+// What: the send path of a thread: slices, send lists, send flag, gather, completion.
 // Flow: session.send, runtime.send, broadcast -> this -> submission ring -> SEND completions -> this.
 // Thread: one instance per thread; only workers and send threads submit.
 
@@ -15,7 +15,6 @@ import {
   SEND_FLAG_ZERO_COPY,
   SEND_HEADER_WORDS,
   SEND_NUMBER_SHIFT,
-  SESSION_DRAIN_WANTED,
   SESSION_FLUSH_LINK,
   SESSION_IO_COUNT,
   SESSION_QUEUED_BYTES,
@@ -25,66 +24,45 @@ import {
   THREAD_LOCAL_PENDING,
 } from '../layout/layout.ts'
 import type { Arena } from '../shared/arena.ts'
-import { add, exchange, load, sub } from '../shared/atomics.ts'
+import { add, load } from '../shared/atomics.ts'
 import { release, retain } from '../shared/io_count.ts'
 import { takeAll } from '../shared/link_stack.ts'
 import { NodePool } from '../shared/node_pool.ts'
 import type { SessionTable } from '../shared/session_table.ts'
 import type { Waker } from '../shared/waker.ts'
-import type { WorkerHeap } from '../shared/worker_heap.ts'
 import { Audience } from './audience.ts'
 import { ChunkWriter } from './chunk_writer.ts'
 import { HandOver } from './hand_over.ts'
 import { type LaneEvents, Lanes } from './lanes.ts'
 import type { Outbox } from './outbox.ts'
-import { OverflowQueue } from './overflow_queue.ts'
+import type { OverflowQueue } from './overflow_queue.ts'
+import { Pressure, type PressureEvents, type PressureParts } from './pressure.ts'
+import { type ReceiveBuffers, References } from './references.ts'
 import { clear } from './send_flag.ts'
 import type { SubmissionRing } from './submission_ring.ts'
 import { NO_NUMBER, ZeroCopy } from './zero_copy.ts'
 
-/** A part of the heap in use at which the longest queue is closed: 7/8. */
-const HEAP_PRESSURE = 7 / 8
-
 /** What the sender tells the session layer; none of it is called while a list is being changed. */
-export interface SenderEvents<T extends Outbox> {
+export interface SenderEvents<T extends Outbox> extends PressureEvents<T>, ReceiveBuffers {
   /** The slot's session in this thread. */
   outboxOf(slot: number): T
   /** The socket failed; nothing more is sent. */
   sendFailed(outbox: T, status: IoStatus): void
   /** A gather finished: `bytes` were taken. Only when `wantsSent`. */
   sent(outbox: T, bytes: number): void
-  /** send() had returned 'full', and half of what may be buffered is free again. */
-  drained(outbox: T): void
   /** Everything queued was taken. */
   sentAll(outbox: T): void
-  /** The heap is under pressure and this one's queue is the longest, or there was no room for it: it goes. */
-  overflowed(outbox: T): void
-  /** Takes a reference on a receive buffer of this worker. */
-  retainReceiveBuffer(buffer: number): void
-  /** Drops one. */
-  releaseReceiveBuffer(buffer: number): void
 }
 
-export interface SubmitParts<T extends Outbox> {
+export interface SubmitParts<T extends Outbox> extends PressureParts<T> {
   readonly submissions: SubmissionRing
-  readonly heap: WorkerHeap
   readonly events: SenderEvents<T>
   readonly maxGather: number
-  readonly maxBackpressure: number
   readonly wantsSent: boolean
-  /** Content runs in update threads, which are told `full` and ask for onDrain by a word [DRAIN-1]. */
-  readonly drainsByWord: boolean
   /** Its driver leaves a send that is to complete now with the kernel until it is whole; its completion ends a sleep. */
   readonly sendsPend?: boolean
   /** Send threads only, whose sessions are others'. */
   readonly lanes: LaneEvents<T> | null
-}
-
-export const NO_BLOCK = -1
-
-/** Blocks of receive buffers are named -2 - index, chunks by their index; -1 is no block. */
-export function receiveBufferBlock(buffer: number): number {
-  return -2 - buffer
 }
 
 export class Sender<T extends Outbox> {
@@ -96,6 +74,7 @@ export class Sender<T extends Outbox> {
   readonly #bytes: Uint8Array
   readonly #counters: Float64Array
   readonly #nodes: NodePool
+  readonly #references: References
   readonly #waker: Waker
   readonly #table: SessionTable
   readonly #pendingAt: number
@@ -125,19 +104,11 @@ export class Sender<T extends Outbox> {
   #parts: SubmitParts<T> | null = null
   /** Somebody ends slices and settles references later: a turn. A thread without one does it at once. */
   readonly #hasTurn: boolean
-  #maxBackpressure = 0
+  #pressure: Pressure<T> | null = null
   #sendsPend = false
-  #drainsByWord = false
   #lanes: Lanes<T> | null = null
   /** Null: every gather is copied. */
   #zeroCopy: ZeroCopy | null = null
-
-  /** Sessions with a queue in the heap. */
-  readonly #overflowing = new Set<T>()
-
-  /** References to one chunk that were dropped and not yet settled: one atomic for many. */
-  #dropChunk = -1
-  #dropCount = 0
 
   constructor(arena: Arena, waker: Waker, table: SessionTable, hasTurn: boolean) {
     this.#arena = arena
@@ -151,16 +122,18 @@ export class Sender<T extends Outbox> {
     this.#table = table
     this.#pendingAt = arena.threadAt(arena.thread) + THREAD_LOCAL_PENDING
     this.#flushHead = arena.threadAt(arena.thread) + THREAD_FLUSH_HEAD
-    this.writer = new ChunkWriter(arena)
+    const writer = new ChunkWriter(arena)
+    this.writer = writer
+    this.#references = new References(arena, this.#nodes, writer, hasTurn)
   }
 
   /** What is needed to submit. */
   attach(parts: SubmitParts<T>): void {
     this.#parts = parts
-    this.#drainsByWord = parts.drainsByWord
+    this.#references.attach(parts.events)
+    this.#pressure = new Pressure(this.#arena, this.#nodes, this.#references, parts)
     if (parts.lanes !== null)
       this.#lanes = new Lanes(this.#arena, this.#nodes, this.slots, parts.lanes)
-    this.#maxBackpressure = parts.maxBackpressure
     this.#sendsPend = parts.sendsPend === true
     if (this.#arena.plan.zeroCopyBytes > 0) this.#zeroCopy = new ZeroCopy(this.#arena, this.#nodes)
   }
@@ -212,8 +185,7 @@ export class Sender<T extends Outbox> {
 
   /** Whether what waits and this many bytes more are over maxBackpressure; workers only. */
   isFull(outbox: T, length: number): boolean {
-    // A message longer than the limit is taken when nothing waits: it could never be sent otherwise.
-    return outbox.bufferedBytes > 0 && outbox.bufferedBytes + length > this.#maxBackpressure
+    return (this.#pressure as Pressure<T>).isFull(outbox, length)
   }
 
   /**
@@ -237,7 +209,7 @@ export class Sender<T extends Outbox> {
     this.#openBlock = block
     this.#openStart = start
     this.#openEnd = end
-    this.takeReference(block)
+    this.#references.retain(block)
     this.#words[this.#pendingAt] = 1
     return true
   }
@@ -253,7 +225,7 @@ export class Sender<T extends Outbox> {
     // before it ends, whose pin may be the caller's.
     if (this.#hasTurn) retain(this.#words, this.#arena.sessionAt(slot) + SESSION_IO_COUNT)
     this.commit()
-    this.takeReference(block)
+    this.#references.retain(block)
     if (!this.#hasTurn) {
       add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, end - start)
       this.slots.pushNodes(slot, node)
@@ -308,7 +280,7 @@ export class Sender<T extends Outbox> {
     }
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
-    this.takeReference(block)
+    this.#references.retain(block)
     outbox.bufferedBytes += length
     this.#appendNode(outbox, node)
     return true
@@ -319,7 +291,7 @@ export class Sender<T extends Outbox> {
     this.commit()
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
-    this.takeReference(block)
+    this.#references.retain(block)
     add(this.#words, this.#arena.sessionAt(slot) + SESSION_QUEUED_BYTES, length)
     this.slots.pushNodes(slot, node)
     return true
@@ -339,7 +311,7 @@ export class Sender<T extends Outbox> {
     this.#endSlice()
     const node = this.#nodes.allocate(offset, length, block)
     if (node === 0) return false
-    this.takeReference(block)
+    this.#references.retain(block)
     this.#audience.add(slot, node, block, offset, length)
     this.#words[this.#pendingAt] = 1
     return true
@@ -420,9 +392,7 @@ export class Sender<T extends Outbox> {
 
   /** Another reference on a chunk, or on a receive buffer of this worker; pair with dropReference. */
   takeReference(block: number): void {
-    if (block === this.writer.chunk) this.writer.give(1)
-    else if (block >= 0) this.writer.pool.retain(block, 1)
-    else (this.#parts as SubmitParts<T>).events.retainReceiveBuffer(-2 - block)
+    this.#references.retain(block)
   }
 
   #writeMessage(
@@ -474,7 +444,7 @@ export class Sender<T extends Outbox> {
         : 0
       if (node === 0) {
         // No memory for all of it: nothing of it is sent.
-        for (const made of nodes) this.#dropNode(made)
+        for (const made of nodes) this.#references.releaseNode(made)
         return false
       }
       this.#bytes.set(frame.subarray(done, done + piece), writer.position)
@@ -551,12 +521,14 @@ export class Sender<T extends Outbox> {
   #takeFlushes(): void {
     const words = this.#words
     let entry = takeAll(words, this.#flushHead)
-    if (entry !== 0) this.#counters[Counter.FLUSHES]++
+    if (entry === 0) return
+    this.#counters[Counter.FLUSHES]++
+    const parts = this.#parts as SubmitParts<T>
+    const pressure = this.#pressure as Pressure<T>
     while (entry !== 0) {
       const slot = entry - 1
       const at = this.#arena.sessionAt(slot)
       entry = words[at + SESSION_FLUSH_LINK]
-      const parts = this.#parts as SubmitParts<T>
       const outbox = parts.events.outboxOf(slot)
       if (this.#lanes?.arrive(outbox) === true) continue
       // order: after the link is read, before the list is taken [SENDFLAG-2]
@@ -566,10 +538,10 @@ export class Sender<T extends Outbox> {
       if (!outbox.counted) outbox.counted = true
       else assert(!release(words, at + SESSION_IO_COUNT), 'IOCOUNT-5: our own count is still there')
       this.#markDirty(outbox)
-      if (this.#drainsByWord && this.#isDrainWanted(outbox)) {
+      if (pressure.asksForDrain(outbox)) {
         this.hurry(outbox)
         // While anything is queued its completion looks: a message that only an empty queue takes must wait for that.
-        if (load(words, at + SESSION_QUEUED_BYTES) === 0) this.#drainByWord(outbox, 0)
+        pressure.drainIfEmpty(outbox)
       }
       parts.lanes?.taken(outbox)
     }
@@ -579,7 +551,7 @@ export class Sender<T extends Outbox> {
     // Its completion goes on with what waits [SENDFLAG-4]; a turn will look for it before any sleep.
     if (outbox.flightFirst !== 0) this.#behindFlight = !this.#sendsPend
     // The socket is full: chunks and receive buffers must not wait for it.
-    else if (outbox.waiting) this.#spill(outbox)
+    else if (outbox.waiting) (this.#pressure as Pressure<T>).keepWaiting(outbox)
     else this.#submitNext(outbox)
   }
 
@@ -588,7 +560,8 @@ export class Sender<T extends Outbox> {
     const parts = this.#parts as SubmitParts<T>
     const isLeavable = outbox.overflow === null && outbox.notifications === 0
     if (outbox.isLeaving && isLeavable && this.#lanes?.tryLeave(outbox)) return
-    if (outbox.overflow !== null) this.#spill(outbox)
+    const pressure = this.#pressure as Pressure<T>
+    if (outbox.overflow !== null) pressure.keepWaiting(outbox)
     if (outbox.sendDead) this.#discard(outbox)
     if (outbox.overflow !== null) {
       this.#submitOverflow(outbox)
@@ -603,7 +576,7 @@ export class Sender<T extends Outbox> {
     // behind it, nobody is to hear of it, and no other thread counts its bytes.
     const lazy =
       slices === outbox.waitCount &&
-      (outbox.foreignBytes === 0 || (this.#drainsByWord && !this.#isDrainWanted(outbox))) &&
+      !pressure.isAwaited(outbox) &&
       !outbox.prompt &&
       !outbox.wantsDrain &&
       !parts.wantsSent
@@ -692,35 +665,34 @@ export class Sender<T extends Outbox> {
       this.#submitNext(outbox)
       return
     }
+    const pressure = this.#pressure as Pressure<T>
     const failed = status !== IoStatus.OK
     if (outbox.waiting) {
       outbox.waiting = false
-      if (taken > 0) (outbox.overflow as OverflowQueue).consume(taken)
-      if (outbox.overflow?.bytes === 0) this.#dropOverflow(outbox)
+      pressure.consume(outbox, taken)
     } else if (!failed && taken === outbox.flightBytes) {
       this.#dropFlight(outbox)
     } else {
       this.#counters[Counter.SHORT_SENDS]++
-      if (!failed) this.#spillFlight(outbox, taken)
+      if (!failed) {
+        pressure.keepFlight(outbox, taken)
+        this.#dropFlight(outbox)
+      }
     }
     this.#counters[Counter.BYTES_OUT] += taken
-    outbox.bufferedBytes -= taken
-    if (outbox.foreignBytes > 0) this.#settleForeign(outbox, taken)
+    pressure.settle(outbox, taken)
     if (failed && !outbox.sendDead) {
       outbox.sendDead = true
       parts.events.sendFailed(outbox, status)
     }
     if (taken > 0 && parts.wantsSent) parts.events.sent(outbox, taken)
-    if (outbox.wantsDrain && !failed && outbox.bufferedBytes * 2 <= this.#maxBackpressure) {
-      outbox.wantsDrain = false
-      parts.events.drained(outbox)
-    }
+    if (!failed) pressure.drainOwn(outbox)
     this.#submitNext(outbox)
   }
 
   /** The kernel has let go of a gather that it did not copy. */
   notified(outbox: T, number: number, isCopied: boolean): void {
-    this.#dropNodes((this.#zeroCopy as ZeroCopy).takeHeld(outbox, number, isCopied))
+    this.#references.releaseNodes((this.#zeroCopy as ZeroCopy).takeHeld(outbox, number, isCopied))
     // A lane that it moves to, and its end, wait for the last one.
     if (outbox.notifications === 0 && !outbox.sending) this.#submitNext(outbox)
   }
@@ -739,105 +711,7 @@ export class Sender<T extends Outbox> {
     outbox.flightFirst = outbox.flightBytes = 0
   }
 
-  #settleForeign(outbox: T, taken: number): void {
-    const settled = Math.min(outbox.foreignBytes, taken)
-    outbox.foreignBytes -= settled
-    // order: before the look at drain_wanted; pairs with wantDrain() [DRAIN-1]
-    const queued = sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled) - settled
-    if (this.#drainsByWord && this.#isDrainWanted(outbox)) this.#drainByWord(outbox, queued)
-  }
-
-  #isDrainWanted(outbox: T): boolean {
-    return load(this.#words, outbox.at + SESSION_DRAIN_WANTED) !== 0
-  }
-
-  /** onDrain is due in its update thread, once. */
-  #drainByWord(outbox: T, queued: number): void {
-    if (queued * 2 > this.#maxBackpressure) return
-    if (exchange(this.#words, outbox.at + SESSION_DRAIN_WANTED, 0) === 0) return
-    ;(this.#parts as SubmitParts<T>).events.drained(outbox)
-  }
-
-  // --- overflow --------------------------------------------------------------------------------
-
-  /** The socket took only part of the gather: the rest is copied out, so that what it refers to can go. */
-  #spillFlight(outbox: T, taken: number): void {
-    const words = this.#words
-    let skip = taken
-    let node = outbox.flightFirst
-    while (node !== 0) {
-      const at = this.#nodes.at(node)
-      const next = words[at]
-      const length = words[at + NODE_LENGTH]
-      if (skip < length) this.#overflow(outbox, words[at + NODE_OFFSET] + skip, length - skip)
-      skip = Math.max(0, skip - length)
-      node = next
-    }
-    this.#dropFlight(outbox)
-  }
-
-  /** Copies what waits behind what has overflowed. */
-  #spill(outbox: T): void {
-    const words = this.#words
-    let node = outbox.waitFirst
-    // Taken off first: heap pressure may end this session, and that appends its open slice.
-    outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
-    while (node !== 0) {
-      const at = this.#nodes.at(node)
-      const next = words[at]
-      this.#overflow(outbox, words[at + NODE_OFFSET], words[at + NODE_LENGTH])
-      this.#dropNode(node)
-      node = next
-    }
-  }
-
-  #overflow(outbox: T, offset: number, length: number): void {
-    if (outbox.sendDead) {
-      this.#forget(outbox, length)
-      return
-    }
-    const { heap, events } = this.#parts as SubmitParts<T>
-    if (outbox.overflow === null) {
-      outbox.overflow = new OverflowQueue(this.#arena, heap)
-      this.#overflowing.add(outbox)
-    }
-    this.#counters[Counter.OVERFLOW_BYTES] += length
-    const before = outbox.overflow.bytes
-    if (outbox.overflow.append(offset, length)) {
-      if (heap.usedBytes > heap.capacityBytes * HEAP_PRESSURE) this.#relieve(heap.usedBytes)
-      return
-    }
-    // A gap would corrupt the stream: nothing after what was copied may be sent.
-    outbox.sendDead = true
-    this.#forget(outbox, length - (outbox.overflow.bytes - before))
-    events.overflowed(outbox)
-  }
-
-  /** The longest queue goes, unless those that go already make room enough: their blocks are free a little later. */
-  #relieve(usedBytes: number): void {
-    const { heap, events } = this.#parts as SubmitParts<T>
-    let keptBytes = usedBytes
-    let longest: T | null = null
-    let longestBytes = 0
-    for (const outbox of this.#overflowing) {
-      const queue = outbox.overflow as OverflowQueue
-      if (outbox.sendDead) {
-        keptBytes -= queue.heldBytes
-      } else if (queue.bytes > longestBytes) {
-        longest = outbox
-        longestBytes = queue.bytes
-      }
-    }
-    if (longest === null || keptBytes <= heap.capacityBytes * HEAP_PRESSURE) return
-    events.overflowed(longest)
-    assert(longest.sendDead, 'HEAP-3: who is to go sends no more')
-  }
-
-  #dropOverflow(outbox: T): void {
-    outbox.overflow = null
-    this.#overflowing.delete(outbox)
-  }
-
+  /** What the socket did not take before goes on, whenever there is room. */
   #submitOverflow(outbox: T): void {
     const { submissions, maxGather } = this.#parts as SubmitParts<T>
     const { blocks } = outbox.overflow as OverflowQueue
@@ -869,25 +743,20 @@ export class Sender<T extends Outbox> {
   }
 
   #discard(outbox: T): void {
-    this.#dropNodes(outbox.flightFirst)
-    this.#dropNodes(outbox.waitFirst)
+    const pressure = this.#pressure as Pressure<T>
+    this.#references.releaseNodes(outbox.flightFirst)
+    this.#references.releaseNodes(outbox.waitFirst)
     outbox.flightFirst = outbox.flightBytes = 0
     outbox.waitFirst = outbox.waitLast = outbox.waitCount = 0
-    outbox.overflow?.clear()
-    this.#dropOverflow(outbox)
-    this.#forget(outbox, outbox.bufferedBytes)
-  }
-
-  #forget(outbox: T, bytes: number): void {
-    outbox.bufferedBytes -= bytes
-    if (outbox.foreignBytes > 0) this.#settleForeign(outbox, bytes)
+    pressure.clear(outbox)
+    pressure.settle(outbox, outbox.bufferedBytes)
   }
 
   // --- references ------------------------------------------------------------------------------
 
   /** What was in flight is with the socket: it is given back, or held until the kernel has read it. */
   #dropFlight(outbox: T): void {
-    if (outbox.flightNumber === NO_NUMBER) this.#dropNodes(outbox.flightFirst)
+    if (outbox.flightNumber === NO_NUMBER) this.#references.releaseNodes(outbox.flightFirst)
     else this.#holdFlight(outbox)
     outbox.flightFirst = outbox.flightBytes = 0
   }
@@ -900,7 +769,7 @@ export class Sender<T extends Outbox> {
       const at = this.#nodes.at(node)
       const next = words[at]
       if (words[at + NODE_BLOCK] === words[kept + NODE_BLOCK]) {
-        this.#dropNode(node)
+        this.#references.releaseNode(node)
       } else {
         words[kept] = node
         kept = at
@@ -911,33 +780,9 @@ export class Sender<T extends Outbox> {
     ;(this.#zeroCopy as ZeroCopy).keepFlight(outbox)
   }
 
-  #dropNodes(first: number): void {
-    const words = this.#words
-    let node = first
-    while (node !== 0) {
-      const next = words[this.#nodes.at(node)]
-      this.#dropNode(node)
-      node = next
-    }
-  }
-
-  #dropNode(node: number): void {
-    this.dropReference(this.#words[this.#nodes.at(node) + NODE_BLOCK])
-    this.#nodes.free(node)
-  }
-
   /** Drops one reference on a chunk or receive buffer; chunks are settled in bulk. */
   dropReference(block: number): void {
-    if (block < 0) {
-      ;(this.#parts as SubmitParts<T>).events.releaseReceiveBuffer(-2 - block)
-      return
-    }
-    if (block !== this.#dropChunk) {
-      this.settle()
-      this.#dropChunk = block
-    }
-    this.#dropCount++
-    if (!this.#hasTurn) this.settle()
+    this.#references.release(block)
   }
 
   /** Nodes of this thread that nobody uses, counted now; for tests. */
@@ -947,8 +792,6 @@ export class Sender<T extends Outbox> {
 
   /** Settles the references that were dropped since the last time. */
   settle(): void {
-    if (this.#dropCount > 0) this.writer.pool.release(this.#dropChunk, this.#dropCount)
-    this.#dropCount = 0
-    this.#dropChunk = -1
+    this.#references.settle()
   }
 }

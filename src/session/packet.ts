@@ -4,7 +4,7 @@
 
 import { OverlappedError } from '../errors.ts'
 import type { Encoder } from '../framing/encode.ts'
-import { NO_BLOCK, receiveBufferBlock } from '../outbound/sender.ts'
+import { NO_BLOCK, receiveBufferBlock } from '../outbound/references.ts'
 import type { Arena } from '../shared/arena.ts'
 import type { Endian, Packet, SendBuffer } from './handler.ts'
 import type { ReceiveBuffers } from './receive_buffers.ts'

@@ -5,7 +5,7 @@
 import { OverlappedError } from '../errors.ts'
 import { CloseReason, Counter, SESSION_TAG, SessionState } from '../layout/layout.ts'
 import { Outbox } from '../outbound/outbox.ts'
-import { NO_BLOCK } from '../outbound/sender.ts'
+import { NO_BLOCK } from '../outbound/references.ts'
 import { load, store } from '../shared/atomics.ts'
 import { makeSessionId } from '../shared/session_id.ts'
 import type { Core, Protocol } from './core.ts'

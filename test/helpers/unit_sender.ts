@@ -29,7 +29,8 @@ import {
   THREAD_SUBMISSION_USED,
 } from '../../src/layout/layout.ts'
 import { Outbox } from '../../src/outbound/outbox.ts'
-import { receiveBufferBlock, Sender, type SenderEvents } from '../../src/outbound/sender.ts'
+import { receiveBufferBlock } from '../../src/outbound/references.ts'
+import { Sender, type SenderEvents } from '../../src/outbound/sender.ts'
 import { SubmissionRing } from '../../src/outbound/submission_ring.ts'
 import type { Arena } from '../../src/shared/arena.ts'
 import { open, release } from '../../src/shared/io_count.ts'

@@ -15,7 +15,7 @@ import {
   SESSION_SEND_FLAG,
   THREAD_PARKED,
 } from '../../src/layout/layout.ts'
-import { receiveBufferBlock } from '../../src/outbound/sender.ts'
+import { receiveBufferBlock } from '../../src/outbound/references.ts'
 import {
   assertPristine,
   checkStream,

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { Encoder } from '../../src/framing/encode.ts'
 import { lengthPrefix } from '../../src/framing/framing.ts'
-import { NO_BLOCK, receiveBufferBlock } from '../../src/outbound/sender.ts'
+import { NO_BLOCK, receiveBufferBlock } from '../../src/outbound/references.ts'
 import { SubmissionRing } from '../../src/outbound/submission_ring.ts'
 import { PacketCursor } from '../../src/session/packet.ts'
 import { ReceiveBuffers } from '../../src/session/receive_buffers.ts'

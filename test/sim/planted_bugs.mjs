@@ -48,7 +48,7 @@ export const plantedBugs = {
   sentWhileWaiting: {
     what: 'a second send is submitted while one waits for room',
     file: 'src/outbound/sender.js',
-    find: 'else if (outbox.waiting)\n            this.#spill(outbox);\n        else',
+    find: 'else if (outbox.waiting)\n            this.#pressure.keepWaiting(outbox);\n        else',
     replace: 'else',
   },
   mergedCountedTwice: {
@@ -84,26 +84,26 @@ export const plantedBugs = {
   },
   foreignBytesKept: {
     what: 'bytes of other threads are not settled',
-    file: 'src/outbound/sender.js',
+    file: 'src/outbound/pressure.js',
     find: 'sub(this.#words, outbox.at + SESSION_QUEUED_BYTES, settled) - settled;',
     replace: '0;',
   },
   nodeLeaked: {
     what: 'a sent node is not given back',
-    file: 'src/outbound/sender.js',
+    file: 'src/outbound/references.js',
     find: 'this.#nodes.free(node);',
     replace: '',
   },
   chunkReferenceKept: {
     what: 'the last reference on a chunk is not settled',
-    file: 'src/outbound/sender.js',
+    file: 'src/outbound/references.js',
     find: 'this.settle();\n            this.#dropChunk = block;',
     replace: 'this.#dropCount = 0;\n            this.#dropChunk = block;',
   },
   sliceReferenceNotTaken: {
     what: 'a slice of a receive buffer takes no reference on it',
-    file: 'src/outbound/sender.js',
-    find: 'this.#parts.events.retainReceiveBuffer(-2 - block);',
+    file: 'src/outbound/references.js',
+    find: 'this.#buffers.retainReceiveBuffer(-2 - block);',
     replace: '{}',
   },
   zeroCopyDroppedEarly: {
@@ -115,7 +115,7 @@ export const plantedBugs = {
   zeroCopyKept: {
     what: 'a gather is not given back at its notification',
     file: 'src/outbound/sender.js',
-    find: 'this.#dropNodes(this.#zeroCopy.takeHeld(outbox, number, isCopied));',
+    find: 'this.#references.releaseNodes(this.#zeroCopy.takeHeld(outbox, number, isCopied));',
     replace: 'this.#zeroCopy.takeHeld(outbox, number, isCopied);',
   },
   lastNotificationIgnored: {
@@ -242,8 +242,8 @@ export const plantedBugs = {
   },
   drainForgotten: {
     what: "onDrain does not follow 'full'",
-    file: 'src/outbound/sender.js',
-    find: 'outbox.wantsDrain = false;\n            parts.events.drained(outbox);',
+    file: 'src/outbound/pressure.js',
+    find: 'outbox.wantsDrain = false;\n        this.#events.drained(outbox);',
     replace: 'outbox.wantsDrain = false;',
   },
   jobBufferReturnedEarly: {
