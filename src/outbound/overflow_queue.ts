@@ -54,6 +54,13 @@ export class OverflowQueue {
     return true
   }
 
+  /** What another queue holds comes behind; that one is not to be used again. */
+  join(behind: OverflowQueue): void {
+    this.blocks.push(...behind.blocks)
+    this.bytes += behind.bytes
+    this.heldBytes += behind.heldBytes
+  }
+
   /** Drops bytes from the front, which were sent. */
   consume(count: number): void {
     this.bytes -= count

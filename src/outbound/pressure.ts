@@ -121,6 +121,9 @@ export class Pressure<T extends Outbox> {
   /** Copies what was not taken of the gather in flight, so that what it refers to can go. */
   keepFlight(outbox: T, taken: number): void {
     const words = this.#words
+    // What was copied while this send was pending comes behind it.
+    const behind = outbox.overflow
+    outbox.overflow = null
     let skip = taken
     let node = outbox.flightFirst
     while (node !== 0) {
@@ -131,6 +134,9 @@ export class Pressure<T extends Outbox> {
       skip = Math.max(0, skip - length)
       node = next
     }
+    if (behind === null) return
+    if (outbox.overflow === null) outbox.overflow = behind
+    else (outbox.overflow as OverflowQueue).join(behind)
   }
 
   /** Copies what waits behind what was copied, and drops its references. */

@@ -52,6 +52,8 @@ export interface SenderEvents<T extends Outbox> extends PressureEvents<T>, Recei
   sent(outbox: T, bytes: number): void
   /** Everything queued was taken. */
   sentAll(outbox: T): void
+  /** Of this worker's receive buffers the part that somebody holds, 0 to 1. Only when `sendsPend`. */
+  heldBuffersPart(): number
 }
 
 export interface SubmitParts<T extends Outbox> extends PressureParts<T> {
@@ -64,6 +66,12 @@ export interface SubmitParts<T extends Outbox> extends PressureParts<T> {
   /** Send threads only, whose sessions are others'. */
   readonly lanes: LaneEvents<T> | null
 }
+
+/**
+ * Of the receive buffers, and of the chunks: where so many are held, what is sent by sends that pend is copied first. A
+ * peer that does not read would else keep them from all others.
+ */
+const HELD_PART = 1 / 2
 
 export class Sender<T extends Outbox> {
   readonly writer: ChunkWriter
@@ -106,6 +114,8 @@ export class Sender<T extends Outbox> {
   readonly #hasTurn: boolean
   #pressure: Pressure<T> | null = null
   #sendsPend = false
+  /** So much memory is held that sends which pend may hold no more of it, seen at the last flush. */
+  #isMemoryShort = false
   #lanes: Lanes<T> | null = null
   /** Null: every gather is copied. */
   #zeroCopy: ZeroCopy | null = null
@@ -503,6 +513,7 @@ export class Sender<T extends Outbox> {
       this.#behindFlight = false
       return
     }
+    if (this.#sendsPend) this.#isMemoryShort = this.#isTooMuchHeld()
     const list = this.#dirty
     this.#dirty = this.#dirtySpare
     this.#dirtySpare = list
@@ -547,9 +558,21 @@ export class Sender<T extends Outbox> {
     }
   }
 
+  #isTooMuchHeld(): boolean {
+    const { events } = this.#parts as SubmitParts<T>
+    const { chunkCount } = this.#arena.plan
+    return (
+      events.heldBuffersPart() >= HELD_PART ||
+      this.writer.pool.freeCount() <= chunkCount * (1 - HELD_PART)
+    )
+  }
+
   #flushOne(outbox: T): void {
-    // Its completion goes on with what waits [SENDFLAG-4]; a turn will look for it before any sleep.
-    if (outbox.flightFirst !== 0) this.#behindFlight = !this.#sendsPend
+    if (outbox.flightFirst !== 0) {
+      // Its completion goes on with what waits [SENDFLAG-4]; a turn will look for it before any sleep.
+      this.#behindFlight = !this.#sendsPend
+      if (this.#isMemoryShort) (this.#pressure as Pressure<T>).keepWaiting(outbox)
+    }
     // The socket is full: chunks and receive buffers must not wait for it.
     else if (outbox.waiting) (this.#pressure as Pressure<T>).keepWaiting(outbox)
     else this.#submitNext(outbox)
@@ -561,7 +584,7 @@ export class Sender<T extends Outbox> {
     const isLeavable = outbox.overflow === null && outbox.notifications === 0
     if (outbox.isLeaving && isLeavable && this.#lanes?.tryLeave(outbox)) return
     const pressure = this.#pressure as Pressure<T>
-    if (outbox.overflow !== null) pressure.keepWaiting(outbox)
+    if (outbox.overflow !== null || this.#isMemoryShort) pressure.keepWaiting(outbox)
     if (outbox.sendDead) this.#discard(outbox)
     if (outbox.overflow !== null) {
       this.#submitOverflow(outbox)

@@ -235,6 +235,10 @@ export class SendSide
     assert(false, 'BUFFER-2: a send thread has no receive buffers')
   }
 
+  heldBuffersPart(): number {
+    return 0
+  }
+
   // --- end of a session here -------------------------------------------------------------------
 
   #giveBack(outbox: SendOutbox): void {

@@ -421,6 +421,10 @@ export class Lifecycle implements SenderEvents<LiveSession> {
     this.#core.buffers.release(buffer)
   }
 
+  heldBuffersPart(): number {
+    return this.#core.buffers.heldPart()
+  }
+
   // --- pause -----------------------------------------------------------------------------------
 
   pause(session: LiveSession): void {

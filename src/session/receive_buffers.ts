@@ -11,6 +11,7 @@ export class ReceiveBuffers {
   readonly #submissions: SubmissionRing
   readonly #first: number
   readonly #references: Int32Array
+  #held = 0
   /** One external view per buffer, made when a handler first asks; users may keep it, so it covers nothing else. */
   readonly #views: (Uint8Array | undefined)[] = []
 
@@ -23,7 +24,7 @@ export class ReceiveBuffers {
   }
 
   retain(buffer: number): void {
-    this.#references[buffer - this.#first]++
+    if (this.#references[buffer - this.#first]++ === 0) this.#held++
   }
 
   release(buffer: number): void {
@@ -31,6 +32,7 @@ export class ReceiveBuffers {
     const left = --this.#references[local]
     if (left > 0) return
     assert(left === 0, 'BUFFER-2: a receive buffer has no more releases than retains')
+    this.#held--
     const { poison, recvByteAt, recvBufferStride } = this.#arena.plan
     if (poison) {
       const start = recvByteAt + buffer * recvBufferStride
@@ -55,8 +57,11 @@ export class ReceiveBuffers {
 
   /** Buffers that the driver does not have. */
   heldCount(): number {
-    let held = 0
-    for (const references of this.#references) if (references > 0) held++
-    return held
+    return this.#held
+  }
+
+  /** Of all its buffers those that the driver does not have, 0 to 1. */
+  heldPart(): number {
+    return this.#held / this.#references.length
   }
 }

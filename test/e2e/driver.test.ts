@@ -97,15 +97,33 @@ function otherWays(): void {
     expect(server.count('recvsPending')).toBeGreaterThanOrEqual(40)
   })
 
-  it('a peer that does not read and leaves, while every send pends', async () => {
-    const server = await startServer({ ...options, driver: 'iocp', iocpWithout: ['trySend'] })
-    const client = await Client.connect(server.port(), { paused: true })
-    client.write(randomBytes(8_000_000))
-    await server.until('a send that waits', () => server.count('sendsPending') > 0)
+  it('peers that do not read, while every send pends: others are served; one reads on, one leaves', async () => {
+    const bytes = 8_000_000
+    const server = await startServer({
+      ...options,
+      driver: 'iocp',
+      iocpWithout: ['trySend'],
+      // The handler echoes whatever send() answers: nothing may be refused.
+      maxBackpressure: 2 * bytes,
+    })
+    const sent = randomBytes(bytes)
+    const [reader, leaver] = await Promise.all([
+      Client.connect(server.port(), { paused: true }),
+      Client.connect(server.port(), { paused: true }),
+    ])
+    for (const { socket } of [reader, leaver]) socket.write(sent)
+    // More than there are receive buffers: what waits behind a send that pends is copied, when half of them are held.
+    await server.until('both have said all', () => server.count('bytesIn') === 2 * bytes)
+    expect(server.count('bytesOut')).toBeLessThan(2 * bytes)
+    expect(server.count('sendsPending')).toBeGreaterThan(0)
+    expect(server.count('overflowBytes')).toBeGreaterThan(0)
     await echoAll(server, 10, 10_000)
-    // What is pending is cancelled. Wine does not always go on with it when the peer reads (docs/guide/windows.md).
-    client.socket.destroy()
-    await server.until('every session has left', () => server.count('left') === 11)
+    reader.socket.resume()
+    expect((await reader.take(bytes)).equals(sent)).toBe(true)
+    reader.end()
+    // What is pending for the other is cancelled.
+    leaver.socket.destroy()
+    await server.until('every session has left', () => server.count('left') === 12)
   })
 }
 

@@ -721,6 +721,84 @@ describe('what came in a receive buffer', () => {
   })
 })
 
+describe('sends that pend', () => {
+  /** Nothing that `a` is sent is taken until it is completed. */
+  function pending(options: Parameters<typeof makeRig>[0] = {}) {
+    const all = rigOf({ sendsPend: true, maxBackpressure: 1 << 20, ...options })
+    const { owner } = all
+    owner.policy = (send) => (send.slot === 0 ? LATER : { taken: send.bytes })
+    const held = () => owner.bufferReferences.filter((count) => count > 0).length
+    return { ...all, held }
+  }
+  const BUFFERS = 16
+
+  it('leave what waits behind them where it lies, while memory is plenty', () => {
+    const { rig, owner, a, held } = pending()
+    for (let i = 0; i < BUFFERS / 2 - 1; i++) {
+      owner.echo(a, [payloadOf(OWNER, i, 50)])
+      owner.turn()
+    }
+    expect(held()).toBe(BUFFERS / 2 - 1)
+    expect(a.overflow).toBe(null)
+    finish(rig)
+  })
+
+  it('hold half of the receive buffers, one in flight or many; what comes then is copied, and stays in order', () => {
+    const { rig, owner, a, b, count, held } = pending()
+    const messages = 4 * BUFFERS
+    for (let i = 0; i < messages; i++) {
+      expect(owner.echo(a, [payloadOf(OWNER, i, 50)]), `a buffer for message ${i}`).toBe(true)
+      if (i % 2 === 0) owner.send(b, payloadOf(OWNER, i, 10))
+      owner.turn()
+      expect(held()).toBeLessThanOrEqual(BUFFERS / 2)
+    }
+    expect(count(Counter.OVERFLOW_BYTES)).toBeGreaterThanOrEqual((messages - BUFFERS / 2 - 1) * 50)
+    expect(b.stream.length).toBe((messages / 2) * 12)
+    finish(rig)
+  })
+
+  it('hold half of the chunks', () => {
+    const { rig, owner, a, count } = pending({ chunkCount: 8, heapBytesPerWorker: 1 << 17 })
+    const { pool } = owner.sender.writer
+    for (let i = 0; i < 60; i++) {
+      expect(owner.send(a, payloadOf(OWNER, i, 1000))).toBe(true)
+      owner.turn()
+      expect(pool.freeCount()).toBeGreaterThanOrEqual(3)
+    }
+    expect(count(Counter.OVERFLOW_BYTES)).toBeGreaterThan(0)
+    finish(rig)
+  })
+
+  it('that take only a part go on before what was copied behind them', () => {
+    const { rig, owner, a } = pending()
+    for (let i = 0; i < 2 * BUFFERS; i++) {
+      owner.echo(a, [payloadOf(OWNER, i, 50)])
+      owner.turn()
+    }
+    expect(a.overflow?.bytes).toBeGreaterThan(0)
+    expect(a.flightFirst).not.toBe(0)
+    owner.complete(owner.later[0], { taken: 7 })
+    owner.drain()
+    expect(a.flightFirst).toBe(0)
+    finish(rig)
+  })
+
+  it('end with a session that is terminated while copies are behind them', () => {
+    const { rig, owner, a, held } = pending()
+    for (let i = 0; i < 2 * BUFFERS; i++) {
+      owner.echo(a, [payloadOf(OWNER, i, 50)])
+      owner.turn()
+    }
+    owner.terminate(a)
+    for (const send of [...owner.later])
+      owner.complete(send, { status: IoStatus.CANCELLED, taken: 0 })
+    owner.rest()
+    expect(held()).toBe(0)
+    finish(rig)
+    expect(a.released).toBe(true)
+  })
+})
+
 describe('failed sends', () => {
   it.each([
     ['at once', true],

@@ -21,6 +21,8 @@ import {
 const RUNS = 1500
 const STEPS_MAX = 40
 const SLOTS = 4
+/** A campaign is many tests in one. */
+const TIMEOUT_MS = 300_000
 /** A memory serves many runs: each leaves it as it was. */
 const SEEDS_PER_MEMORY = 100
 
@@ -42,6 +44,7 @@ function run(seed: number, memory: ReturnType<typeof unitMemory>): void {
     maxGather: random.between(1, 6),
     maxBackpressure: random.pick([1, 500, 5000]),
     wantsSent: random.chance(50),
+    sendsPend: random.chance(25),
   })
   const { owner, main, other } = rig
   const sessions: FakeSession[] = []
@@ -61,8 +64,8 @@ function run(seed: number, memory: ReturnType<typeof unitMemory>): void {
       note('failed')
       return { status: IoStatus.RESET, taken: 0 }
     }
-    if (!send.now && random.chance(late)) {
-      note('later')
+    if ((!send.now || owner.sendsPend) && random.chance(late)) {
+      note(send.now ? 'pending' : 'later')
       return LATER
     }
     if (!random.chance(short)) return { taken: send.bytes }
@@ -159,7 +162,7 @@ function run(seed: number, memory: ReturnType<typeof unitMemory>): void {
   assertPristine(rig)
 }
 
-it(`survives ${RUNS} random runs`, () => {
+it(`survives ${RUNS} random runs`, { timeout: TIMEOUT_MS }, () => {
   const sizes = { chunkCount: 12, submissionWords: 40 }
   for (let first = 1; first <= RUNS; first += SEEDS_PER_MEMORY) {
     const random = new Random(-first)
@@ -183,6 +186,7 @@ it(`survives ${RUNS} random runs`, () => {
   const kinds = [
     'failed',
     'later',
+    'pending',
     'short',
     'refused',
     'refused foreign',

@@ -109,6 +109,7 @@ async function run() {
       outboxOf: (slot) => sessions[slot],
       sendFailed: none, sent: () => {}, drained: none, sentAll: () => {}, released: none,
       overflowed: none, retainReceiveBuffer: none, releaseReceiveBuffer: none,
+      heldBuffersPart: none,
     },
     maxGather: 8, maxBackpressure: 1 << 20, wantsSent: true,
   })

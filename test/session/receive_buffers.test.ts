@@ -34,6 +34,7 @@ describe('references', () => {
     buffers.retain(20)
     buffers.retain(31)
     expect(buffers.heldCount()).toBe(2)
+    expect(buffers.heldPart()).toBe(2 / 16)
     buffers.release(20)
     expect(returned()).toEqual([])
     buffers.release(20)

@@ -230,8 +230,8 @@ export const plantedBugs = {
   completionKeptBack: {
     what: 'a thread sleeps over a completion behind which something waits',
     file: 'src/outbound/sender.js',
-    find: 'if (outbox.flightFirst !== 0)\n            this.#behindFlight = !this.#sendsPend;\n        //',
-    replace: 'if (outbox.flightFirst !== 0)\n            ;\n        //',
+    find: 'this.#behindFlight = !this.#sendsPend;\n            if (this.#isMemoryShort)',
+    replace: 'if (this.#isMemoryShort)',
   },
   endedSessionHolds: {
     what: 'a session that ended while it was paused holds bytes',
