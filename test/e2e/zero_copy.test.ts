@@ -31,6 +31,9 @@ function start(driver: Driver, options: ServerOptions = {}): Promise<TestServer>
   })
 }
 
+/** As few receive buffers as there can be. */
+const FEW_BUFFERS = 16
+
 /** A peer that asks for patterns. */
 class Taker {
   readonly client: NetClient
@@ -117,6 +120,34 @@ describe.each(drivers)('%s', (driver) => {
     client.socket.resume()
     const got = await client.collect(24, 20_000)
     expect(got.map((each, number) => each.equals(payload(number)))).toEqual(Array(24).fill(true))
+    await waitForNotifications(server)
+  })
+
+  it('peers that do not read leave receive buffers to all others', async () => {
+    const server = await start(driver, { receiveBuffers: FEW_BUFFERS })
+    const payload = (number: number) => fillPattern(Buffer.alloc(20_000), 5, number)
+    const slow = await Promise.all(
+      Array.from({ length: FEW_BUFFERS / 2 }, () => NetClient.connect(server.port(), netFraming)),
+    )
+    for (const { socket } of slow) socket.pause()
+    // What their sockets take of the echoes stays with ours, in the buffers in which it was received.
+    for (let number = 0; number < 24; number++) {
+      for (const client of slow) client.send(payload(number))
+    }
+    const fast = await NetClient.connect(server.port(), netFraming)
+    for (let number = 0; number < 24; number++) {
+      fast.send(payload(number))
+      expect((await fast.collect(1, 20_000))[0].equals(payload(number))).toBe(true)
+    }
+    if (driver === 'io_uring') {
+      await server.until('the kernel holds what it may', () => server.count('zeroCopyLimited') > 0)
+      expect(server.count('zeroCopySends')).toBeGreaterThan(server.count('zeroCopyCopied'))
+    }
+    for (const client of slow) {
+      client.socket.resume()
+      const got = await client.collect(24, 20_000)
+      expect(got.every((each, number) => each.equals(payload(number)))).toBe(true)
+    }
     await waitForNotifications(server)
   })
 

@@ -20,9 +20,9 @@ namespace {
 
 constexpr uint32_t kOutstanding = 16'384;
 constexpr int kSocketBytes = 4096;
-constexpr int kLastSocketBytes = 262'144;
-
-void set_receive_buffer(int fd, int bytes) { setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
+constexpr int kSegmentBytes = 536;
+constexpr int kOn = 1;
+constexpr int kKeepaliveSeconds = 1;
 
 }  // namespace
 
@@ -32,18 +32,10 @@ void Client::run() {
   for (Connection& connection : connections) open(connection);
   auto finish_at = std::chrono::steady_clock::time_point::max();
   for (;;) {
-    if (!quiet_ && shared_.clients_quiet) {
-      quiet_ = true;
-      // Otherwise the end takes seconds: a window below one segment is filled by TCP's persist timer only, every 200 ms.
-      for (Connection& connection : connections) {
-        if (connection.fd.valid()) set_receive_buffer(connection.fd.get(), kLastSocketBytes);
-      }
-    }
+    if (shared_.clients_quiet) quiet_ = true;
     if (!finishing_ && shared_.clients_finish) {
       finishing_ = true;
       finish_at = std::chrono::steady_clock::now() + std::chrono::milliseconds(options.patience_ms);
-      // Otherwise the end takes seconds: a window below one segment is filled by TCP's persist timer only, every 200 ms.
-      for (Connection& connection : connections) set_receive_buffer(connection.fd.get(), kLastSocketBytes);
     }
     std::vector<pollfd> polled;
     bool all_finished = true;
@@ -87,7 +79,13 @@ void Client::open(Connection& connection) {
   connection.key = options.seed * 31u + index_ * 1'000'003u + opened_++;
   connection.budget = random_.one_in(4) ? random_.below(200'000) : random_.below(5000);
   connection.fd = base::Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  set_receive_buffer(connection.fd.get(), kSocketBytes);
+  setsockopt(connection.fd.get(), SOL_SOCKET, SO_RCVBUF, &kSocketBytes, sizeof kSocketBytes);
+  // A window below one segment is filled by TCP's persist timer only, every 200 ms, and on loopback a segment is half of
+  // the window at first. It shrinks with the memory that arrives: of a gather that is not copied that is whole pages.
+  setsockopt(connection.fd.get(), IPPROTO_TCP, TCP_MAXSEG, &kSegmentBytes, sizeof kSegmentBytes);
+  // Where there was no memory for a segment, a reset behind it is out of the window and goes unheard: who only reads asks.
+  setsockopt(connection.fd.get(), SOL_SOCKET, SO_KEEPALIVE, &kOn, sizeof kOn);
+  setsockopt(connection.fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, &kKeepaliveSeconds, sizeof kKeepaliveSeconds);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port_);

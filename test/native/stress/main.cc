@@ -57,6 +57,7 @@ Planned::Planned() {
   control.submissions_at = region(kDrivers * kSubmissionWords * 4);
   control.counters_at = region(kThreads * shared::Memory::kCountersStride * 8);
   control.control_words = at;
+  control.zero_copy_bytes = 1;
   control.chunk_byte_at = (kWorkers * kBuffers * kBufferStride + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
   control.heap_byte_at = control.chunk_byte_at + kChunks * kChunkBytes;
   control.arena_bytes = control.heap_byte_at + kWorkers * kBlocks * kBlockBytes;
@@ -182,10 +183,12 @@ void send(Shared& shared, Thread& thread, uint32_t seed) {
 }
 
 /** Whether everything that a run is for has happened. */
-bool is_varied(const Totals& totals) {
+bool is_varied(const Shared& shared) {
+  const Totals& totals = shared.totals;
   std::vector<const std::atomic<uint64_t>*> all{&totals.resets, &totals.closes, &totals.short_sends, &totals.wakes, &totals.sleeps};
   if (options.sends_elsewhere) all.insert(all.end(), {&totals.waits, &totals.cancels});
   else all.insert(all.end(), {&totals.foreign_messages, &totals.contended, &totals.pauses});
+  if (shared.sends_without_copies) all.insert(all.end(), {&totals.notifications, &totals.copies_by_limit});
   return std::all_of(all.begin(), all.end(), [](const auto* total) { return *total > 0; });
 }
 
@@ -291,7 +294,7 @@ void run() {
     }
 
     std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
-    wait_for([&] { return is_varied(shared.totals); });
+    wait_for([&] { return is_varied(shared); });
     shared.clients_quiet = true;
     shared.senders_stop = true;
     for (std::thread& thread : sender_threads) thread.join();
@@ -311,14 +314,15 @@ void run() {
     Totals& totals = shared.totals;
     std::printf(
         "stress: %llu sessions (%llu whole), %llu bytes echoed, %llu messages of other threads (%llu refused, flag held %llu), "
-        "%llu resets, %llu closes, %llu pauses, %llu short sends, %llu wakes, %llu sleeps\n",
+        "%llu resets, %llu closes, %llu pauses, %llu short sends, %llu notifications (%llu copied by limit), %llu wakes, %llu sleeps\n",
         static_cast<unsigned long long>(totals.sessions), static_cast<unsigned long long>(whole),
         static_cast<unsigned long long>(totals.echoed_bytes), static_cast<unsigned long long>(totals.foreign_messages),
         static_cast<unsigned long long>(totals.refused), static_cast<unsigned long long>(totals.contended),
         static_cast<unsigned long long>(totals.resets), static_cast<unsigned long long>(totals.closes),
         static_cast<unsigned long long>(totals.pauses), static_cast<unsigned long long>(totals.short_sends),
+        static_cast<unsigned long long>(totals.notifications), static_cast<unsigned long long>(totals.copies_by_limit),
         static_cast<unsigned long long>(totals.wakes), static_cast<unsigned long long>(totals.sleeps));
-    expect(is_varied(totals), "something that was to happen never did");
+    expect(is_varied(shared), "something that was to happen never did");
     expect(whole > 0, "no session ended in order");
     ASAN_UNPOISON_MEMORY_REGION(planned.memory().arena, static_cast<size_t>(planned.memory().control().arena_bytes));
   }
@@ -345,7 +349,7 @@ void run_borrowing() {
     std::thread reader_thread([&] { reader.run(); });
 
     std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
-    wait_for([&] { return is_varied(shared.totals); });
+    wait_for([&] { return is_varied(shared); });
     // Owners reset nobody any more; who was reset hears it before it stalls for good.
     shared.clients_quiet = true;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -373,7 +377,7 @@ void run_borrowing() {
         figure(totals.sessions), figure(reader.ended_whole()), figure(totals.echoed_bytes), figure(totals.resets),
         figure(totals.closes), figure(totals.short_sends), figure(totals.waits), figure(totals.cancels), borrower.waiting(),
         figure(totals.wakes), figure(totals.sleeps));
-    expect(is_varied(totals), "something that was to happen never did");
+    expect(is_varied(shared), "something that was to happen never did");
     expect(reader.ended_whole() > 0, "no session ended in order");
   }
   expect(open_descriptors() == descriptors, "a descriptor was left open");
@@ -410,8 +414,7 @@ int main(int count, char** arguments) {
       stress::fail("there is no option " + name);
     }
   }
-  uint32_t features = 0;
-  std::string denied = options.driver == driver::Kind::kUring ? driver::probe_driver(&features) : "";
+  std::string denied = options.driver == driver::Kind::kUring ? driver::probe_driver(&options.features) : "";
   if (!denied.empty()) {
     std::fprintf(stderr, "stress: io_uring cannot be tested: %s\n", denied.c_str());
     return kNotTested;

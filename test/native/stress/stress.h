@@ -36,6 +36,8 @@ struct Options {
   Plant plant = Plant::kNone;
   /** Workers only receive; a thread with a driver of its own sends on their sockets. */
   bool sends_elsewhere = false;
+  /** What this kernel has of driver::Feature. */
+  uint32_t features = 0;
   /** 2 get their connections from the accept thread; a single one accepts by itself. */
   int32_t workers = 2;
   /** How long a message may be on its way when nothing else happens; after that it is lost. */
@@ -149,7 +151,7 @@ struct Pushed {
 
 struct Totals {
   std::atomic<uint64_t> sessions{0}, echoed_bytes{0}, foreign_messages{0}, refused{0}, resets{0}, closes{0}, pauses{0},
-      short_sends{0}, waits{0}, cancels{0}, contended{0}, wakes{0}, sleeps{0};
+      short_sends{0}, waits{0}, cancels{0}, contended{0}, notifications{0}, copies_by_limit{0}, wakes{0}, sleeps{0};
 };
 
 struct Shared {
@@ -157,6 +159,8 @@ struct Shared {
   std::shared_ptr<shared::Runtime> runtime;
   Pushed pushed;
   Totals totals;
+  /** A worker's driver may leave bytes where they lie; then it must have happened. */
+  std::atomic<bool> sends_without_copies{false};
   /** No thread pushes to sessions of all the others any more; senders wake sleeping workers, then end. */
   std::atomic<bool> senders_stop{false};
   /** Clients only read, so that nothing but a wake-up brings a worker to its turn. */

@@ -19,6 +19,11 @@ constexpr int kRoundsPerTurn = 4;
 constexpr int32_t kGather = 16;
 // After workers_stop, when the last sessions end by themselves.
 constexpr int64_t kEndingMs = 1;
+// What the kernel may hold, in blocks, for a worker and for a session: a part of each pool, as src/outbound/zero_copy.ts
+// has it. Beyond that a gather is copied: a peer may be slow to acknowledge, and the others need memory meanwhile.
+constexpr int32_t kHeldChunks = kChunks / 4;
+constexpr int32_t kHeldBuffers = kBuffers / 4;
+constexpr int32_t kHeldBySession = 4;
 
 }  // namespace
 
@@ -28,6 +33,8 @@ Worker::Worker(Shared& shared, int32_t id) : DriverThread(shared, id) {
   sessions_.resize(kSessionsPerWorker);
   for (int32_t i = 0; i < kSessionsPerWorker; i++) free_slots_.push_back(index * kSessionsPerWorker + i);
   buffer_references_.resize(kBuffers);
+  chunk_pins_.resize(kChunks);
+  buffer_pins_.resize(kBuffers);
   for (int32_t i = 0; i < kBlocks; i++) free_blocks_.push_back(control.heap_byte_at + (index * kBlocks + i) * kBlockBytes);
   if (options.plant == Plant::kOverflow) bytes_out_ = INT_MAX - 1000;
 }
@@ -40,6 +47,7 @@ void Worker::run() {
   if (options.workers == 1) features_forbidden = random_.next();
   else if (id() == kWorkers) features_forbidden = random_.next() | driver::kFeatureMultishotRecv;
   open(features_forbidden);
+  if ((options.features & ~features_forbidden & driver::kFeatureZeroCopy) != 0) shared_.sends_without_copies = true;
   bool accepting = true;
   while (!shared_.workers_stop || live_ > 0 || round_.has_work()) {
     if (accepting && shared_.workers_stop) {
@@ -56,6 +64,7 @@ void Worker::run() {
   round_.close();
   retire();
   for (int32_t references : buffer_references_) expect(references == 0, "a receive buffer is still in use");
+  expect(held_chunks_ == 0 && held_buffers_ == 0, "ZEROCOPY-2: what the kernel held is let go of");
   expect(free_blocks_.size() == kBlocks, "a block of the heap is still in use");
 }
 
@@ -135,7 +144,10 @@ void Worker::drain() {
         received(*session, completion);
         break;
       case CompletionKind::kSend:
-        completed(*session, static_cast<IoStatus>(completion.status), completion.result);
+        completed(*session, static_cast<IoStatus>(completion.status), completion.result, completion.flags);
+        break;
+      case CompletionKind::kNotified:
+        notified(*session, completion.result);
         break;
       case CompletionKind::kPaused:
         if (session->receiving == Receiving::kPausing) session->receiving = Receiving::kPaused;
@@ -258,6 +270,7 @@ void Worker::end_stream(Session& session) {
 
 void Worker::drop_base_when_idle(Session& session) {
   if (!session.counted || session.receiving != Receiving::kEnded || session.sending()) return;
+  if (session.notifications > 0) return;
   session.counted = false;
   if (release(session.words->io_count)) {
     released_.push_back(&session);
@@ -307,6 +320,7 @@ void Worker::finish_releases() {
     Session& session = *released_.back();
     released_.pop_back();
     expect(!session.sending() && session.overflow.empty(), "IOCOUNT-4: at count 0 nothing is queued");
+    expect(session.notifications == 0, "ZEROCOPY-3: who is released has no notification outstanding");
     expect(atomic(session.words->send_head).load() == 0 && atomic(session.words->send_flag).load() == 0,
            "IOCOUNT-4: at count 0 the list is empty and the flag free");
     to(session, SessionState::kReleased);
@@ -429,17 +443,17 @@ void Worker::submit_next(Session& session) {
   int32_t* entry = area_ + mine_.submission_used;
   mine_.submission_used += length;
   if (!lazy) prompt_sends_ = true;
-  entry[0] = word(SubmissionOp::kSend, layout::kSendFlagNow | (lazy ? layout::kSendFlagLazy : 0), slices);
   entry[1] = session.slot;
   entry[2] = static_cast<int32_t>(session.generation);
   int32_t at = session.wait_first;
   int32_t last = 0;
   int32_t sum = 0;
+  session.flight_sum = 0;
   for (int32_t i = 0; i < slices; i++) {
     const layout::Node& slice = node(at);
     entry[layout::kSendHeaderWords + 2 * i] = slice.offset;
     entry[layout::kSendHeaderWords + 2 * i + 1] = slice.length;
-    look_at(slice.offset, slice.length);
+    session.flight_sum += look_at(slice.offset, slice.length);
     sum += slice.length;
     last = at;
     at = slice.next;
@@ -451,6 +465,12 @@ void Worker::submit_next(Session& session) {
   session.wait_first = at;
   session.wait_count -= slices;
   if (at == 0) session.wait_last = 0;
+  int32_t flags = layout::kSendFlagNow | (lazy ? layout::kSendFlagLazy : 0);
+  session.flight_number = take_number(session);
+  if (session.flight_number != kNoNumber) {
+    flags |= layout::kSendFlagZeroCopy | session.flight_number << layout::kSendNumberShift;
+  }
+  entry[0] = word(SubmissionOp::kSend, flags, slices);
 }
 
 void Worker::take_shared(Session& session) {
@@ -471,8 +491,13 @@ void Worker::take_shared(Session& session) {
   session.wait_last = newest;
 }
 
-void Worker::completed(Session& session, IoStatus status, int32_t taken) {
+void Worker::completed(Session& session, IoStatus status, int32_t taken, int32_t flags) {
   expect(session.waiting || session.flight_first != 0, "SENDFLAG-3: a session has one send in flight");
+  bool notifies = (flags & layout::kCompletionFlagNotifies) != 0;
+  expect(!notifies || session.flight_number != kNoNumber, "ZEROCOPY-1: what is copied has no notification");
+  if (session.flight_number != kNoNumber) zero_copy_ended(session, taken, notifies);
+  // Refused: it is copied, like what a socket does not take.
+  if (status == IoStatus::kNoResources || status == IoStatus::kNotSupported) status = IoStatus::kOk;
   bytes_out_ = options.plant == Plant::kOverflow ? bytes_out_ + taken : taken;
   if (session.waiting) {
     session.waiting = false;
@@ -521,15 +546,22 @@ bool Worker::idle(const Session& session) {
          atomic(session.words->send_head).load() == 0;
 }
 
-/** Copies what was not taken, drops every node of the gather. */
+/** Copies what was not taken; drops every node of the gather, or holds them for its notification. */
 void Worker::spill_flight(Session& session, int32_t taken) {
   int32_t skip = taken;
   for (int32_t at = session.flight_first; at != 0;) {
     layout::Node slice = node(at);
     if (skip < slice.length) overflow(session, slice.offset + skip, slice.length - skip);
     skip = std::max(0, skip - slice.length);
-    drop_node(at);
     at = slice.next;
+  }
+  if (session.flight_number == kNoNumber) {
+    drop_nodes(session.flight_first);
+  } else {
+    Session::Held& held = session.numbers[static_cast<size_t>(session.flight_number)];
+    held.first = session.flight_first;
+    held.sum = session.flight_sum;
+    session.flight_number = kNoNumber;
   }
   session.flight_first = session.flight_bytes = 0;
 }
@@ -583,18 +615,21 @@ void Worker::submit_overflow(Session& session) {
 }
 
 void Worker::discard(Session& session) {
-  for (int32_t first : {session.flight_first, session.wait_first}) {
-    for (int32_t at = first; at != 0;) {
-      int32_t next = node(at).next;
-      drop_node(at);
-      at = next;
-    }
-  }
+  drop_nodes(session.flight_first);
+  drop_nodes(session.wait_first);
   session.flight_first = session.flight_bytes = 0;
   session.wait_first = session.wait_last = session.wait_count = 0;
   for (const Session::Block& block : session.overflow) free_blocks_.push_back(block.at);
   session.overflow.clear();
   settle_foreign(session, session.foreign_bytes);
+}
+
+void Worker::drop_nodes(int32_t first) {
+  for (int32_t at = first; at != 0;) {
+    int32_t next = node(at).next;
+    drop_node(at);
+    at = next;
+  }
 }
 
 void Worker::drop_node(int32_t dropped) {
@@ -612,13 +647,94 @@ void Worker::release_buffer(int32_t buffer) {
   mine_.local_pending = 1;
 }
 
-/** Reads what is given to the driver: the kernel's own reads are not seen by a sanitizer. */
-void Worker::look_at(int32_t offset, int32_t length) {
+/** Reads what is given to the driver: the kernel's own reads are not seen by a sanitizer. The sum of the bytes. */
+uint32_t Worker::look_at(int32_t offset, int32_t length) {
   const uint8_t* from = bytes(offset);
-  for (int32_t i = 0; i < length; i++) looked_at_ += from[i];
+  uint32_t sum = 0;
+  for (int32_t i = 0; i < length; i++) sum += from[i] * static_cast<uint32_t>(i + 1);
+  looked_at_ += sum;
   if (options.plant == Plant::kOutOfBounds) {
     looked_at_ += static_cast<uint32_t>(memory().words[memory().control().control_words]);
   }
+  return sum;
+}
+
+// --- gathers that are not copied -----------------------------------------------------------------
+
+/** Every second gather goes without a copy, where the kernel may hold what it refers to. */
+int32_t Worker::take_number(Session& session) {
+  if (random_.one_in(2)) return kNoNumber;
+  auto free = std::find_if(session.numbers.begin(), session.numbers.end(), [](const auto& held) { return !held.taken; });
+  if (free == session.numbers.end() || !pin(session, session.flight_first)) {
+    shared_.totals.copies_by_limit++;
+    return kNoNumber;
+  }
+  *free = {true, 0, 0};
+  session.notifications++;
+  return static_cast<int32_t>(free - session.numbers.begin());
+}
+
+/** What the nodes of a list refer to: the same block in several nodes that follow one another once. */
+template <typename Take>
+void Worker::each_block(int32_t first, Take take) {
+  constexpr int32_t kNoBlock = -1;
+  for (int32_t at = first, before = kNoBlock; at != 0; at = node(at).next) {
+    if (node(at).block != before) take(before = node(at).block);
+  }
+}
+
+bool Worker::pin(Session& session, int32_t first) {
+  int32_t chunks = 0;
+  int32_t buffers = 0;
+  each_block(first, [&](int32_t block) { (block < 0 ? buffers : chunks)++; });
+  if (session.held_blocks + chunks + buffers > kHeldBySession || held_chunks_ + chunks > kHeldChunks ||
+      held_buffers_ + buffers > kHeldBuffers) {
+    return false;
+  }
+  session.held_blocks += chunks + buffers;
+  each_block(first, [&](int32_t block) {
+    if (block >= 0) held_chunks_ += chunk_pins_[static_cast<size_t>(block)]++ == 0 ? 1 : 0;
+    else held_buffers_ += buffer_pins_[static_cast<size_t>(-2 - block - (id() - 1) * kBuffers)]++ == 0 ? 1 : 0;
+  });
+  return true;
+}
+
+void Worker::unpin(Session& session, int32_t first) {
+  each_block(first, [&](int32_t block) {
+    session.held_blocks--;
+    if (block >= 0) held_chunks_ -= --chunk_pins_[static_cast<size_t>(block)] == 0 ? 1 : 0;
+    else held_buffers_ -= --buffer_pins_[static_cast<size_t>(-2 - block - (id() - 1) * kBuffers)] == 0 ? 1 : 0;
+  });
+}
+
+/** The result of the gather in flight, which keeps its number where the kernel holds memory of it. */
+void Worker::zero_copy_ended(Session& session, int32_t taken, bool notifies) {
+  if (!notifies) {
+    session.numbers[static_cast<size_t>(session.flight_number)].taken = false;
+    session.notifications--;
+  }
+  if (notifies && taken > 0) return;
+  unpin(session, session.flight_first);
+  session.flight_number = kNoNumber;
+}
+
+/**
+ * The kernel has let go of a gather. Production keeps one node for each block; here all of them stay, so that every byte
+ * is compared with what it was: who used its memory too early is found whether the kernel had copied it or not.
+ */
+void Worker::notified(Session& session, int32_t number) {
+  Session::Held held = std::exchange(session.numbers[static_cast<size_t>(number)], {});
+  expect(held.taken && number != session.flight_number, "ZEROCOPY-1: a notification comes once, after the result of its send");
+  session.notifications--;
+  if (held.first != 0) {
+    shared_.totals.notifications++;
+    uint32_t sum = 0;
+    for (int32_t at = held.first; at != 0; at = node(at).next) sum += look_at(node(at).offset, node(at).length);
+    expect(sum == held.sum, "ZEROCOPY-1: bytes have changed that the kernel might still read");
+    unpin(session, held.first);
+    drop_nodes(held.first);
+  }
+  if (session.notifications == 0 && !session.sending()) submit_next(session);
 }
 
 }  // namespace stress

@@ -3,6 +3,7 @@
 // Thread: one for each worker.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -19,6 +20,8 @@ class Worker : public DriverThread {
 
  private:
   enum class Receiving { kArmed, kPausing, kPaused, kEnded };
+  /** The gather in flight is copied. */
+  static constexpr int32_t kNoNumber = -1;
 
   /** A session, with what the sender knows of it (src/outbound/outbox.ts). */
   struct Session {
@@ -35,6 +38,17 @@ class Worker : public DriverThread {
     int32_t wait_first = 0, wait_last = 0, wait_count = 0;
     int32_t flight_first = 0, flight_bytes = 0;
     int32_t foreign_bytes = 0;
+    /** A gather that the kernel may read where it lies: its nodes, from its result on, and what its bytes were. */
+    struct Held {
+      bool taken = false;
+      int32_t first = 0;
+      uint32_t sum = 0;
+    };
+    std::array<Held, layout::kNotificationsMax> numbers{};
+    int32_t notifications = 0;
+    int32_t held_blocks = 0;
+    int32_t flight_number = kNoNumber;
+    uint32_t flight_sum = 0;
     struct Block {
       int32_t at;
       int32_t start;
@@ -85,7 +99,7 @@ class Worker : public DriverThread {
   void flush_one(Session& session);
   void submit_next(Session& session);
   void take_shared(Session& session);
-  void completed(Session& session, layout::IoStatus status, int32_t taken);
+  void completed(Session& session, layout::IoStatus status, int32_t taken, int32_t flags);
   void sent_all(Session& session);
   bool idle(const Session& session);
   void spill_flight(Session& session, int32_t taken);
@@ -94,8 +108,18 @@ class Worker : public DriverThread {
   void submit_overflow(Session& session);
   void discard(Session& session);
   void settle_foreign(Session& session, int32_t taken);
+  void drop_nodes(int32_t first);
   void drop_node(int32_t node);
-  void look_at(int32_t offset, int32_t length);
+  uint32_t look_at(int32_t offset, int32_t length);
+
+  // --- gathers that are not copied (zero_copy.ts) ---
+  int32_t take_number(Session& session);
+  template <typename Take>
+  void each_block(int32_t first, Take take);
+  bool pin(Session& session, int32_t first);
+  void unpin(Session& session, int32_t first);
+  void zero_copy_ended(Session& session, int32_t taken, bool notifies);
+  void notified(Session& session, int32_t number);
 
   void release_buffer(int32_t buffer);
 
@@ -111,6 +135,11 @@ class Worker : public DriverThread {
   std::vector<Session*> paused_;
   bool behind_flight_ = false;
   std::vector<int32_t> buffer_references_;
+  /** Gathers that the kernel may read, by chunk and by receive buffer; of how many there are any. */
+  std::vector<int32_t> chunk_pins_;
+  std::vector<int32_t> buffer_pins_;
+  int32_t held_chunks_ = 0;
+  int32_t held_buffers_ = 0;
   std::vector<int32_t> free_blocks_;
   uint32_t looked_at_ = 0;
   int32_t bytes_out_ = 0;
