@@ -408,6 +408,7 @@ int main(int count, char** arguments) {
                       : value == "overflow"       ? Plant::kOverflow
                       : value == "out-of-bounds"  ? Plant::kOutOfBounds
                       : value == "unseen-inbox"   ? Plant::kUnseenInbox
+                      : value == "unheld"         ? Plant::kUnheld
                                                   : Plant::kNone;
       if (options.plant == Plant::kNone) stress::fail("there is no plant " + value);
     } else {
@@ -419,6 +420,7 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "stress: io_uring cannot be tested: %s\n", denied.c_str());
     return kNotTested;
   }
+  if (options.plant == Plant::kUnheld && (options.features & driver::kFeatureZeroCopy) == 0) return kNotTested;
   if (options.sends_elsewhere) stress::run_borrowing();
   else stress::run();
   return 0;

@@ -27,7 +27,7 @@
 namespace stress {
 
 /** Bugs that the program has on request, to show that each of them is found. */
-enum class Plant { kNone, kRace, kUseAfterFree, kFreedChunk, kOverflow, kOutOfBounds, kUnseenInbox };
+enum class Plant { kNone, kRace, kUseAfterFree, kFreedChunk, kOverflow, kOutOfBounds, kUnseenInbox, kUnheld };
 
 struct Options {
   driver::Kind driver = driver::Kind::kEpoll;

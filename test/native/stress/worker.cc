@@ -24,6 +24,8 @@ constexpr int64_t kEndingMs = 1;
 constexpr int32_t kHeldChunks = kChunks / 4;
 constexpr int32_t kHeldBuffers = kBuffers / 4;
 constexpr int32_t kHeldBySession = 4;
+// Of a node: it has no reference on a chunk (0 or more) or a receive buffer (-2 or less).
+constexpr int32_t kNoBlock = -1;
 
 }  // namespace
 
@@ -562,6 +564,10 @@ void Worker::spill_flight(Session& session, int32_t taken) {
     held.first = session.flight_first;
     held.sum = session.flight_sum;
     session.flight_number = kNoNumber;
+    if (options.plant == Plant::kUnheld) {
+      unpin(session, held.first);
+      for (int32_t at = held.first; at != 0; at = node(at).next) drop_block(std::exchange(node(at).block, kNoBlock));
+    }
   }
   session.flight_first = session.flight_bytes = 0;
 }
@@ -633,10 +639,14 @@ void Worker::drop_nodes(int32_t first) {
 }
 
 void Worker::drop_node(int32_t dropped) {
-  int32_t block = node(dropped).block;
+  drop_block(node(dropped).block);
+  free_node(dropped);
+}
+
+void Worker::drop_block(int32_t block) {
+  if (block == kNoBlock) return;
   if (block >= 0) drop_chunk(block, 1);
   else release_buffer(-2 - block);
-  free_node(dropped);
 }
 
 void Worker::release_buffer(int32_t buffer) {
@@ -677,7 +687,6 @@ int32_t Worker::take_number(Session& session) {
 /** What the nodes of a list refer to: the same block in several nodes that follow one another once. */
 template <typename Take>
 void Worker::each_block(int32_t first, Take take) {
-  constexpr int32_t kNoBlock = -1;
   for (int32_t at = first, before = kNoBlock; at != 0; at = node(at).next) {
     if (node(at).block != before) take(before = node(at).block);
   }

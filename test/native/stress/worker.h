@@ -110,6 +110,7 @@ class Worker : public DriverThread {
   void settle_foreign(Session& session, int32_t taken);
   void drop_nodes(int32_t first);
   void drop_node(int32_t node);
+  void drop_block(int32_t block);
   uint32_t look_at(int32_t offset, int32_t length);
 
   // --- gathers that are not copied (zero_copy.ts) ---
