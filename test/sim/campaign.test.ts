@@ -5,7 +5,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import { FAULTS, loadSimAddon } from './addon.ts'
 import { SEEDS } from './seeds.ts'
-import { makeEnvironment, type SimEnvironment, simulate } from './simulation.ts'
+import { MEETING_KINDS, makeEnvironment, type SimEnvironment, simulate } from './simulation.ts'
 import { loadThreads } from './threads.ts'
 
 const SEEDS_PER_TEST = 1_000
@@ -66,10 +66,10 @@ if (only !== undefined) {
     })
   }
 
-  it('saw every kind of fault and of end', () => {
+  it('saw every kind of fault and of end, and what is rare meet', () => {
     const lines = [...environment.seen].map(([kind, count]) => `${kind}: ${count}`)
     console.log(lines.sort().join('\n'))
-    for (const kind of [...FAULTS, ...OTHER_KINDS])
+    for (const kind of [...FAULTS, ...OTHER_KINDS, ...MEETING_KINDS])
       expect(environment.seen.get(kind) ?? 0, `'${kind}' happened`).toBeGreaterThan(0)
   })
 }

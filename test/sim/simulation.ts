@@ -33,7 +33,7 @@ import type {
 } from '../../src/session/handler.ts'
 import type { ThreadRuntime } from '../../src/session/runtime.ts'
 import type { Arena } from '../../src/shared/arena.ts'
-import { slotOf } from '../../src/shared/session_id.ts'
+import { makeSessionId, slotOf } from '../../src/shared/session_id.ts'
 import { threadIds, threadName } from '../../src/shared/thread_ids.ts'
 import type { MovedSession } from '../../src/update/content.ts'
 import { Random } from '../helpers/unit_memory.ts'
@@ -141,6 +141,24 @@ export interface Log {
   owedDrain: boolean
 }
 
+/** What a session may do besides sending and receiving. */
+const FEATURES = ['moves', 'lane changes', 'zero copy', 'drains', 'overflow'] as const
+type Feature = (typeof FEATURES)[number]
+
+/** What must meet in a world, and in a session: any two, and the three that wait for the kernel to be done with memory. */
+const MEETINGS: readonly (readonly Feature[])[] = [
+  ...FEATURES.flatMap((one, at) => FEATURES.slice(at + 1).map((other) => [one, other] as const)),
+  ['moves', 'lane changes', 'zero copy'],
+]
+
+const meets = (where: string, features: readonly Feature[]) =>
+  `a ${where} with ${features.join(', ')}`
+
+/** Names of all meetings among what happened. */
+export const MEETING_KINDS: readonly string[] = ['world', 'session'].flatMap((where) =>
+  MEETINGS.map((features) => meets(where, features)),
+)
+
 export interface SimEnvironment {
   readonly addon: SimAddon
   readonly threads: readonly ThreadModules[]
@@ -167,6 +185,8 @@ export function makeEnvironment(
 export async function simulate(environment: SimEnvironment, seed: number): Promise<void> {
   await new Simulation(environment, seed).run()
 }
+
+const idOf = ({ slot, generation }: Outbox) => makeSessionId(slot, generation)
 
 const framings: readonly Framing[] = [
   { kind: 'length-prefix', bytes: 2, endian: 'big', offset: 0, includesHeader: false },
@@ -205,6 +225,8 @@ export class Simulation {
   readonly #listenerCount: number
   readonly #stamps: number[]
   readonly #mainBuffers: SendBuffer[] = []
+  /** Sessions, by id, that each feature has done something to. */
+  readonly #did = new Map<Feature, Set<number>>(FEATURES.map((feature) => [feature, new Set()]))
   readonly #interruptEvery: number
   readonly #calm: boolean
   #mainRunning = false
@@ -327,10 +349,20 @@ export class Simulation {
         for (const log of this.#live.values()) if (log.id === session.id) log.terminated = true
         terminate(session, reason)
       }
+      this.#watch(worker.rooms.core.sender)
       this.workers.push(worker)
     }
-    for (let at = 0; at < senders; at++)
-      this.senders.push(makeSender(parts(workers + 1 + at, workers + 1 + at)))
+    for (let at = 0; at < senders; at++) {
+      const sender = makeSender(parts(workers + 1 + at, workers + 1 + at))
+      const { side } = sender.rooms
+      const left = side.left.bind(side)
+      side.left = (outbox) => {
+        this.#does('lane changes', idOf(outbox))
+        left(outbox)
+      }
+      this.#watch(sender.rooms.sender)
+      this.senders.push(sender)
+    }
     for (let at = 0; at < updates; at++) {
       const thread = ids.updateFirst + at
       this.updates.push(
@@ -381,6 +413,24 @@ export class Simulation {
       content: null,
       connect: null,
     })
+  }
+
+  /** What a thread that submits does with the sends of its sessions. */
+  #watch<T extends Outbox>(sender: Sender<T>): void {
+    const completed = sender.completed.bind(sender)
+    const notified = sender.notified.bind(sender)
+    sender.completed = (outbox, status, taken, flags) => {
+      if (outbox.waiting) this.#does('overflow', idOf(outbox))
+      completed(outbox, status, taken, flags)
+    }
+    sender.notified = (outbox, number, isCopied) => {
+      this.#does('zero copy', idOf(outbox))
+      notified(outbox, number, isCopied)
+    }
+  }
+
+  #does(feature: Feature, id: number): void {
+    this.#did.get(feature)?.add(id)
   }
 
   #permille(fault: Fault): number {
@@ -468,11 +518,21 @@ export class Simulation {
     this.addon.faults(this.world, counts)
     for (const [index, fault] of FAULTS.entries()) this.note(fault, counts[index])
     for (const log of this.logs) this.note(`left: ${log.reason}`)
-    for (const { rooms } of this.workers) {
-      const { counters } = rooms.core
-      this.note('zero copy', counters[Counter.ZERO_COPY_SENDS])
-      this.note('zero copy limited', counters[Counter.ZERO_COPY_LIMITED])
-      this.note('table full', counters[Counter.ENDED_NONE + CloseReason.TABLE_FULL])
+    for (const { arena } of [...this.workers, ...this.senders]) {
+      this.note('zero copy', arena.counters[Counter.ZERO_COPY_SENDS])
+      this.note('zero copy limited', arena.counters[Counter.ZERO_COPY_LIMITED])
+      this.note('table full', arena.counters[Counter.ENDED_NONE + CloseReason.TABLE_FULL])
+    }
+    this.#noteMeetings()
+  }
+
+  #noteMeetings(): void {
+    for (const features of MEETINGS) {
+      const [first, ...others] = features.map((feature) => this.#did.get(feature) as Set<number>)
+      if ([first, ...others].some((ids) => ids.size === 0)) continue
+      this.note(meets('world', features))
+      const isOne = [...first].some((id) => others.every((ids) => ids.has(id)))
+      if (isOne) this.note(meets('session', features))
     }
   }
 
@@ -1045,6 +1105,7 @@ export class Simulation {
         log.owedDrain = false
         this.trace(() => `session ${log.id} has drained to ${session.bufferedAmount}`)
         this.note('drained')
+        this.#does('drains', log.id)
         if (this.stage === 'busy' && this.random.chance(50))
           this.#sendOwn(this.#contentAt(thread), log)
       },
@@ -1104,6 +1165,7 @@ export class Simulation {
       throw new Error(`EVENTS: session ${log.id} came from ${from}, where it was not`)
     this.trace(() => `session ${log.id} has moved from ${from}`)
     this.note('moved')
+    this.#does('moves', log.id)
     this.#live.delete(before)
     this.#live.set(session, log)
     log.session = session
