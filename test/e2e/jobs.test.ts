@@ -42,6 +42,12 @@ function since(before: MessageCounts): MessageCounts {
   return { sent: sent - before.sent, heard: heard - before.heard, bells: bells - before.bells }
 }
 
+/** Whoever blocks goes on. */
+function open(words: SharedArrayBuffer): void {
+  Atomics.store(new Int32Array(words), 0, 1)
+  Atomics.notify(new Int32Array(words), 0)
+}
+
 const quiet = { isQuiet: true }
 
 const ask = async ({ client }: Peer, name: string, args: unknown = {}, more: object = {}) =>
@@ -110,11 +116,13 @@ describe.each(drivers)('%s', (driver) => {
     })
 
     it('is dropped, and counted, when its session has left', async () => {
-      const test = await start()
+      const words = new SharedArrayBuffer(4)
+      const test = await start({ data: words })
       const { client } = await join(test)
-      const args = { ms: 50, value: 1 }
-      client.say(JSON.stringify({ name: 'later', args, isBound: true, isClosed: true }))
+      const args = { ms: 60_000 }
+      client.say(JSON.stringify({ name: 'block', args, isBound: true, isClosed: true }))
       await test.next('leave')
+      open(words)
       expect(await test.next('job')).toMatchObject({ code: 'ERR_SESSION_GONE', status: 'rejected' })
       expect(test.count('jobsDropped')).toBe(1)
     })
@@ -149,7 +157,9 @@ describe.each(drivers)('%s', (driver) => {
   })
 
   it('what cannot be is refused with a sentence', async () => {
-    const { server } = await start({ jobs: { module, threads: 1, queue: 16 } })
+    const words = new SharedArrayBuffer(4)
+    const test = await start({ data: words, jobs: { module, threads: 1, queue: 16 } })
+    const { server } = test
     const failed = (name: string, args?: unknown, options = {}) =>
       server.jobs.run(name, args, options).catch(({ code, message }) => `${code}: ${message}`)
     expect(await failed('nothing')).toMatch(
@@ -162,13 +172,14 @@ describe.each(drivers)('%s', (driver) => {
     expect(await failed('long', { bytes: 20_000 })).toMatch(/^ERR_PAYLOAD_TOO_LONG: .*16384/)
     expect(await failed('nested')).toMatch(/^ERR_SERVER_STATE: .*in a job thread/)
     expect(() => server.jobs.blocking(() => 1)).toThrow('outside of a job')
-    const many = await Promise.all(
-      Array.from({ length: 40 }, () => failed('later', { ms: 5, value: 1 })),
-    )
-    expect(many.filter((each) => String(each).startsWith('ERR_JOBS_FULL')).length).toBeGreaterThan(
-      0,
-    )
-    expect(many).toContain(1)
+    const blocked = failed('block', { ms: 60_000 })
+    await test.until('it to block', () => server.monitor.snapshot().jobs?.paused.length === 1)
+    const asked = Array.from({ length: 40 }, (_, a) => failed('add', { a, b: 0 }))
+    open(words)
+    await blocked
+    const many = await Promise.all(asked)
+    expect(many.slice(0, 16)).toEqual(Array.from({ length: 16 }, (_, a) => a))
+    for (const each of many.slice(16)) expect(each).toMatch(/^ERR_JOBS_FULL/)
   })
 
   it('says so where there are no job threads', async () => {
@@ -186,8 +197,7 @@ describe.each(drivers)('%s', (driver) => {
     expect(await test.server.jobs.run('add', { a: 1, b: 1 })).toBe(2)
     const waiting = test.server.jobs.run('later', { ms: 20, value: 'done' })
     expect(await waiting).toBe('done')
-    Atomics.store(new Int32Array(words), 0, 1)
-    Atomics.notify(new Int32Array(words), 0)
+    open(words)
     await Promise.all(blocked)
     const { jobs } = test.server.monitor.snapshot()
     expect(jobs).toMatchObject({ concurrency: 1, paused: [], queued: 0 })

@@ -144,11 +144,10 @@ describe.each(places)('$driver, mode $mode', ({ driver, mode, threads }) => {
         await test.next('bytes', { bytes: 5 })
         test.tell({ do: 'nothing' })
         await test.next('heard', { module: 'other', action: 'nothing' })
-        const bytes = peer.connections.map((connection) => connection.bytes.toString('latin1'))
-        await test.until('both hellos', () =>
-          peer.connections.every((one) => one.bytes.length >= 5),
-        )
-        expect(bytes).toHaveLength(2)
+        for (const nth of [0, 1]) {
+          const connection = await peer.connection(nth)
+          await test.until(`hello ${nth}`, () => connection.bytes.length >= 5)
+        }
         const own = test.reports.filter(({ module }) => module === 'other')
         expect(own[0].type).toBe('start')
         expect(test.seen('start', { module: 'other' })).toHaveLength(1)
@@ -443,7 +442,8 @@ describe.each(places)('$driver, mode $mode', ({ driver, mode, threads }) => {
       await test.next('leave', { id })
       // A second client takes longer than the first one would to come back.
       const later = await connected(test, { host, port, reconnect: quick })
-      peer.connections.at(-1)?.socket.destroy()
+      const { socket } = await peer.connection(1)
+      socket.destroy()
       await test.next('leave', { id: later })
       await test.next('join', {}, 2)
       expect(test.count('connected')).toBe(3)

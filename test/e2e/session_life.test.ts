@@ -201,7 +201,8 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
     })
 
     it('follows idleTimeout, which every received byte puts off', async () => {
-      const test = await start({ idleTimeout: 400 })
+      // Long enough for this thread to ask again, however busy the machine is.
+      const test = await start({ idleTimeout: 1_500 })
       const idle = await join(test)
       const busy = await join(test)
       let echoes = 0
@@ -217,7 +218,8 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
     })
 
     it('follows firstMessageTimeout, unless a message came', async () => {
-      const test = await start({ firstMessageTimeout: 300 })
+      // Long enough for this thread to speak, however busy the machine is.
+      const test = await start({ firstMessageTimeout: 1_500 })
       const silent = await join(test)
       const half = await join(test)
       const speaking = await join(test)

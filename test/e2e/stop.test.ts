@@ -122,8 +122,8 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
       const client = await Client.connect(test.port(), { allowHalfOpen: true })
       expect(await client.ask('hello')).toBe('hello')
       await test.server.stop({ drainTimeout: 200 })
-      expect(client.ended).toBe(true)
       expect(test.seen('leave')).toMatchObject([{ reason: 'serverStop' }])
+      await client.untilEnded()
       await test.until('the reset', () => {
         if (!client.closed) client.write('x')
         return client.closed

@@ -137,6 +137,8 @@ describe.each(drivers)('%s', (driver) => {
         expect(await client.ask('hello')).toBe('hello')
       }
     }
+    // An answer may come before the report of the join.
+    await test.until('every join', () => test.seen('join').length === 4 * hosts.length)
     const threadsOf = (host: string) => new Set(test.seen('join', { host }).map(({ from }) => from))
     for (const host of hosts) {
       expect(test.seen('join', { host })).toHaveLength(4)

@@ -75,7 +75,7 @@ describe.each(drivers)('%s', (driver) => {
     const early = await Promise.all(
       Array.from({ length: maxSessions }, () => Client.connect(test.port())),
     )
-    await test.until('every slot to be used', () => test.count('joined') === maxSessions)
+    await test.until('every slot to be used', () => test.seen('join').length === maxSessions)
     // Each thread that sends has its open chunk.
     for (const client of early) expect(await client.ask('hello')).toBe('hello')
     test.server.prepare('hello').release()
@@ -154,13 +154,13 @@ describe.each(drivers)('%s', (driver) => {
     const received = held + buffers + longest
     expect(received).toBeLessThan(stream.length / 4)
     let before = -1
-    for (let round = 0; round < 20; round++) {
+    // Until nothing more has come for several rounds in a row: it stops, sooner or later, and below the bound.
+    for (let round = 1, still = 0; still < 8; round++) {
       for (let asked = 0; asked < 10; asked++)
         expect(await other.client.ask('still served')).toBe('still served')
-      const bytes = test.count('bytesIn') - 10 * (round + 1) * (4 + 'still served'.length)
+      const bytes = test.count('bytesIn') - 10 * round * (4 + 'still served'.length)
       expect(bytes).toBeLessThanOrEqual(received)
-      // Nothing more comes, once it has stopped.
-      if (round > 10) expect(bytes).toBe(before)
+      still = bytes === before ? still + 1 : 0
       before = bytes
     }
     expect(paused.client.socket.writableLength).toBeGreaterThan(0)
@@ -172,7 +172,7 @@ describe.each(drivers)('%s', (driver) => {
   it('a peer that never reads waits, and is dropped when it goes', async () => {
     const test = await start({ maxSessions: 2, update: { eager: true }, maxBackpressure: 64 * KIB })
     const early = await Promise.all([Client.connect(test.port()), Client.connect(test.port())])
-    await test.until('every slot to be used', () => test.count('joined') === 2)
+    await test.until('every slot to be used', () => test.seen('join').length === 2)
     // Each thread that sends has its open chunk.
     for (const client of early) expect(await client.ask('hello')).toBe('hello')
     test.server.prepare('hello').release()
@@ -219,7 +219,8 @@ describe.each(drivers)('%s', (driver) => {
     const messages = clients.map((_, at) => pattern(64, at + 1))
     for (const [at, client] of clients.entries()) client.say(messages[at])
     await test.until('every byte to be received', () => test.count('bytesIn') === 68 * count)
-    expect(test.count('buffersUsed')).toBeLessThanOrEqual(4)
+    // Drivers say how many they have given out when they wait.
+    await test.until('buffers to be given back', () => test.count('buffersUsed') <= 4)
     expect(test.count('jobsByReference')).toBe(0)
     goOn()
     for (const [at, client] of clients.entries()) {

@@ -4,7 +4,7 @@
 
 /** Where sessions stand, so that every thread knows of them, also of those that have left: `data` of the server. */
 export const BOARD_SESSIONS = 64
-/** Bytes of `data`: a word that ends blows and holds, then the board. */
+/** Bytes of `data`: a word that ends blows and holds, one that counts stamps, then the board. */
 export const BOARD_BYTES = 8 + 8 * BOARD_SESSIONS
 
 const FILLER = 'abcdefghij'.repeat(30)
@@ -26,6 +26,14 @@ export function end(runtime, isEnd = true) {
 /** Stays until end(): for job threads, which may block. */
 export function untilEnd(runtime) {
   Atomics.wait(ends(runtime), 0, 0)
+}
+
+/**
+ * A number that is higher than those which any thread got before: what reports of different threads cannot tell, as they
+ * come through ports of their own.
+ */
+export function stamp(runtime) {
+  return Atomics.add(new Int32Array(runtime.data, 4, 1), 0, 1)
 }
 
 /** Tells every thread of a session. */
@@ -71,11 +79,13 @@ export const actions = {
     pins.set(id, pin)
     return 'pinned'
   },
-  unpin: (_, { id }) => {
+  /** Stamped while it is still held. */
+  unpin: (runtime, { id }) => {
     const pin = pins.get(id)
     pins.delete(id)
+    const stamped = stamp(runtime)
     pin.unpin()
-    return 'let go'
+    return stamped
   },
   /** Numbered messages to each id, by every way there is. */
   async stream(runtime, { name, ids, count, burst }) {

@@ -3,7 +3,7 @@
 // Thread: the content threads' of a server under test.
 
 import { defineHandler } from 'overlapped'
-import { actions, show } from '../../helpers/any_thread.mjs'
+import { actions, show, stamp } from '../../helpers/any_thread.mjs'
 import { threadState } from '../../helpers/inside.mjs'
 
 let runtime = null
@@ -23,7 +23,7 @@ export default defineHandler({
     session.send(packet)
   },
   onLeave(session, reason) {
-    runtime.post('main', { type: 'leave', id: session.id, reason })
+    runtime.post('main', { type: 'leave', id: session.id, reason, stamped: stamp(runtime) })
   },
   async onMessage(order, from) {
     if (order.do === 'inspect') runtime.post('main', { type: 'inspect', ...threadState() })
