@@ -210,11 +210,12 @@ export class SendSide
     if (state === SessionState.OPEN || !sender.idle(outbox)) return
     // A stream that lacks something is not ended: the owner, which was told, resets it.
     const isWhole = !outbox.sendDead
-    if (state === SessionState.CLOSING && isWhole && this.#words[at + SESSION_STREAM_ENDED] === 0) {
+    if (state === SessionState.CLOSING && this.#words[at + SESSION_STREAM_ENDED] === 0) {
+      // Also of one that is not whole: the session may come here once more before its owner resets it.
       this.#words[at + SESSION_STREAM_ENDED] = 1
       const isReset = resetsOnClose[protocol] ?? protocols.recordOf(protocol).resetOnClose
-      if (isReset) sender.request(slot, SESSION_REQUEST_FLUSHED)
-      else submissions.shutdown(slot, generation)
+      if (isWhole && isReset) sender.request(slot, SESSION_REQUEST_FLUSHED)
+      else if (isWhole) submissions.shutdown(slot, generation)
     }
     // The last notification comes here again.
     if (outbox.notifications > 0) return

@@ -9,6 +9,8 @@ import {
   SESSION_CONTENT,
   SESSION_REQUEST,
   SESSION_REQUEST_OVERFLOW,
+  SESSION_STATE,
+  SessionState,
   THREAD_DOORBELL,
   THREAD_LOCAL_PENDING,
 } from '../../src/layout/layout.ts'
@@ -291,5 +293,26 @@ describe('the heap of a send thread', () => {
     }
     for (const session of [short, middle, healthy]) checkStream(session)
     expect(heap.usedBytes).toBe(0)
+  })
+
+  it('that is lost ends no stream, though the session comes again before its owner has reset it', () => {
+    const lane = new SendThread({ heapBytesPerWorker: 65_536 })
+    const { arena, side } = lane
+    const main = new Producer(lane.memory, 0)
+    const session = lane.open(0)
+    lane.policy = ({ slices }) =>
+      slices.some(([offset]) => offset >= arena.plan.heapByteAt) ? LATER : 0
+    main.send(session, payloadOf(0, 0, 1000))
+    main.publish()
+    lane.rest()
+    arena.words[session.at + SESSION_STATE] = SessionState.CLOSING
+    side.overflowed(side.outboxOf(0))
+    lane.rest()
+    expect(lane.controls).toEqual(['borrow 0', 'cancel 0', 'giveBack 0'])
+    main.send(session, payloadOf(0, 1, 1000))
+    main.publish()
+    lane.rest()
+    expect(lane.controls.slice(3)).toEqual(['borrow 0', 'giveBack 0'])
+    expect(session.pieces).toEqual([])
   })
 })
