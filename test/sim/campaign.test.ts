@@ -8,7 +8,7 @@ import { SEEDS } from './seeds.ts'
 import { MEETING_KINDS, makeEnvironment, type SimEnvironment, simulate } from './simulation.ts'
 import { loadThreads } from './threads.ts'
 
-const SEEDS_PER_TEST = 1_000
+const SEEDS_PER_TEST = 250
 
 /** What a campaign must have seen besides the driver's faults. */
 const OTHER_KINDS = [
