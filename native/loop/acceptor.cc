@@ -23,8 +23,8 @@ void Acceptor::add(base::Fd listener) { listeners_.push_back(std::move(listener)
 
 std::string Acceptor::start() {
   thread_ = std::thread([this] { run(); });
-  opened_.wait(0);
-  return opened_ == 1 ? "" : why_;
+  opened_.wait();
+  return why_;
 }
 
 void Acceptor::stop() {
@@ -91,8 +91,7 @@ void Acceptor::run() {
   config.thread = thread_id_;
   config.features_forbidden = features_forbidden_;
   why_ = driver->open(config);
-  opened_ = why_.empty() ? 1 : -1;
-  opened_.notify_one();
+  opened_.open();
   if (!why_.empty()) return;
   for (size_t i = 0; i < listeners_.size(); i++) driver->listen(static_cast<int32_t>(i), listeners_[i].get());
 

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/platform.h"
 #include "driver/driver.h"
 #include "shared/runtime.h"
 
@@ -39,8 +40,8 @@ class Acceptor {
   uint32_t features_forbidden_;
   std::vector<base::Fd> listeners_;
   std::atomic<bool> stopping_{false};
-  std::atomic<int> opened_{0};  // 0: not yet, 1: runs, -1: failed with why_
-  std::string why_;
+  base::Gate opened_;
+  std::string why_;  // Set before it is opened; empty: it runs.
   std::thread thread_;
   std::vector<bool> touched_;
 };

@@ -91,6 +91,12 @@ const ofSome = [
   })),
   {
     drivers: ['iocp'],
+    file: 'test/e2e/termination.test.ts',
+    test: "'*', 'worker' > an idle server uses no CPU",
+    reason: 'it reads what a process has used from /proc, which Windows has not',
+  },
+  {
+    drivers: ['iocp'],
     file: 'test/e2e/update_behind.test.ts',
     test: 'thousands of sessions that speak between two ticks hold no receive buffers',
     reason:
