@@ -105,6 +105,8 @@ function otherWays(): void {
       iocpWithout: ['trySend'],
       // The handler echoes whatever send() answers: nothing may be refused.
       maxBackpressure: 2 * bytes,
+      // What is given back before its send has completed is overwritten, and the peer compares.
+      poison: true,
     })
     const sent = randomBytes(bytes)
     const [reader, leaver] = await Promise.all([

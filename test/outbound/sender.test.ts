@@ -743,7 +743,7 @@ describe('sends that pend', () => {
     finish(rig)
   })
 
-  it('hold half of the receive buffers, one in flight or many; what comes then is copied, and stays in order', () => {
+  it('hold half of the receive buffers; what comes then is copied, and stays in order', () => {
     const { rig, owner, a, b, count, held } = pending()
     const messages = 4 * BUFFERS
     for (let i = 0; i < messages; i++) {
@@ -754,6 +754,22 @@ describe('sends that pend', () => {
     }
     expect(count(Counter.OVERFLOW_BYTES)).toBeGreaterThanOrEqual((messages - BUFFERS / 2 - 1) * 50)
     expect(b.stream.length).toBe((messages / 2) * 12)
+    finish(rig)
+  })
+
+  it('hold half of them together: then the first send of a session is copied, too', () => {
+    const { rig, owner, a, b, c, held } = pending()
+    owner.policy = () => LATER
+    const sessions = [a, b, c, ...[3, 4, 5, 6].map((slot) => owner.open(slot))]
+    for (const session of sessions) {
+      owner.echo(session, [payloadOf(OWNER, 0, 50)])
+      owner.echo(session, [payloadOf(OWNER, 1, 50)])
+      owner.turn()
+      expect(held()).toBeLessThanOrEqual(BUFFERS / 2)
+    }
+    // The fourth came with the last two of the half.
+    expect(held()).toBe(BUFFERS / 2 - 2)
+    expect(owner.later).toHaveLength(sessions.length)
     finish(rig)
   })
 
