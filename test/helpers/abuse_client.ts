@@ -98,7 +98,7 @@ export class Abuse {
     }
   }
 
-  /** Every peer is connected, if not yet a session; storm: every peer of the first wave was answered. */
+  /** Every peer is connected, if not yet a session; echo, and the first wave of a storm: every peer was answered. */
   async ready(): Promise<void> {
     await this.#line('ready')
   }

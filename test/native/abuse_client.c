@@ -325,7 +325,7 @@ static void on_echo(struct peer *peer, uint32_t events) {
   } else if (outcome < 0) {
     lost(peer, outcome == -2);
   } else if (peer->received == peer->whole) {
-    peer->answered++;
+    if (peer->answered++ == 0 && ++hellos == peer_count) printf("ready\n");
     next_echo(peer);
   }
 }
@@ -354,7 +354,7 @@ static void on_connected(struct peer *peer) {
   } else {
     watch(peer, EPOLL_CTL_MOD, options.reads ? EPOLLIN | EPOLLOUT : EPOLLOUT);
   }
-  if (++connected_count == peer_count) printf("ready\n");
+  if (++connected_count == peer_count && options.mode != MODE_ECHO) printf("ready\n");
 }
 
 /** One after the other: a byte and a reset right behind it, at any moment of the server's accept. */
