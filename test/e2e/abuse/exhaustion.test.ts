@@ -33,7 +33,7 @@ const SMALL_BUFFER = 4_608
 const RECEIVE_BUFFERS = 16
 
 /** Descriptors of a process that has few: enough to start. */
-const FEW = 100
+const FEW = 200
 
 const cli = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url))
 const framing = lengthPrefix()

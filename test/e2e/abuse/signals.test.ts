@@ -11,7 +11,7 @@ import { drivers } from '../../helpers/drivers.ts'
 const cli = fileURLToPath(new URL('../../../dist/src/cli/main.js', import.meta.url))
 
 /** Descriptors of the server where it has few. */
-const FEW = 100
+const FEW = 200
 const SMALL = ['--arena-bytes', '4194304', '--chunk-bytes', '4096', '--receive-buffers', '16']
 
 /** Flags of the server, what its peers do, and whether they are all connected before the signal. */
