@@ -287,7 +287,8 @@ export interface Runtime {
   /** Holds a session of any thread; undefined when it is gone. @throws {OverlappedError} ERR_ARGUMENT */
   pin(id: SessionId): Pin | undefined
   /**
-   * Encodes once, queues for every recipient, on every thread. A group that nobody is in has no recipients.
+   * Encodes once, queues for every recipient, on every thread. A group that nobody is in has no recipients. Of several
+   * to the same recipients in one turn, whoever is `full` for one may be `full` for shorter ones behind it too.
    * @throws {OverlappedError} ERR_PAYLOAD_TOO_LONG, ERR_PACKET_EXPIRED, ERR_BUFFER_RELEASED, ERR_ARGUMENT
    */
   broadcast(data: Sendable, options?: BroadcastOptions): BroadcastResult

@@ -84,13 +84,14 @@ export class Peer {
     return until(`connection ${nth} to the peer`, () => this.connections[nth])
   }
 
-  /** Closes the listening socket and resets every connection. */
+  /** Closes the listening socket and resets every connection, in this order: whoever connects again at once is refused. */
   async stop(): Promise<void> {
     const server = this.#server
     if (server === null) return
     this.#server = null
+    const closed = new Promise((resolve) => server.close(resolve))
     for (const { socket } of this.connections) socket.resetAndDestroy()
-    await new Promise((resolve) => server.close(resolve))
+    await closed
   }
 }
 
