@@ -10,6 +10,7 @@ import {
   handlerOf,
   type Runtime,
 } from '../src/session/handler.ts'
+import { Starts } from './starts.ts'
 
 export interface LoadedHandler {
   readonly handler: Handler
@@ -51,9 +52,10 @@ export class HandlerSet {
   /** By URL; a module of one URL is one handler. */
   readonly handlers = new Map<string, Handler>()
   readonly assigns = new Map<string, AssignFunction>()
-  readonly #loading = new Map<string, Promise<Handler>>()
-  readonly #started = new Set<Handler>()
+  readonly #starts = new Starts()
   readonly #onAdded: (handler: Handler) => void
+  /** What came for handlers whose onStart was not called yet. */
+  #early: { readonly handler: Handler; readonly tell: (handler: Handler) => void }[] = []
 
   /** `onAdded`: a handler was started after the others. */
   constructor(onAdded: (handler: Handler) => void) {
@@ -65,6 +67,7 @@ export class HandlerSet {
     for (const url of urls) if (!this.handlers.has(url)) await this.#add(url)
   }
 
+  /** Node loads a module once, however often it is asked for. */
   async #add(url: string): Promise<Handler> {
     const { handler, assign } = await load(url)
     this.handlers.set(url, handler)
@@ -74,39 +77,43 @@ export class HandlerSet {
 
   /** onStart of those that are loaded, one after the other. */
   async start(runtime: Runtime): Promise<void> {
-    for (const handler of [...this.handlers.values()]) await this.#start(handler, runtime)
+    for (const handler of [...this.handlers.values()]) await this.started(handler, runtime)
   }
 
-  /**
-   * The handler of this URL, loaded and started if it was not. One whose onStart is still running is not waited for:
-   * it may be the one that asks.
-   */
-  use(url: string, runtime: Runtime): Promise<Handler> {
+  /** The handler of this URL, loaded and started if it was not. @throws {OverlappedError} ERR_HANDLER_LOAD, ERR_HANDLER_SHAPE */
+  async use(url: string, runtime: Runtime): Promise<Handler> {
     const known = this.handlers.get(url)
-    if (known !== undefined) return this.#start(known, runtime).then(() => known)
-    let loading = this.#loading.get(url)
-    if (loading === undefined) {
-      loading = this.#addLate(url, runtime).finally(() => this.#loading.delete(url))
-      this.#loading.set(url, loading)
-    }
-    return loading
-  }
-
-  async #addLate(url: string, runtime: Runtime): Promise<Handler> {
-    const handler = await this.#add(url)
-    await this.#start(handler, runtime)
-    this.#onAdded(handler)
+    const handler = known ?? (await this.#add(url))
+    const isAdded = known === undefined && !this.#starts.isBegun(handler)
+    await this.started(handler, runtime)
+    if (isAdded) this.#onAdded(handler)
     return handler
   }
 
-  async #start(handler: Handler, runtime: Runtime): Promise<void> {
-    if (this.#started.has(handler)) return
-    this.#started.add(handler)
-    await handler.onStart?.(runtime)
+  /** See Starts.before(). */
+  started(handler: Handler, runtime: Runtime): Promise<void> | undefined {
+    const isFirst = !this.#starts.isBegun(handler)
+    const ended = this.#starts.before(handler, runtime)
+    if (isFirst) this.#tellEarly(handler)
+    return ended
+  }
+
+  /** Tells each handler something, from the call of its onStart on: that may wait for what it is told. */
+  tellAll(tell: (handler: Handler) => void): void {
+    for (const handler of this.handlers.values()) {
+      if (this.#starts.isBegun(handler)) tell(handler)
+      else this.#early.push({ handler, tell })
+    }
+  }
+
+  #tellEarly(begun: Handler): void {
+    const early = this.#early
+    this.#early = early.filter(({ handler }) => handler !== begun)
+    for (const { handler, tell } of early) if (handler === begun) tell(handler)
   }
 
   /** onStop of those that were started. */
   async stop(runtime: Runtime): Promise<void> {
-    for (const handler of this.#started) await handler.onStop?.(runtime)
+    for (const handler of this.#starts.begun()) await handler.onStop?.(runtime)
   }
 }

@@ -64,7 +64,6 @@ export async function runIoWorker(
   const { core, runtime, lifecycle, jobs, protocols, turn, stopSweeping } = assembled
   // Where content runs in update threads, this one calls no event but onConnectionRequest.
   const runsContent = core.link === null
-  const own = () => (runsContent ? handlers.handlers.values() : [])
   const connector = createConnector({
     boot,
     dialler: lifecycle.connecting,
@@ -101,14 +100,16 @@ export async function runIoWorker(
   if (why !== '') throw new OverlappedError('ERR_DRIVER_UNAVAILABLE', why)
 
   const remote = new RemoteDials(assembled, tell)
-  const ticker = createTicker([...own()], boot.options.tickRate, 'skip', 1, core.calls)
+  const ticking = runsContent ? [...handlers.handlers.values()] : []
+  const ticker = createTicker(ticking, boot.options.tickRate, 'skip', 1, core.calls)
   const stateAt = block + THREAD_THREAD_STATE
   const stopped = new Promise<number>((resolve) => {
     boot.port.on('message', (message: ToWorker) => {
       if (message.type === 'stop') resolve(message.timeoutMs)
-      else if (message.type === 'message')
-        for (const handler of own()) deliver(handler, message.message, message.from, core.calls)
-      else remote.heard(message)
+      else if (message.type === 'message') {
+        if (runsContent)
+          handlers.tellAll((handler) => deliver(handler, message.message, message.from, core.calls))
+      } else remote.heard(message)
     })
   })
   try {

@@ -37,7 +37,11 @@ export function createConnector(parts: OutboundParts): Connector {
   return new Connector({
     dialler: parts.dialler,
     handler: boot.handler,
-    protocolByName: (name) => protocols.byName(name),
+    protocolByName(name) {
+      const index = protocols.byName(name)
+      const started = handlers.started(parts.handlerOf(index), runtime)
+      return started === undefined ? index : started.then(() => index)
+    },
     protocolOf: (given) => protocols.of(given),
     failed(protocol, error, failure) {
       const handler = parts.handlerOf(protocol)

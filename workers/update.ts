@@ -81,8 +81,9 @@ export async function runUpdateThread(
       else if (message.type === 'move') content.moveIn(message.session)
       else if (message.type === 'dialFailed') dialler.failed(message.number, message.error)
       else if (message.type === 'message')
-        for (const handler of handlers.handlers.values())
-          deliver(handler, message.message, message.from, content.calls)
+        handlers.tellAll((handler) =>
+          deliver(handler, message.message, message.from, content.calls),
+        )
     })
   })
   try {

@@ -19,9 +19,9 @@ export interface ConnectorParts {
   readonly dialler: Dialler
   /** URL of the server's handler. */
   readonly handler: string | undefined
-  /** Index of a declared protocol. @throws {OverlappedError} ERR_ARGUMENT */
-  readonly protocolByName: (name: string) => number
-  /** Index of a protocol that connect() was given: its handler is loaded, it is registered. */
+  /** Index of a declared protocol; a promise while its handler is in its onStart. @throws {OverlappedError} ERR_ARGUMENT */
+  readonly protocolByName: (name: string) => number | Promise<number>
+  /** Index of a protocol that connect() was given: its handler is loaded and started, it is registered. */
   readonly protocolOf: (given: GivenProtocol) => Promise<number>
   /** An attempt of a reconnecting client failed; `protocol` says whose handler hears of it. */
   readonly failed: (protocol: number, error: OverlappedError, failure: ConnectFailure) => void
@@ -223,11 +223,10 @@ class Client {
     if (this.#ended !== null) throw this.#ended
     if (this.#protocol === -1) {
       const { protocol } = target
+      const { protocolByName, protocolOf } = this.#parts
+      const index = typeof protocol === 'string' ? protocolByName(protocol) : protocolOf(protocol)
       // Without a wait, a session of a declared protocol is on its way when connect() returns.
-      this.#protocol =
-        typeof protocol === 'string'
-          ? this.#parts.protocolByName(protocol)
-          : await this.#unlessEnded(this.#parts.protocolOf(protocol))
+      this.#protocol = typeof index === 'number' ? index : await this.#unlessEnded(index)
     }
     const endMs = this.#parts.now() + target.timeoutMs
     if (isIP(target.host) !== 0) return this.#dial([target.host], endMs)

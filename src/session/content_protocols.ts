@@ -20,7 +20,7 @@ export interface ContentProtocolsParts {
 export class ContentProtocols {
   readonly #parts: ContentProtocolsParts
   /** By everything that makes a protocol different; as many as the table has room for stay. */
-  readonly #given = new Map<string, Promise<number>>()
+  readonly #given = new Map<string, number>()
 
   constructor(parts: ContentProtocolsParts) {
     this.#parts = parts
@@ -38,19 +38,18 @@ export class ContentProtocols {
   }
 
   /** The index of a protocol; one that was given before in this thread has it already. */
-  of(given: GivenProtocol): Promise<number> {
+  async of(given: GivenProtocol): Promise<number> {
+    // For each call anew: one may have to wait for an onStart in which another one is made.
+    const handler = await this.#parts.useHandler(given.handler)
     const key = JSON.stringify(given)
-    let index = this.#given.get(key)
-    if (index === undefined) {
-      index = this.#register(given)
-      this.#given.set(key, index)
-      index.catch(() => this.#given.delete(key))
-    }
+    const known = this.#given.get(key)
+    if (known !== undefined) return known
+    const index = this.#register(given, handler)
+    this.#given.set(key, index)
     return index
   }
 
-  async #register(given: GivenProtocol): Promise<number> {
-    const handler = await this.#parts.useHandler(given.handler)
+  #register(given: GivenProtocol, handler: Handler): number {
     const index = this.#parts.table.register(given.record)
     if (index === -1) {
       throw new OverlappedError(

@@ -332,7 +332,7 @@ export interface ConnectionRequest {
 
 /** Events. A returned promise is not awaited; its rejection goes to onError and closes the session. */
 export interface Handler<Data = unknown> {
-  /** Before the first session; awaited. */
+  /** Before the first session; awaited. It may connect(): sessions of its own calls join while it waits. */
   onStart?(runtime: Runtime): void | Promise<void>
   /** After the last session; awaited. */
   onStop?(runtime: Runtime): void | Promise<void>
@@ -356,7 +356,7 @@ export interface Handler<Data = unknown> {
    * @param dtMs Milliseconds since the tick before; with `overrun: 'catchUp'` the period, for each of several in a row.
    */
   onTick?(dtMs: number): void | Promise<void>
-  /** From runtime.post(). */
+  /** From runtime.post(); also while onStart waits for something. */
   onMessage?(message: unknown, from: string): void | Promise<void>
   /** An attempt of connect() with `reconnect` failed; before the promise rejects, if it was the last one. */
   onConnectFailed?(error: OverlappedError, failure: ConnectFailure): void | Promise<void>

@@ -62,8 +62,6 @@ const OUTBOUND = {
     ACCEPTS_AHEAD,
   'reconnecting > brings the sessions of each thread back to it, with what it keeps for them':
     ACCEPTS_AHEAD,
-  'a protocol that is given in the call > has the handler that the call names: started before, ticking, stopped after':
-    'under Wine its two calls are so far apart that the second finds the handler in its onStart, for which no call waits',
 }
 /** Of sessions that connect out. @type {Missing[]} */
 const ofOutbound = MODES.flatMap((mode) =>

@@ -127,35 +127,40 @@ describe.each(places)('$driver, mode $mode', ({ driver, mode, threads }) => {
       await connected(test, { host, port, framing: undefined, protocol: 'declared' })
     })
 
-    itIfHad(
-      'has the handler that the call names: started before, ticking, stopped after',
-      async () => {
-        const peer = await Peer.start()
-        const test = await start()
-        const other = String(handler('outbound_other'))
-        const { host, port } = peer
-        const both = [lp4, raw()].map((framing) =>
-          connect(test, { host, port, framing, handler: other }),
-        )
-        for (const report of await Promise.all(both)) expect(report.type).toBe('connected')
-        await test.next('join', { module: 'other' }, 1)
-        await test.next('tick', { module: 'other' }, 1)
-        await test.next('bytes', { bytes: 9 })
-        await test.next('bytes', { bytes: 5 })
-        test.tell({ do: 'nothing' })
-        await test.next('heard', { module: 'other', action: 'nothing' })
-        for (const nth of [0, 1]) {
-          const connection = await peer.connection(nth)
-          await test.until(`hello ${nth}`, () => connection.bytes.length >= 5)
-        }
-        const own = test.reports.filter(({ module }) => module === 'other')
-        expect(own[0].type).toBe('start')
-        expect(test.seen('start', { module: 'other' })).toHaveLength(1)
-        await test.stop()
-        expect(test.seen('leave', { module: 'other' })).toHaveLength(2)
-        expect(test.reports.filter(({ module }) => module === 'other').at(-1)?.type).toBe('stop')
-      },
-    )
+    it('has the handler that the call names: started before, ticking, stopped after', async () => {
+      const peer = await Peer.start()
+      const test = await start()
+      const other = String(handler('outbound_other'))
+      const { host, port } = peer
+      const calls = [lp4, raw(), raw()].map((framing) =>
+        connect(test, { host, port, framing, handler: other }),
+      )
+      await test.next('starting', { module: 'other' })
+      calls.push(connect(test, { host, port, framing: lp4, handler: other }))
+      // Heard by a handler that is in its onStart, behind the last call.
+      test.tell({ do: 'nothing' })
+      await test.next('heard', { module: 'other', action: 'nothing' })
+      expect(test.seen('join')).toEqual([])
+      expect(peer.connections).toEqual([])
+      test.tell({ do: 'goOn' })
+      for (const report of await Promise.all(calls)) expect(report.type).toBe('connected')
+      await test.next('join', { module: 'other' }, 3)
+      await test.next('tick', { module: 'other' }, 1)
+      await test.next('bytes', { bytes: 9 })
+      await test.next('bytes', { bytes: 5 })
+      for (const nth of [0, 1, 2, 3]) {
+        const connection = await peer.connection(nth)
+        await test.until(`hello ${nth}`, () => connection.bytes.length >= 5)
+      }
+      const own = test.reports.filter(({ module }) => module === 'other')
+      const types = own.map(({ type }) => type)
+      expect(types[0]).toBe('starting')
+      expect(types.indexOf('start')).toBeLessThan(types.indexOf('join'))
+      expect(test.seen('start', { module: 'other' })).toHaveLength(1)
+      await test.stop()
+      expect(test.seen('leave', { module: 'other' })).toHaveLength(4)
+      expect(test.reports.filter(({ module }) => module === 'other').at(-1)?.type).toBe('stop')
+    })
 
     it('needs a handler that can be loaded', async () => {
       const test = await startServer({

@@ -5,6 +5,8 @@
 import { defineHandler } from 'overlapped'
 
 let runtime = null
+/** Ends its onStart. */
+let goOn = null
 
 function tell(type, fields) {
   runtime.post('main', { type, module: 'other', ...fields })
@@ -12,8 +14,11 @@ function tell(type, fields) {
 
 export default defineHandler({
   async onStart(own) {
-    await new Promise((resolve) => setTimeout(resolve, 20))
     runtime = own
+    tell('starting')
+    await new Promise((resolve) => {
+      goOn = resolve
+    })
     tell('start')
   },
   onStop() {
@@ -30,6 +35,7 @@ export default defineHandler({
     tell('tick')
   },
   onMessage({ do: action }) {
+    if (action === 'goOn') goOn()
     tell('heard', { action })
   },
   onLeave(session, reason) {
