@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EVENTS_MAX 512
@@ -25,6 +26,7 @@
 #define CONNECTIONS_PER_ADDRESS 20000
 // hit: rounds of an empty loop between connect and the byte; up to about 0.1 ms.
 #define HIT_ROUNDS_MAX 200000
+#define HIT_SLEEP_MAX_NS 100000
 // Descriptors of this process beside its peers.
 #define OTHER_DESCRIPTORS 64
 #define BLAST_BYTES 65536
@@ -357,11 +359,18 @@ static void on_connected(struct peer *peer) {
   if (++connected_count == peer_count && options.mode != MODE_ECHO) printf("ready\n");
 }
 
-/** One after the other: a byte and a reset right behind it, at any moment of the server's accept. */
+/**
+ * One after the other: a byte and a reset right behind it, at any moment of the server's accept. Every other one sleeps
+ * before: where both share a core, the server would else never accept before the reset.
+ */
 static void hit(void) {
   while (opened < options.count) {
     int fd = start_connect(0);
     connected_count++;
+    if (opened % 2 == 0) {
+      const struct timespec pause = {.tv_nsec = 1 + random_below(HIT_SLEEP_MAX_NS)};
+      nanosleep(&pause, NULL);
+    }
     for (volatile uint32_t i = random_below(HIT_ROUNDS_MAX); i > 0; i--) continue;
     if (send(fd, "", 1, MSG_NOSIGNAL) == 1) sent_bytes++;
     reset(fd);

@@ -108,7 +108,7 @@ describe.each(drivers)('%s', (driver) => {
   it.each([1, 2])('a reset right behind a byte is always heard, workers: %i', async (workers) => {
     // Without a message there is no answer, whose send would fail.
     const test = await startServer({ ...options, workers })
-    // Who is reset while still in the backlog is never seen: on a busy machine that is most of them.
+    // Who is reset while still in the backlog is never seen.
     for (let storm = 0; test.count('joined') < HITS; storm++) {
       expect(storm).toBeLessThan(STORMS_MAX)
       const peers = new Abuse('hit', test.port(), { count: HITS })
