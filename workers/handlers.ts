@@ -114,6 +114,6 @@ export class HandlerSet {
 
   /** onStop of those that were started. */
   async stop(runtime: Runtime): Promise<void> {
-    for (const handler of this.#starts.begun()) await handler.onStop?.(runtime)
+    for (const handler of this.#starts.ended()) await handler.onStop?.(runtime)
   }
 }

@@ -113,7 +113,8 @@ export async function runIoWorker(
     })
   })
   try {
-    if (runsContent) await handlers.start(runtime)
+    // Who is to stop does not wait for an onStart that may never end.
+    if (runsContent) await Promise.race([handlers.start(runtime), stopped])
     store(arena.words, stateAt, ThreadState.RUNNING)
     ticker.start()
     tell({ type: 'ready' })

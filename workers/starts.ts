@@ -26,9 +26,9 @@ export class Starts {
     return this.#starts.has(handler)
   }
 
-  /** In the order of their calls. */
-  begun(): Iterable<Handler> {
-    return this.#starts.keys()
+  /** Those whose onStart has ended well, in the order of the calls. */
+  *ended(): Iterable<Handler> {
+    for (const [handler, { isOver }] of this.#starts) if (isOver) yield handler
   }
 
   /**

@@ -87,7 +87,8 @@ export async function runUpdateThread(
     })
   })
   try {
-    await handlers.start(runtime)
+    // Who is to stop does not wait for an onStart that may never end.
+    await Promise.race([handlers.start(runtime), stopped])
     store(arena.words, block + THREAD_THREAD_STATE, ThreadState.RUNNING)
     ticker.start()
     tell({ type: 'ready' })

@@ -54,7 +54,7 @@ server.on('message', (message, from) => {
   }
 })
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.stop())
 await server.listen()
 const [{ host, port }] = server.info().listeners
 console.log(`listening on ${host}:${port}, ${server.info().workers} workers`)
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.stop())

@@ -14,7 +14,7 @@ const server = createServer({
   data: { file },
   jobs: { module: new URL('./jobs.mjs', import.meta.url), threads: 4 },
 })
+process.once('SIGINT', () => server.stop())
 await server.listen()
 const [{ host, port }] = server.info().listeners
 console.log(`listening on ${host}:${port}, notes in ${file}`)
-process.once('SIGINT', () => server.stop())

@@ -10,12 +10,13 @@ const server = createServer({
   workers: 2,
   groups: { max: 100 }, // rooms at once
 })
+process.once('SIGINT', () => server.stop())
 await server.listen()
-const [{ host, port }] = server.info().listeners
-console.log(`listening on ${host}:${port}`)
 
 process.on('SIGHUP', () => {
   const { members, capacity } = server.group('lobby') ?? { members: 0, capacity: 0 }
   server.broadcast(`lobby: ${members} of ${capacity} are here`, { to: { group: 'lobby' } })
 })
-process.once('SIGINT', () => server.stop())
+
+const [{ host, port }] = server.info().listeners
+console.log(`listening on ${host}:${port}`)

@@ -29,7 +29,6 @@ try {
   console.error(error.code, error.message) // ERR_ADDRESS_IN_USE listener 'lines' cannot listen on …
   process.exit(1)
 }
-for (const { name, host, port } of server.info().listeners) console.log(`${name} ${host}:${port}`)
 
 setInterval(() => {
   const { sessions, totals, threads } = server.monitor.snapshot()
@@ -40,3 +39,5 @@ process.once('SIGTERM', async () => {
   await server.stop({ drainTimeout: 5000 })
   console.log('stopped')
 })
+
+for (const { name, host, port } of server.info().listeners) console.log(`${name} ${host}:${port}`)

@@ -14,6 +14,6 @@ const server = createServer({
   mode: process.env.MODE ?? 'update', // or 'send'
   update: { threads: 2, tickRate: 20, overrun: 'catchUp' },
 })
+process.once('SIGINT', () => server.stop())
 await server.listen()
 for (const { name, host, port } of server.info().listeners) console.log(`${name} ${host}:${port}`)
-process.once('SIGINT', () => server.stop())

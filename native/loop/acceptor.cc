@@ -60,7 +60,9 @@ void Acceptor::give(int32_t listener, base::Fd socket) {
   int32_t worker = least_loaded();
   double* counters = runtime_->memory().counters(thread_id_);
   if (worker == 0) {
+    // Reset before it is counted: who sees the count finds the peer told.
     driver::set_reset_on_close(socket.get());
+    socket.reset();
     shared::count(counters, layout::Counter::kTableFull);
     return;
   }

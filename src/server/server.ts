@@ -102,6 +102,11 @@ export class Server
   readonly #options: ResolvedOptions
   #state: 'new' | 'starting' | 'listening' | 'stopping' | 'stopped' = 'new'
   #running: Running | null = null
+  /** Resolves when listen() is over, however it ended. */
+  #starting: Promise<void> | null = null
+  /** Rejects when it is no use, or takes too long, to wait for threads that start. */
+  readonly #startEnded: Promise<never>
+  #endStart!: (error: OverlappedError) => void
   #stopping: Promise<void> | null = null
   #settleClosed!: { resolve: () => void; reject: (error: Error) => void }
 
@@ -113,6 +118,10 @@ export class Server
     })
     // Who does not look at `closed` is told by listen() and stop().
     this.closed.catch(() => {})
+    this.#startEnded = new Promise((_, reject) => {
+      this.#endStart = reject
+    })
+    this.#startEnded.catch(() => {})
   }
 
   get data(): unknown {
@@ -120,9 +129,9 @@ export class Server
   }
 
   /**
-   * Starts workers, then accepts. Resolves when every listener accepts.
+   * Starts workers, then accepts. Resolves when every listener accepts. A stop() meanwhile is done when this is over.
    * @throws {OverlappedError} ERR_LISTEN, ERR_ADDRESS_IN_USE, ERR_ADDRESS_UNAVAILABLE, ERR_PERMISSION,
-   * ERR_DRIVER_UNAVAILABLE, ERR_MEMORY_PLAN, ERR_HANDLER_LOAD, ERR_HANDLER_SHAPE, ERR_SERVER_STATE
+   * ERR_DRIVER_UNAVAILABLE, ERR_MEMORY_PLAN, ERR_HANDLER_LOAD, ERR_HANDLER_SHAPE, ERR_WORKER_LOST, ERR_SERVER_STATE
    */
   async listen(): Promise<void> {
     if (this.#state !== 'new') {
@@ -132,6 +141,12 @@ export class Server
       )
     }
     this.#state = 'starting'
+    const listening = this.#listen()
+    this.#starting = listening.catch(() => {})
+    return listening
+  }
+
+  async #listen(): Promise<void> {
     try {
       await this.#start()
     } catch (error) {
@@ -224,8 +239,7 @@ export class Server
       starts.push(
         threads.start({ ...boot, role: thread <= ids.workerCount ? 'worker' : 'send', thread }),
       )
-    const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
+    await Promise.race([Promise.all(starts), this.#startEnded])
     if (options.listeners.length > 0)
       binding.startAccepting(runtimeId, arena.plan.acceptorThread, kind, featuresForbidden)
   }
@@ -315,6 +329,7 @@ export class Server
       )
     }
     this.#settleClosed.reject(error)
+    this.#endStart(error)
     void this.stop()
   }
 
@@ -328,7 +343,8 @@ export class Server
   }
 
   /**
-   * Stops accepting, flushes and closes every session, ends the threads, frees the memory.
+   * Stops accepting, flushes and closes every session, ends the threads, frees the memory. While listen() is under way it
+   * waits for that first; a start that takes longer than `drainTimeout` is given up, and listen() rejects.
    * @param options.drainTimeout Milliseconds until what is left is reset; the server's where absent.
    */
   stop(options: { drainTimeout?: number } = {}): Promise<void> {
@@ -337,16 +353,24 @@ export class Server
   }
 
   async #stop(drainTimeout: number): Promise<void> {
-    if (this.#state === 'starting') {
-      throw new OverlappedError(
-        'ERR_SERVER_STATE',
-        'stop() was called before listen() had resolved',
-      )
-    }
+    if (this.#state === 'starting') await this.#untilStarted(drainTimeout)
     this.#state = 'stopping'
     await this.#release(drainTimeout)
     this.#state = 'stopped'
     this.#settleClosed.resolve()
+  }
+
+  async #untilStarted(timeoutMs: number): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#endStart(
+        new OverlappedError(
+          'ERR_SERVER_STATE',
+          `listen() was given up: stop() was called, and onStart of some thread had not ended ${timeoutMs} ms later`,
+        ),
+      )
+    }, timeoutMs)
+    await this.#starting
+    clearTimeout(timer)
   }
 
   async #release(drainTimeout: number): Promise<void> {

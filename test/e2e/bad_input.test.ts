@@ -200,7 +200,10 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
       for (const peer of peers) await peer.untilClosed()
       await neighbours.goOn()
       await neighbours.stop()
-      await test.until('every leave', () => test.seen('leave').length === test.seen('join').length)
+      await test.until('every leave', () => {
+        const isEmpty = test.server.monitor.snapshot().sessions === 0
+        return isEmpty && test.seen('leave').length === test.count('joined')
+      })
       const reasons = new Set(test.seen('leave').map(({ reason }) => reason))
       for (const reason of reasons) {
         expect(['frameTooLong', 'frameInvalid', 'peerClosed', 'peerReset']).toContain(reason)

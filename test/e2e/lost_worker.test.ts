@@ -8,7 +8,7 @@ import { lengthPrefix } from 'overlapped'
 import { describe, expect, it } from 'vitest'
 import { drivers } from '../helpers/drivers.ts'
 import { Client, disconnectAfterEach, join } from '../helpers/e2e_client.ts'
-import { handler, listenOnly, stopAfterEach } from '../helpers/e2e_server.ts'
+import { expectLost, handler, listenOnly, stopAfterEach } from '../helpers/e2e_server.ts'
 
 const fixture = fileURLToPath(new URL('./fixtures_lost.mjs', import.meta.url))
 /** Servers that lose a worker at a random moment, one after another. */
@@ -37,7 +37,7 @@ describe.each(drivers)('%s', (driver) => {
       const { id } = await test.next('join', { from: 'worker1' })
       await test.next('join', { from: 'worker2' })
       test.tell({ id, holding }, 'worker2')
-      await expect(test.server.closed).rejects.toMatchObject({ code: 'ERR_WORKER_LOST' })
+      await expectLost(test)
       expect(test.count('endedWorkerLost')).toBe(1)
       await test.server.stop()
       // The survivor ended by itself, with every event that is due.
@@ -61,7 +61,7 @@ describe.each(drivers)('%s', (driver) => {
     const { id, from } = await test.next('join')
     await test.next('join', {}, 1)
     test.tell({ id, holding }, from)
-    await expect(test.server.closed).rejects.toMatchObject({ code: 'ERR_WORKER_LOST' })
+    await expectLost(test)
     await test.server.stop()
     for (const client of clients) await client.untilClosed()
   })
@@ -94,10 +94,7 @@ describe.each(drivers)('%s', (driver) => {
   ])('an update thread that ends by %s', async (how, sentence) => {
     const { test, victim, survivor } = await updateThreads()
     victim.client.say(how)
-    await expect(test.server.closed).rejects.toMatchObject({
-      code: 'ERR_WORKER_LOST',
-      message: expect.stringMatching(sentence),
-    })
+    await expectLost(test, sentence)
     await test.server.stop()
     // Sessions of the other thread end with every event that is due; nobody is left who could call those of this one.
     expect(test.seen('leave', { id: survivor.id })).toMatchObject([{ reason: 'serverStop' }])

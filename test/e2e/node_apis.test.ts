@@ -50,7 +50,10 @@ describe.each(drivers)('%s', (driver) => {
   let port = 0
 
   beforeAll(async () => {
-    http = createHttpServer((_, response) => response.end('fetch'))
+    // A connection that is kept, and ended for its idleness in the meantime, would make a fetch fail.
+    http = createHttpServer((_, response) => {
+      response.setHeader('connection', 'close').end('fetch')
+    })
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
     server = createServer({
       driver,

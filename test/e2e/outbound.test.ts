@@ -248,18 +248,19 @@ describe.each(places)('$driver, mode $mode', ({ driver, mode, threads }) => {
     it('when nobody answers in time, and the slot is free again', async () => {
       const port = await silentPort()
       const test = await start({ maxSessions: 1 })
+      // Less time than was given, or none at all, if the call has waited for its turn before.
+      const said = new RegExp(
+        `^connect\\(\\): 127.0.0.1:${port} (did not answer|was not reached) in \\d+ ms$`,
+      )
+      let dialled = 0
       for (let again = 0; again < 3; again++) {
-        expect(await connect(test, { port, timeout: 50 })).toMatchObject({
-          code: 'ERR_CONNECT_TIMED_OUT',
-          // Less than was given, if the call has waited for its turn before.
-          message: expect.stringMatching(
-            new RegExp(
-              `^connect\\(\\): 127.0.0.1:${port} (did not answer|was not reached) in \\d+ ms$`,
-            ),
-          ),
-        })
+        const { code, message } = await connect(test, { port, timeout: 50 })
+        expect(code).toBe('ERR_CONNECT_TIMED_OUT')
+        const [, how] = said.exec(message as string) ?? []
+        expect(how).toBeDefined()
+        if (how === 'did not answer') dialled++
       }
-      expect(test.count('endedConnectFailed')).toBe(3)
+      expect(test.count('endedConnectFailed')).toBe(dialled)
       await nothingLeft(test)
     })
 

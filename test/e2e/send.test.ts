@@ -265,7 +265,8 @@ describe.each(drivers)('%s', (driver) => {
   })
 
   it('ends: close, terminate, reset, the peer resets while it is sent to', async () => {
-    const test = await start()
+    // Less than what makes the heap of a send thread end the longest queue, whatever a socket takes.
+    const test = await start({ maxBackpressure: 4 * MIB })
     const closed = await join(test)
     closed.client.say('one', '!close')
     expect(unframe(await closed.client.rest()).map(String)).toEqual(['one', 'last'])

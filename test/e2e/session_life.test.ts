@@ -127,7 +127,7 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
 
   describe('closing', () => {
     it('flushes what is queued to a slow reader before FIN', async () => {
-      const test = await start({ maxBackpressure: 16 * MIB })
+      const test = await start({ maxBackpressure: 16 * MIB, closeTimeout: 60_000 })
       const { client, id } = await join(test, 'slow', { paused: true })
       const data = pattern(64 * KIB)
       test.tell({ do: 'sendAndClose', id, data, times: 96 })

@@ -38,7 +38,7 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
         clients.push(client)
       }
       await test.until('every send', () => test.seen('send').length === 6)
-      const stopped = test.stop()
+      const stopped = test.stop(50_000)
       for (const client of clients) client.resume()
       for (const client of clients) {
         const payloads = unframe(await client.rest())
@@ -121,7 +121,8 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
       const test = await start({ closeTimeout: 60_000 })
       const client = await Client.connect(test.port(), { allowHalfOpen: true })
       expect(await client.ask('hello')).toBe('hello')
-      await test.server.stop({ drainTimeout: 200 })
+      // Time enough for every thread that has to be asked before FIN goes out.
+      await test.server.stop({ drainTimeout: 2_000 })
       expect(test.seen('leave')).toMatchObject([{ reason: 'serverStop' }])
       await client.untilEnded()
       await test.until('the reset', () => {
@@ -193,6 +194,17 @@ describe.each(worlds)('$driver, mode $mode', (world) => {
         expect(use).toThrow(expect.objectContaining({ code: 'ERR_SERVER_STATE' }))
       }
       await expect(test.server.listen()).rejects.toMatchObject({ code: 'ERR_SERVER_STATE' })
+    })
+
+    it('while listen() is under way waits for it', async () => {
+      const test = new TestServer({ ...base, handler: handler('starting'), data: {} })
+      const listening = test.server.listen()
+      await test.next('starting')
+      const stopped = test.stop()
+      await listening
+      await stopped
+      await test.server.closed
+      expect(test.seen('stopping')).toHaveLength(1)
     })
 
     it('before listen() is harmless', async () => {
@@ -272,6 +284,7 @@ describe.each(drivers)('%s', (driver) => {
     /** Whether the system lets this process bind ports below ip_unprivileged_port_start. */
     async function firstForbiddenPort(): Promise<number> {
       const start = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'))
+      if (start === 0) return 0
       const probe = createNetServer()
       const code = await new Promise<string>((resolve) => {
         probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''))
@@ -281,12 +294,16 @@ describe.each(drivers)('%s', (driver) => {
     }
 
     it('names a privileged port, where the system forbids it; else it listens there', async () => {
-      const port = await firstForbiddenPort()
-      if (port > 0)
-        return expectFailure(at('127.0.0.1', port), 'ERR_PERMISSION', new RegExp(`:${port}`))
-      const test = await start(at('127.0.0.1', 1023))
-      expect(await (await Client.connect(1023)).ask('root may')).toBe('root may')
-      expect(test.port()).toBe(1023)
+      const forbidden = await firstForbiddenPort()
+      if (forbidden > 0) {
+        const sentence = new RegExp(`:${forbidden}`)
+        return expectFailure(at('127.0.0.1', forbidden), 'ERR_PERMISSION', sentence)
+      }
+      // Not the same in every run: two may share a machine.
+      const port = 900 + Math.floor(Math.random() * 124)
+      const test = await start(at('127.0.0.1', port))
+      expect(await (await Client.connect(port)).ask('root may')).toBe('root may')
+      expect(test.port()).toBe(port)
     })
 
     it.each([
@@ -309,6 +326,45 @@ describe.each(drivers)('%s', (driver) => {
 
     it('says what onStart rejected with', () =>
       expectFailure({ handler: handler('bad_start') }, 'ERR_WORKER_LOST', /no database/))
+
+    describe('with an onStart that never ends', () => {
+      const stuck = (data: object) =>
+        new TestServer({ ...base, handler: handler('starting'), workers: 2, data })
+
+      it('is given up when stop() has waited for drainTimeout', async () => {
+        const test = stuck({ worker1: 'never', worker2: 'ends' })
+        const listening = expect(test.server.listen()).rejects.toMatchObject({
+          code: 'ERR_SERVER_STATE',
+          message: expect.stringContaining('onStart of some thread had not ended 50 ms later'),
+        })
+        await test.next('starting', { from: 'worker1' })
+        await test.stop(50)
+        await listening
+        await test.server.closed
+        // Only who has started is stopped.
+        expect(test.seen('stopping', { from: 'worker1' })).toEqual([])
+      })
+
+      it('fails when another one rejects', async () => {
+        const test = stuck({ worker1: 'never', worker2: 'rejects' })
+        await expect(test.server.listen()).rejects.toMatchObject({
+          code: 'ERR_WORKER_LOST',
+          message: expect.stringContaining('worker2 was lost: no database'),
+        })
+        await test.stop()
+      })
+
+      it('fails when a thread is lost that had started', async () => {
+        const test = stuck({ worker1: 'never', worker2: 'ends' })
+        const lost = { code: 'ERR_WORKER_LOST', message: expect.stringContaining('worker2') }
+        const failed = expect(test.server.listen()).rejects.toMatchObject(lost)
+        await test.next('starting', { from: 'worker2' })
+        test.tell({}, 'worker2')
+        await failed
+        await expect(test.server.closed).rejects.toMatchObject(lost)
+        await test.stop()
+      })
+    })
 
     it('says when listen() is called twice', async () => {
       const test = await start()

@@ -29,10 +29,10 @@ describe.each(drivers)('%s', (driver) => {
         .sort(),
     ).toEqual(['worker1 a tick that fails', 'worker2 a tick that fails'])
     for (const client of clients) {
-      await client.take(200)
-      const lines = String(client.drain()).split('\n')
+      const lines = String(await client.take(200)).split('\n')
       // Ticks are numbered without a gap from the one in which the session was there.
       const numbers = lines.slice(1, -1).map((line) => Number(/^tick (\d+) true$/.exec(line)?.[1]))
+      expect(numbers.length).toBeGreaterThan(5)
       numbers.forEach((number, i) => {
         expect(number).toBe(numbers[0] + i)
       })

@@ -16,6 +16,8 @@ const pathOf = (path: string) => fileURLToPath(new URL(`../../${path}`, import.m
 
 /** Wine starts slowly, the first time most of all. */
 const SET_UP_MS = 600_000
+/** Of a server, under Wine. */
+const START_MS = 120_000
 const STORM = 300
 const PAYLOAD_MAX = 65_535
 
@@ -43,10 +45,11 @@ async function start(...args: string[]): Promise<number> {
   started.once('exit', () => {
     hasEnded = true
   })
-  const line = await until('the server to listen', () => {
+  const isListening = () => {
     if (hasEnded) throw new Error(`the server has ended: ${output}`)
     return /listening [^\s]*:(\d+) driver=iocp/.exec(output)
-  })
+  }
+  const line = await until('the server to listen', isListening, START_MS)
   return Number(line[1])
 }
 

@@ -3,7 +3,7 @@
 // Thread: the test's.
 
 import { createServer, type Server, type ServerOptions } from 'overlapped'
-import { afterEach } from 'vitest'
+import { afterEach, expect } from 'vitest'
 import { ioUringDenied } from './drivers.ts'
 
 /** How long a condition may take to come true; nothing passes because of it. */
@@ -23,8 +23,12 @@ export interface Report {
 let lost: unknown
 
 /** Resolves with the first truthy value of `look`; rejects, naming `what`, when none comes. */
-export async function until<T>(what: string, look: () => T): Promise<NonNullable<T>> {
-  const end = Date.now() + PATIENCE_MS
+export async function until<T>(
+  what: string,
+  look: () => T,
+  patienceMs = PATIENCE_MS,
+): Promise<NonNullable<T>> {
+  const end = Date.now() + patienceMs
   for (;;) {
     const seen = look()
     if (seen) return seen
@@ -127,6 +131,15 @@ export async function listenOnly(options: ServerOptions): Promise<TestServer> {
 /** URL of a handler module of these tests. */
 export function handler(name: string): URL {
   return new URL(`../e2e/handlers/${name}.mjs`, import.meta.url)
+}
+
+/** The server loses a thread, as it should: from here on conditions are waited for again. */
+export async function expectLost({ server }: TestServer, sentence = /was lost/): Promise<void> {
+  await expect(server.closed).rejects.toMatchObject({
+    code: 'ERR_WORKER_LOST',
+    message: expect.stringMatching(sentence),
+  })
+  lost = undefined
 }
 
 /** To be called once by a test file: what startServer started is stopped after each test. */

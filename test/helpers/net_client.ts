@@ -9,6 +9,9 @@ export type NetFraming =
   | { readonly lengthBytes: 1 | 2 | 4; readonly endian: 'little' | 'big' }
   | { readonly delimiter: string }
 
+/** How long nothing may come; nothing passes because of it. */
+const PATIENCE_MS = 20_000
+
 export const DEFAULT_FRAMING: NetFraming = { lengthBytes: 2, endian: 'big' }
 
 /** A payload with its length field or delimiter. */
@@ -108,10 +111,11 @@ export class NetClient {
   }
 
   /** The next `count` payloads; fewer where the connection ends, or nothing comes for `silenceMs`. */
-  async collect(count: number, silenceMs = 2000): Promise<Buffer[]> {
+  async collect(count: number, silenceMs = PATIENCE_MS): Promise<Buffer[]> {
     while (this.#frames.length < count && !this.#isEnded) {
       const isSilent = await new Promise<boolean>((resolve) => {
-        const timer = setTimeout(resolve, silenceMs, true)
+        // What came while nobody looked is read before the immediate.
+        const timer = setTimeout(() => setImmediate(resolve, true), silenceMs)
         this.#wake = () => {
           clearTimeout(timer)
           resolve(false)
@@ -147,6 +151,8 @@ export interface EchoCheck {
   readonly depth?: number
   readonly size?: number
   readonly framing?: NetFraming
+  /** How long an echo may take until it counts as dropped. */
+  readonly silenceMs?: number
 }
 
 /** `client number` and filler, `size` characters without a control character. */
@@ -172,7 +178,7 @@ function faultOf(
 }
 
 async function checkClient(check: EchoCheck, client: number): Promise<NetVerdict> {
-  const { port, messages, depth = 1, size = 64, framing = DEFAULT_FRAMING } = check
+  const { port, messages, depth = 1, size = 64, framing = DEFAULT_FRAMING, silenceMs } = check
   const connection = await NetClient.connect(port, framing)
   try {
     let verified = 0
@@ -182,7 +188,7 @@ async function checkClient(check: EchoCheck, client: number): Promise<NetVerdict
         return payloadOf(client, verified + at, size)
       })
       connection.send(...expected)
-      const got = (await connection.collect(count)).map((payload) => payload.toString())
+      const got = (await connection.collect(count, silenceMs)).map((payload) => payload.toString())
       // What a reorder or a duplicate pushed out of this batch.
       if (got.join() !== expected.join()) {
         got.push(...(await connection.collect(count, 100)).map((payload) => payload.toString()))

