@@ -8,7 +8,7 @@ const server = createServer({
   listeners: [{ port: Number(process.env.PORT ?? 9000), framing: lengthPrefix() }],
   handler: new URL('./handler.mjs', import.meta.url),
 })
-process.once('SIGINT', () => server.stop())
 await server.listen()
+process.once('SIGINT', () => server.stop())
 const [{ host, port }] = server.info().listeners
 console.log(`listening on ${host}:${port}`)
