@@ -182,12 +182,12 @@ export function assembleWorker(
       lifecycle.takeForeign()
       dispatcher.resumeHeld()
       if (forwarder !== null) showContent(forwarder)
+      if (round > ROUNDS_PER_TURN) break
       sender.flush()
-      // In the last round, too: when a connect() rejects, which is right behind this turn, its slot is free.
       lifecycle.finishReleases()
       submissions.prepare()
       // Otherwise the driver gets everything together with its next wait: one system call less.
-      if (round > ROUNDS_PER_TURN || !submissions.takePrompt() || binding.submit() === 0) break
+      if (!submissions.takePrompt() || binding.submit() === 0) break
     }
     // Resumed by handlers while others were gone on with; a flush has forgotten that they want a turn.
     if (forwarder === null && lifecycle.resumed.length > 0) core.markPending()

@@ -33,7 +33,7 @@ export interface DialOrder {
 
 /** A connection on its way. */
 export interface Dialling {
-  /** Rejects with an OverlappedError: ERR_CONNECT… or ERR_SERVER_STATE. The slot is free by then. */
+  /** Rejects with an OverlappedError: ERR_CONNECT… or ERR_SERVER_STATE. The slot is free by then, or at the end of the next turn. */
   readonly session: Promise<Session>
   /** Ends it with this error, if it is not connected yet. */
   giveUp(error: OverlappedError): void
