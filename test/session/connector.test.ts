@@ -30,6 +30,8 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 0))
 
 class Rig {
   nowMs = 1_000
+  /** A promise: the handler of the declared protocol is in its onStart. */
+  named: number | Promise<number> = NAMED
   /** Answers of the resolver, by name. */
   readonly names = new Map<string, readonly string[] | Error>()
   readonly dials: Dial[] = []
@@ -44,7 +46,7 @@ class Rig {
     this.connector = new Connector({
       dialler,
       handler: 'file:///handler.js',
-      protocolByName: () => NAMED,
+      protocolByName: () => this.named,
       protocolOf: async () => GIVEN,
       failed: (protocol, { code }, failure) => this.failures.push([protocol, code, failure]),
       after: (ms, run) => {
@@ -131,6 +133,25 @@ describe('an address', () => {
     const session = await rig.resolve(0)
     expect(call.session).toBe(session)
     expect(rig.timers.size).toBe(0)
+  })
+
+  it('is dialled when the handler of its declared protocol has started', async () => {
+    const rig = new Rig()
+    let started!: (index: number) => void
+    rig.named = new Promise((resolve) => {
+      started = resolve
+    })
+    const controller = new AbortController()
+    const aborted = rig.connect({ signal: controller.signal })
+    rig.connect()
+    await settled()
+    controller.abort()
+    await settled()
+    expect(aborted.error).toMatchObject({ code: 'ERR_CONNECT_ABORTED' })
+    expect(rig.dials).toEqual([])
+    started(NAMED)
+    await settled()
+    expect(rig.dials.map(({ order }) => order.protocol)).toEqual([NAMED])
   })
 
   it('has the protocol that was given', async () => {
